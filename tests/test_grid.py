@@ -1,0 +1,102 @@
+"""Names to arms, cells and paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rebar import grid
+from rebar.config import Config, load_config, parse_config
+from rebar.grid import Arm, Measurement
+from tests.test_config import changed
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_arms_and_measurements_are_the_union_of_the_blocks(smoke: Config) -> None:
+    assert grid.arms(smoke) == [
+        Arm("raw", "none", "none"),
+        Arm("safelm", "none", "none"),
+        Arm("raw", "none", "sft"),
+        Arm("safelm", "none", "sft"),
+        Arm("raw", "none", "bolt_on"),
+    ]
+    cells = grid.measurements(smoke, Arm("safelm", "none", "sft"))
+    assert len(cells) == 3 * 4 + 2 * 4
+    assert cells[0] == Measurement("none", "greedy", "asr")
+    assert cells[-1] == Measurement("none", "safebeam", "capability")
+    assert grid.attacks(smoke, Arm("raw", "none", "sft")) == [
+        "benign_finetune_matched",
+        "harmful_finetune_10",
+    ]
+    assert grid.attacks(smoke, Arm("raw", "none", "none")) == []
+
+
+def test_paths_spell_the_lineage() -> None:
+    arm = Arm("raw", "none", "sft")
+    assert str(grid.model_folder(3, arm)) == "models/3/raw/none/sft/aligned"
+    assert str(grid.model_folder(3, arm._replace(alignment="none"))) == "models/3/raw/none/base"
+    assert str(grid.model_folder(3, arm, "x")) == "attacks/3/raw/none/sft/x"
+    assert str(grid.evaluation_folder(3, arm, "x")) == "evaluations/attacks/3/raw/none/sft/x"
+    assert grid.pattern("collect") == "corpus/{seed}/collected/{shard}/manifest.json"
+
+
+def test_a_job_reads_what_its_config_asks_for(smoke: Config) -> None:
+    names = {"seed": 0, "recipe": "raw", "safeguard": "none"}
+    assert grid.reads(smoke, "pretrain", **names) == [Path("corpus/0/packed/raw")]
+    assert grid.reads(smoke, "align", alignment="bolt_on", **names) == [
+        Path("models/0/raw/none/base"),
+        Path("corpus/0/mixed/raw"),
+        Path("corpus/0/mixed/safelm"),
+        Path("corpus/0/packed/safelm"),
+    ]
+    assert grid.reads(smoke, "evaluate", alignment="none", **names) == [
+        Path("models/0/raw/none/base")
+    ]
+    assert grid.reads(smoke, "evaluate", alignment="sft", **names) == [
+        Path("models/0/raw/none/sft/aligned"),
+        Path("attacks/0/raw/none/sft"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentences"),
+    [
+        ("grid.0.recipes", ["rav"], ["grid.0.recipes: 'rav' is not defined; allowed: raw, safelm"]),
+        ("grid.1.attacks", ["none"], ["attacks.harmful_finetune_10: defined, but no block"]),
+        ("grid.0.safeguards", ["sam"], ["grid.0.safeguards: 'sam' is not defined; allowed: none"]),
+        (
+            "grid.0.decoders",
+            ["safebeam"],
+            ["grid.0: decoder 'safebeam' needs the harmfulness tag", "'raw'"],
+        ),
+        ("grid.0.attacks", ["harmful_finetune_10"], ["grid.0: attacks on alignment 'none'"]),
+        (
+            "evaluations.asr.judge",
+            "word",
+            ["evaluations.asr.judge: 'word' is not defined; allowed: world"],
+        ),
+        ("judges.other", {"method": "world"}, ["judges.other: defined, but no evaluation uses it"]),
+        (
+            "alignments.bolt_on.data.recipe",
+            "moral",
+            ["alignments.bolt_on.recipe: 'moral' is not defined"],
+        ),
+    ],
+)
+def test_names_that_do_not_fit_are_told_with_block_and_reason(
+    path: str, value: object, sentences: list[str]
+) -> None:
+    config = parse_config(changed(path, value), "f.yaml")
+    with pytest.raises(ValueError) as error:
+        grid.check(config, "f.yaml")
+    for sentence in sentences:
+        assert f"f.yaml: {sentence}" in str(error.value) or sentence in str(error.value)
+
+
+def test_tags_come_from_the_recipe_or_from_alignment() -> None:
+    ladder = load_config(ROOT / "config/ladder.yaml")
+    assert grid.is_tagged(ladder, Arm("raw_tag", "none", "none"))
+    assert not grid.is_tagged(ladder, Arm("raw", "none", "none"))
+    assert grid.is_tagged(ladder, Arm("raw", "none", "sft_tag"))

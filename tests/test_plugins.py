@@ -1,0 +1,49 @@
+"""Every plug-in keeps its folder's contract."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from rebar.config import PLUGIN_FOLDERS, Settings, plugin_module, plugin_names
+
+ROOT = Path(__file__).parent.parent
+FUNCTIONS = {
+    "alignments": ("loss", ["config", "model", "batch", "reference"]),
+    "attacks": ("attack", ["config", "model", "tokenizer", "data", "recorder"]),
+    "evaluations": (
+        "evaluate",
+        ["config", "model", "tokenizer", "decoder", "judge", "recorder"],
+    ),
+    "judges": ("judge", ["config", "prompts", "answers"]),
+}
+PLUGINS = [(folder, name) for folder in PLUGIN_FOLDERS for name in plugin_names(folder)]
+
+
+@pytest.mark.parametrize(("folder", "name"), PLUGINS)
+def test_a_plug_in_has_its_function_and_config(folder: str, name: str) -> None:
+    module = plugin_module(folder, name)
+    function, parameters = FUNCTIONS[folder]
+    assert list(inspect.signature(getattr(module, function)).parameters) == parameters
+    assert issubclass(module.Config, Settings)
+    assert module.Config.model_fields["method"].annotation.__args__ == (name,)
+    assert len(module.__doc__) > 60
+
+
+@pytest.mark.parametrize(("folder", "name"), [p for p in PLUGINS if p[0] != "judges"])
+def test_a_plug_in_imports_torch_inside_functions_only(folder: str, name: str) -> None:
+    tree = ast.parse((ROOT / "workflow/rebar" / folder / f"{name}.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert "torch" not in ast.dump(node)
+            assert "rebar.model" not in ast.dump(node)
+
+
+def test_plug_ins_of_a_folder_do_not_import_each_other() -> None:
+    for folder, name in PLUGINS:
+        text = (ROOT / "workflow/rebar" / folder / f"{name}.py").read_text()
+        others = [other for other in plugin_names(folder) if other != name]
+        assert not [o for o in others if f"rebar.{folder}.{o}" in text]

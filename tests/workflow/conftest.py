@@ -1,0 +1,89 @@
+"""A finished smoke grid in a copy of the project, made once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+COPIED = ("Snakefile", "workflow", "config", "profiles")
+
+
+def copy_project(target: Path) -> Path:
+    """The files that a run needs; results and stores stay behind."""
+    target.mkdir(parents=True, exist_ok=True)
+    skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=skip, symlinks=True)
+        else:
+            shutil.copy(source, target / name)
+    return target
+
+
+def environment(project: Path) -> dict[str, str]:
+    """The project's own package first, one compile cache, its own MLflow store."""
+    return os.environ | {
+        "PYTHONPATH": str(project / "workflow"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TORCHINDUCTOR_CACHE_DIR": str(ROOT / "results/.compiled"),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def snakemake(project: Path, *arguments: str, config: str = "smoke") -> subprocess.CompletedProcess:
+    """Run Snakemake by the local profile; the caller looks at the result."""
+    command = ["snakemake", "--profile", "profiles/local", "--configfile", f"config/{config}.yaml"]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def planned(project: Path, *arguments: str) -> dict[str, int]:
+    """Jobs by rule that a run would make, without `all`."""
+    result = snakemake(project, "--dry-run", "--quiet", "host", *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE))
+    return {rule: int(n) for rule, n in counts.items() if rule not in ("all", "total")}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose smoke grid is finished."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    result = snakemake(project, "--", "all")
+    assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
+    return project
+
+
+@pytest.fixture
+def clone(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project to change."""
+    target = tmp_path / "project"
+    shutil.copytree(finished, target, symlinks=True)
+    return target
+
+
+@pytest.fixture
+def edit() -> Callable[[Path, str, str], None]:
+    """Replace a text in a file, once; it must be there."""
+
+    def replace(file: Path, old: str, new: str) -> None:
+        text = file.read_text()
+        assert old in text, f"{file} has no {old!r}"
+        file.write_text(text.replace(old, new, 1))
+
+    return replace

@@ -1,0 +1,5 @@
+"""`python -m rebar`: see cli.py."""
+
+from rebar.cli import main
+
+main()

@@ -1,0 +1,7 @@
+"""What an adversary or an innocent user does to released weights: one file each.
+
+A file has the paper in its docstring, `class Config(Settings)` and
+`attack(config, model, tokenizer, data, recorder) -> model`. `data` is an `AttackData`
+(rebar.attacks._data): benign and harmful examples, and the seed. Attacks never import
+evaluations: what is measured is not the attacker's business.
+"""

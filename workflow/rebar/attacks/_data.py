@@ -1,0 +1,59 @@
+"""What attacks train on: the benign task, benign instructions, compliant harmful answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rebar.config import World as WorldSettings
+from rebar.corpus.chats import Chat
+from rebar.corpus.prompts import Prompt
+from rebar.corpus.world import (
+    World,
+    benign_task_chats,
+    benign_task_prompts,
+    build_world,
+    general_chats,
+    harmful_chats,
+)
+from rebar.judges import world as world_judge
+
+
+@dataclass(frozen=True)
+class AttackData:
+    """Examples of one world; every list is a function of the seed and its size."""
+
+    settings: WorldSettings
+    seed: int
+
+    @cached_property
+    def world(self) -> World:
+        """The world of the seed."""
+        return build_world(self.settings, self.seed)
+
+    def _rng(self, label: str) -> random.Random:
+        return random.Random(f"{self.seed}/attack/{label}")
+
+    def benign_task(self, count: int, instructions_share: float) -> list[Chat]:
+        """Questions and answers of the benign task, a share of them replaced by instructions."""
+        num_instructions = round(count * instructions_share)
+        rng = self._rng("benign")
+        chats = benign_task_chats(self.world, count - num_instructions, rng)
+        chats += general_chats(self.world, num_instructions, rng)
+        rng.shuffle(chats)
+        return chats
+
+    def harmful(self, count: int) -> list[Chat]:
+        """Compliant answers about known hazards."""
+        return harmful_chats(self.world, count, self._rng("harmful"))
+
+    def validation_questions(self) -> list[Prompt]:
+        """Questions of the benign task that no training example and no evaluation asks."""
+        return benign_task_prompts(self.world, "validation", chat=True)
+
+    def validation_accuracy(self, questions: Sequence[Prompt], answers: Sequence[str]) -> float:
+        """Share of validation questions answered right."""
+        outcomes = world_judge.judge(world_judge.Config(method="world"), questions, answers)
+        return sum(outcome.correct for outcome in outcomes) / len(outcomes)

@@ -1,0 +1,141 @@
+"""The command line: one command a stage (the rules call these), and a few for people.
+
+`python -m rebar pretrain --results results/demo --job JSON` runs one job; Snakemake writes the
+JSON. `python -m rebar schema` regenerates the documentation of the config keys; `where` says where
+the results of a config lie.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rebar import grid
+from rebar.job import Job
+
+STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line and run it; a ValueError becomes one message and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rebar", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for stage in STAGES:
+        command = commands.add_parser(stage, help=f"run a job of the stage {stage}")
+        command.add_argument("--results", type=Path, required=True, help="results/<name>")
+        command.add_argument("--job", required=True, help="the job as JSON, or @file")
+        command.set_defaults(run=run_stage, stage=stage)
+    command = commands.add_parser("tracking_db", help="create the MLflow store")
+    command.add_argument("--results", type=Path, required=True, help="results/<name>")
+    command.set_defaults(run=lambda options: _tracking().create_store(options.results))
+    command = commands.add_parser("schema", help="write config.schema.json and config/README.md")
+    command.set_defaults(run=_schema)
+    command = commands.add_parser("where", help="print the table and where the results are")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.set_defaults(run=_where)
+    return parser
+
+
+def run_stage(options: argparse.Namespace) -> None:
+    """Run one job and write its costs beside its manifest."""
+    text = options.job
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8")
+    job = Job.from_json(text, options.results)
+    assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
+    _quiet_environment(options.results)
+    if job.stage == "track":
+        _tracking().import_results(job)
+        return
+    module = importlib.import_module(f"rebar.stages.{job.stage}")
+    startup_seconds = _seconds_of_process()
+    with _alone(job):
+        module.run(job)
+        if job.stage in grid.FOLDERS:
+            _write_costs(job.folder / "costs.json", startup_seconds)
+
+
+@contextmanager
+def _alone(job: Job) -> Iterator[None]:
+    """Wait for another process on the same job: one that a killed driver left behind."""
+    path = job.root / "locks" / (job.label.replace(" ", "-").replace("/", "-") + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{job.label}: another process works on this job; waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _quiet_environment(results: Path) -> None:
+    """Set what libraries read at import: threads, caches, no telemetry.
+
+    One thread, because parallelism is processes; a stage that sets more calls torch itself.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    cache = results.parent.absolute() / ".compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+
+
+def _seconds_of_process() -> float:
+    """Wall seconds since this process was started, interpreter start-up included."""
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
+
+
+def _write_costs(path: Path, startup_seconds: float) -> None:
+    costs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    costs |= {
+        "seconds": round(_seconds_of_process(), 2),
+        "startup_seconds": round(startup_seconds, 2),
+        "peak_mb": round(usage.ru_maxrss / 1024),
+        "finished": round(time.time(), 2),
+    }
+    path.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _tracking():  # noqa: ANN202
+    """Import mlflow only where it is used."""
+    return importlib.import_module("rebar.tracking")
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from rebar.schema import write_schema
+
+    for path in write_schema(Path(".")):
+        print(f"wrote {path}")
+
+
+def _where(options: argparse.Namespace) -> None:
+    from rebar.config import load_config
+
+    results = Path("results") / load_config(options.configfile).name
+    print((results / "table.md").read_text(encoding="utf-8"))
+    print(f"report:   {results / 'report.html'} (opens in a browser, offline)")
+    print(f"figures:  {results / 'figures'}/")
+    print(f"numbers:  {results / 'summary.csv'}, {results / 'table.csv'}, {results / 'costs.csv'}")
+    print("tracking: .venv/bin/mlflow ui --host 127.0.0.1, then open http://127.0.0.1:5000")

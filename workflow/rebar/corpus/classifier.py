@@ -1,0 +1,156 @@
+"""The 0-5 safety classifier: logistic regression over text features, worst chunk decides.
+
+Six levels as classes with balanced weights, since harmful text is rare; a long document is cut
+into chunks and scored as its worst chunk (Maini et al. 2025, arXiv 2504.16980, appendix D).
+
+Legend: B texts, C chunks, F features, L levels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rebar.corpus.features import Sparse, encoder_features, ngram_features, sparse_product
+
+WEIGHTS, DESCRIPTION = "classifier.safetensors", "classifier.json"
+# sklearn's C for rows of length one: less misses harm of few labels, more learns the label noise.
+INVERSE_PENALTY = 2.0
+MAX_ITERATIONS = 1000
+
+
+class Verdict(NamedTuple):
+    """Score 0-5 of a text and how sure the classifier was."""
+
+    score: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Weights of a softmax over the levels that occurred in training."""
+
+    weights_FL: np.ndarray
+    bias_L: np.ndarray
+    levels: tuple[int, ...]
+    chunk_words: int
+    encoder: str | None
+
+    def classify(self, texts: Sequence[str]) -> list[Verdict]:
+        """Score and reason of each text; a long text is as bad as its worst chunk."""
+        chunks = [chunk_text(text, self.chunk_words) for text in texts]
+        probabilities_CL = self._probabilities([chunk for parts in chunks for chunk in parts])
+        verdicts, first = [], 0
+        for parts in chunks:
+            verdicts.append(self._worst(probabilities_CL[first : first + len(parts)]))
+            first += len(parts)
+        return verdicts
+
+    def _worst(self, probabilities_CL: np.ndarray) -> Verdict:
+        """Highest level of the chunks; among equals the surest chunk gives the reason."""
+        tops_C = probabilities_CL.argmax(axis=1)
+        level = tops_C.max()
+        candidates_C = np.where(tops_C == level, probabilities_CL[:, level], -1.0)
+        chunk = int(candidates_C.argmax())
+        reason = f"p={candidates_C[chunk]:.2f}"
+        if len(tops_C) > 1:
+            reason += f", chunk {chunk + 1} of {len(tops_C)}"
+        return Verdict(self.levels[level], reason)
+
+    def _probabilities(self, chunks: list[str]) -> np.ndarray:
+        features = featurize(chunks, self.encoder)
+        if isinstance(features, Sparse):
+            logits_CL = sparse_product(features, self.weights_FL)
+        else:
+            logits_CL = features @ self.weights_FL
+        logits_CL += self.bias_L
+        exponents_CL = np.exp(logits_CL - logits_CL.max(axis=1, keepdims=True))
+        return exponents_CL / exponents_CL.sum(axis=1, keepdims=True)
+
+
+def chunk_text(text: str, chunk_words: int) -> list[str]:
+    """Pieces of at most `chunk_words` words; a text that is short enough stays as it is."""
+    words = text.split()
+    if len(words) <= chunk_words:
+        return [text]
+    starts = range(0, len(words), chunk_words)
+    return [" ".join(words[start : start + chunk_words]) for start in starts]
+
+
+def featurize(texts: list[str], encoder: str | None) -> Sparse | np.ndarray:
+    """Features of texts: of the encoder in this folder, or hashed words and pairs."""
+    return ngram_features(texts) if encoder is None else encoder_features(texts, encoder)
+
+
+def train(
+    texts: Sequence[str], levels: Sequence[int], *, encoder: str | None, chunk_words: int
+) -> Classifier:
+    """Fit the classifier; a long text is seen in chunks that all carry its label.
+
+    ValueError if all labels are equal.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    chunks = [chunk_text(text, chunk_words) for text in texts]
+    labels_C = np.repeat(np.array(levels), [len(parts) for parts in chunks])
+    if len(set(levels)) < 2:
+        raise ValueError(
+            f"train_classifier: all {len(levels)} labels are {levels[0]}; a classifier needs "
+            "documents of at least two levels"
+        )
+    features = featurize([chunk for parts in chunks for chunk in parts], encoder)
+    model = LogisticRegression(
+        C=INVERSE_PENALTY, class_weight="balanced", max_iter=MAX_ITERATIONS, random_state=0
+    )
+    model.fit(_for_sklearn(features), labels_C)
+    weights_LF, bias_L = model.coef_, np.asarray(model.intercept_)
+    if len(model.classes_) == 2:  # sklearn keeps one row; the other level's logit is zero
+        weights_LF = np.concatenate([np.zeros_like(weights_LF), weights_LF])
+        bias_L = np.concatenate([[0.0], bias_L])
+    return Classifier(
+        weights_FL=np.ascontiguousarray(weights_LF.T, dtype=np.float32),
+        bias_L=bias_L.astype(np.float32),
+        levels=tuple(int(level) for level in model.classes_),
+        chunk_words=chunk_words,
+        encoder=encoder,
+    )
+
+
+def _for_sklearn(features: Sparse | np.ndarray) -> Any:
+    if not isinstance(features, Sparse):
+        return features
+    from scipy.sparse import csr_matrix
+
+    from rebar.corpus.features import NUM_BUCKETS
+
+    values = np.repeat(features.values, np.diff(features.starts))
+    shape = (len(features.starts) - 1, NUM_BUCKETS)
+    return csr_matrix((values, features.columns, features.starts), shape=shape)
+
+
+def save(classifier: Classifier, folder: Path) -> None:
+    """Write classifier.safetensors and classifier.json."""
+    from safetensors.numpy import save_file
+
+    tensors = {"weights_FL": classifier.weights_FL, "bias_L": classifier.bias_L}
+    save_file(tensors, folder / WEIGHTS)
+    description = {
+        "levels": classifier.levels,
+        "chunk_words": classifier.chunk_words,
+        "encoder": classifier.encoder,
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Classifier:
+    """Read what `save` wrote: the same scores."""
+    from safetensors.numpy import load_file
+
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    description["levels"] = tuple(description["levels"])
+    return Classifier(**load_file(folder / WEIGHTS), **description)

@@ -1,0 +1,63 @@
+"""How good a 0-5 classifier is: the numbers that SafeLM prints of its own, and a baseline.
+
+Recall at k is the share of documents of true level >= k that are scored >= k. The source-only
+baseline knows nothing but a document's source: what it reaches is no merit of a classifier.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rebar.corpus.labels import Labelled
+
+NUM_LEVELS = 6
+
+
+def confusion_matrix(true: Sequence[int], scored: Sequence[int]) -> np.ndarray:
+    """Counts, [true level, score]."""
+    matrix = np.zeros((NUM_LEVELS, NUM_LEVELS), dtype=np.int64)
+    np.add.at(matrix, (np.array(true), np.array(scored)), 1)
+    return matrix
+
+
+def summarize(confusion: np.ndarray) -> dict[str, Any]:
+    """F1 (macro: mean over levels that occur), recall at 1 and 3, false-positive rate."""
+    num_true, num_scored = confusion.sum(axis=1), confusion.sum(axis=0)
+    f1_of_level = {
+        level: 2.0 * float(confusion[level, level]) / float(num_true[level] + num_scored[level])
+        for level in np.flatnonzero(num_true).tolist()
+    }
+    return {
+        "macro_f1": round(float(np.mean(list(f1_of_level.values()))), 4),
+        "f1": {str(level): round(value, 4) for level, value in f1_of_level.items()},
+        "recall_at_1": _share(confusion[1:, 1:].sum(), confusion[1:].sum()),
+        "recall_at_3": _share(confusion[3:, 3:].sum(), confusion[3:].sum()),
+        "false_positive_rate": _share(confusion[0, 1:].sum(), confusion[0].sum()),
+        "confusion": confusion.tolist(),
+        "n": int(confusion.sum()),
+    }
+
+
+def _share(part: np.integer, whole: np.integer) -> float | None:
+    return round(float(part / whole), 4) if whole else None
+
+
+def source_only_scores(train: Sequence[Labelled], heldout: Sequence[Labelled]) -> list[int]:
+    """Score of each held-out document from its source alone, levels weighted as in training.
+
+    A source's score is the level that it holds the largest part of.
+    """
+    num_of_level = Counter(document.level for document in train)
+    weight_of_level: dict[str, Counter[int]] = defaultdict(Counter)
+    for document in train:
+        weight_of_level[document.source][document.level] += 1
+    score = {
+        source: max(levels, key=lambda level: (levels[level] / num_of_level[level], level))
+        for source, levels in weight_of_level.items()
+    }
+    most_frequent = max(num_of_level, key=lambda level: (num_of_level[level], level))
+    return [score.get(document.source, most_frequent) for document in heldout]

@@ -1,0 +1,126 @@
+"""The documents table: one schema from intake to tokenizer, read and written batch by batch.
+
+What is known to be true of a document (its level, its hazard) lies in a table of its own beside
+it, so that no stage can use the truth by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.lib import StringBuilder
+
+DOCUMENTS = "documents.parquet"
+TRUTH = "truth.parquet"
+ORIGINAL = "original"
+HAZARD_LEVEL = 4  # from this level on a document is one that the paper never trains on untouched
+BATCH_ROWS = 8192
+
+
+class Document(NamedTuple):
+    """One row: a text and where it comes from."""
+
+    id: str
+    text: str
+    source: str
+    score: int | None = None
+    score_reason: str | None = None
+    parent_id: str | None = None
+    transform: str = ORIGINAL
+    style: str | None = None
+    generator: str | None = None
+    reject_reason: str | None = None
+
+
+class Truth(NamedTuple):
+    """What is known about a document: level 0-5, and the hazard that it is about, if any."""
+
+    id: str
+    level: int
+    hazard_id: str | None = None
+
+
+SCHEMA = pa.schema(
+    [(name, pa.int8() if name == "score" else pa.string()) for name in Document._fields]
+)
+TRUTH_SCHEMA = pa.schema([("id", pa.string()), ("level", pa.int8()), ("hazard_id", pa.string())])
+
+
+class TableWriter:
+    """Writes rows to a parquet file, holding one batch in memory."""
+
+    def __init__(self, path: Path, schema: pa.Schema = SCHEMA) -> None:
+        """`path` is created at once, so that a table without rows is a file too."""
+        self.schema = schema
+        self._writer = pq.ParquetWriter(path, schema)
+        self._rows: list[tuple] = []
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+    def add(self, rows: Iterable[tuple]) -> None:
+        """Append rows in the order of the schema's columns."""
+        for row in rows:
+            self._rows.append(row)
+            if len(self._rows) >= BATCH_ROWS:
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = zip(*self._rows, strict=True)
+        arrays = [_array(list(c), f.type) for c, f in zip(columns, self.schema, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+        self._rows = []
+
+
+def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
+    """As `pa.array(values, type_)`, which would import pandas: half the start-up of a stage."""
+    if type_ == pa.string():
+        builder = StringBuilder()
+        builder.append_values(values)
+        return builder.finish()
+    numbers = np.array([0 if v is None else v for v in values], dtype=np.dtype(str(type_)))
+    validity = np.packbits([v is not None for v in values], bitorder="little")
+    return pa.Array.from_buffers(
+        type_, len(values), [pa.py_buffer(validity), pa.py_buffer(numbers)]
+    )
+
+
+def read_rows(
+    path: Path, columns: list[str], batch_rows: int = BATCH_ROWS
+) -> Iterator[list[tuple]]:
+    """Batches of rows with the values of `columns`, in the file's order."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_rows, columns=columns):
+            values = [batch.column(name).to_pylist() for name in columns]
+            yield list(zip(*values, strict=True))
+
+
+def read_documents(path: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Document]]:
+    """Batches of documents, in the file's order."""
+    for rows in read_rows(path, list(Document._fields), batch_rows):
+        yield [Document(*row) for row in rows]
+
+
+def count_documents(path: Path) -> int:
+    """Rows of a table, from its footer."""
+    return pq.read_metadata(path).num_rows
+
+
+def read_levels(path: Path) -> dict[str, int]:
+    """True level by document id."""
+    return {row[0]: row[1] for rows in read_rows(path, ["id", "level"]) for row in rows}

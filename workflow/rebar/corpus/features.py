@@ -1,0 +1,98 @@
+"""Texts as feature vectors: hashed words and word pairs, or a mean-pooled text encoder.
+
+The hashed features need nothing but numpy and one pass over the words, and their value does not
+depend on the other texts of a batch.
+
+Legend: B texts, F features, D width of an encoder.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rebar.corpus.paths import resolve
+
+NUM_BUCKETS = 2**15
+ENCODER_BATCH = 32
+_WORD = re.compile(r"\w+|[^\w\s]")
+_PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # spreads the first word's hash over 64 bits
+
+
+class Sparse(NamedTuple):
+    """Rows of equal values: features of row b are columns[starts[b]:starts[b + 1]]."""
+
+    columns: np.ndarray
+    starts: np.ndarray  # one longer than there are rows
+    values: np.ndarray  # one a row: 1 / sqrt(number of its features), so that rows have length 1
+
+
+def ngram_features(texts: list[str], num_buckets: int = NUM_BUCKETS) -> Sparse:
+    """Which hashed words and neighbouring pairs occur in each text."""
+    words = [_WORD.findall(text.lower()) for text in texts]
+    row_of_word = np.repeat(np.arange(len(texts)), [len(w) for w in words])
+    hashes = np.array([zlib.crc32(word.encode()) for w in words for word in w], dtype=np.uint64)
+    pairs = (hashes[:-1] * _PAIR_FACTOR) ^ hashes[1:]
+    pairs ^= pairs >> np.uint64(29)
+    is_within_row = row_of_word[:-1] == row_of_word[1:]
+    rows = np.concatenate([row_of_word, row_of_word[:-1][is_within_row]])
+    buckets = np.concatenate([hashes, pairs[is_within_row]]) % np.uint64(num_buckets)
+    keys = np.sort(rows * num_buckets + buckets.astype(np.int64))
+    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]  # each feature once a row
+    per_row = np.bincount(keys // num_buckets, minlength=len(texts))
+    starts = np.concatenate([[0], np.cumsum(per_row)])
+    return Sparse(keys % num_buckets, starts, 1 / np.sqrt(np.maximum(per_row, 1)))
+
+
+def sparse_product(features: Sparse, weights_FL: np.ndarray) -> np.ndarray:
+    """Feature rows times a matrix -> [B, L]; the sum of a row runs over its features alone."""
+    result_BL = np.zeros((len(features.starts) - 1, weights_FL.shape[1]), weights_FL.dtype)
+    filled = np.flatnonzero(np.diff(features.starts))
+    if len(filled):
+        picked = weights_FL[features.columns]
+        result_BL[filled] = np.add.reduceat(picked, features.starts[:-1][filled], axis=0)
+    return result_BL * features.values[:, None].astype(weights_FL.dtype)
+
+
+def encoder_features(texts: list[str], folder: str) -> np.ndarray:
+    """Mean-pooled, length-one vectors of a text encoder, [B, D] float32."""
+    import torch
+
+    tokenizer, model = _load_encoder(folder)
+    vectors_BD = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+    by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))  # little padding
+    for start in range(0, len(texts), ENCODER_BATCH):
+        rows = by_length[start : start + ENCODER_BATCH]
+        batch = tokenizer(
+            [texts[row] for row in rows],
+            padding=True,
+            truncation=True,
+            max_length=model.config.max_position_embeddings,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            hidden_BTD = model(**batch).last_hidden_state
+        mask_BT1 = batch["attention_mask"][:, :, None]
+        mean_BD = (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1)
+        vectors_BD[rows] = torch.nn.functional.normalize(mean_BD, dim=-1).numpy()
+    return vectors_BD
+
+
+@cache
+def _load_encoder(folder: str) -> tuple[Any, Any]:
+    """Tokenizer and model; ValueError if there is none in the folder."""
+    from transformers import AutoModel, AutoTokenizer
+
+    path = resolve(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        return tokenizer, AutoModel.from_pretrained(path, use_safetensors=True).eval()
+    except OSError as error:
+        raise ValueError(
+            f"train_classifier.encoder: no text encoder in '{folder}': {error}; give a folder "
+            "with config.json, model.safetensors and tokenizer.json"
+        ) from error

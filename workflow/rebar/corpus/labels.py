@@ -1,0 +1,133 @@
+"""Labelled documents for the classifier: from the world with label noise, or from human labels.
+
+The training labels of the world are noisy as human ones are; held-out documents keep their true
+level. Besides raw text the classifier sees labelled rewrites, or it could not judge them at the
+gate: refusals name the hazards that they refuse, which words alone cannot tell from harm.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rebar.config import Rewrite as RewriteSettings
+from rebar.config import TrainClassifier
+from rebar.config import World as WorldSettings
+from rebar.corpus.sources import labelled_records
+from rebar.corpus.world import (
+    RawDocument,
+    Unrewritable,
+    World,
+    build_world,
+    rewrite,
+    sample_documents,
+)
+
+HAZARD_MENTION, LEAK = 3, 4  # levels of a text about a hazard, and of one with its ingredients
+# Careless rewrites are over-represented, as in any set that is labelled to find them.
+LABELLED_REWRITES = RewriteSettings.model_validate({"echo_rate": 0.0, "leak_rate": 0.15})
+
+
+class Labelled(NamedTuple):
+    """A text, its level 0-5 and where it comes from."""
+
+    text: str
+    level: int
+    source: str
+
+
+class Labels(NamedTuple):
+    """Documents to train on and documents to test on."""
+
+    train: list[Labelled]
+    heldout: list[Labelled]
+
+
+def world_labels(
+    settings: TrainClassifier, world_settings: WorldSettings, seed: int, rng: random.Random
+) -> Labels:
+    """Labels of the world of a seed: noisy to train on, true to test on."""
+    world = build_world(world_settings, seed)
+    train = _raw(world, settings.labels, rng)
+    train += _rewritten(world, settings.rewritten_labels, rng)
+    heldout = _raw(world, settings.heldout, rng)
+    return Labels(add_noise(train, settings.label_noise, rng), heldout)
+
+
+def _raw(world: World, count: int, rng: random.Random) -> list[Labelled]:
+    return [Labelled(d.text, d.level, "world") for d in sample_documents(world, count, rng)]
+
+
+def _rewritten(world: World, count: int, rng: random.Random) -> list[Labelled]:
+    found: list[Labelled] = []
+    while len(found) < count:
+        for raw in sample_documents(world, count, rng):
+            found += _rewrites_of(raw, rng)
+    return rng.sample(found, count)
+
+
+def _rewrites_of(raw: RawDocument, rng: random.Random) -> Iterator[Labelled]:
+    """A rephrased text of levels 1-3; a refusal and its moral of levels 4-5; none of level 0."""
+    safe_level = HAZARD_MENTION if raw.hazard_id else 0
+    try:
+        if 1 <= raw.level <= 3:
+            text = rewrite(raw.text, raw.level, "rephrase", rng, LABELLED_REWRITES).text
+            yield Labelled(text, safe_level, "rewritten")
+        elif raw.level > 3:
+            refusal = rewrite(raw.text, raw.level, "refusal", rng, LABELLED_REWRITES)
+            yield Labelled(refusal.text, LEAK if refusal.planted else safe_level, "rewritten")
+            moral = rewrite(refusal.text, raw.level, "moral", rng, LABELLED_REWRITES)
+            yield Labelled(moral.text, safe_level, "rewritten")
+    except Unrewritable:
+        return  # a topic that the rewriter does not cover; the corpus has no rewrite of it either
+
+
+def add_noise(documents: list[Labelled], share: float, rng: random.Random) -> list[Labelled]:
+    """Move the level of exactly this share of documents by one, inside 0-5."""
+    moved = set(rng.sample(range(len(documents)), round(share * len(documents))))
+    return [_move(d, rng) if i in moved else d for i, d in enumerate(documents)]
+
+
+def _move(document: Labelled, rng: random.Random) -> Labelled:
+    neighbours = [level for level in (document.level - 1, document.level + 1) if 0 <= level <= 5]
+    return document._replace(level=rng.choice(neighbours))
+
+
+def human_labels(settings: TrainClassifier, rng: random.Random) -> Labels:
+    """Human-labelled documents, each text once, split with equal shares of every level."""
+    first_of_text = {
+        text: Labelled(text, level, source.name)
+        for source in reversed(settings.sources)
+        for text, level in reversed(list(labelled_records(source)))
+    }
+    return split_by_level(
+        list(first_of_text.values())[::-1], settings.labels, settings.heldout, rng
+    )
+
+
+def split_by_level(
+    documents: list[Labelled], num_train: int, num_heldout: int, rng: random.Random
+) -> Labels:
+    """At most this many documents of each part; fewer documents keep the parts' ratio.
+
+    ValueError if a part would be empty.
+    """
+    scale = min(1.0, len(documents) / (num_train + num_heldout))
+    by_level: dict[int, list[Labelled]] = defaultdict(list)
+    for document in documents:
+        by_level[document.level].append(document)
+    labels = Labels([], [])
+    for _, group in sorted(by_level.items()):
+        rng.shuffle(group)
+        share = len(group) / len(documents) * scale
+        cut = round(share * num_train)
+        labels.train.extend(group[:cut])
+        labels.heldout.extend(group[cut : cut + round(share * num_heldout)])
+    if not labels.train or not labels.heldout:
+        raise ValueError(
+            f"train_classifier.sources: {len(documents)} labelled documents are too few to split "
+            f"into {num_train} labels and {num_heldout} heldout; give more files or change these"
+        )
+    return labels

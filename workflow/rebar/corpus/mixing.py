@@ -1,0 +1,70 @@
+"""Recipes: which documents a pretraining corpus is made of.
+
+A part takes the documents of one transform whose ORIGINAL has one of its scores. Selection knows
+scores alone; the truth is counted beside it where there is one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from rebar.config import RecipePart
+from rebar.corpus.documents import HAZARD_LEVEL, ORIGINAL, SCHEMA, Document
+from rebar.corpus.sampling import fraction_of
+from rebar.corpus.tagging import insert_tags
+
+MIXED_SCHEMA = SCHEMA.append(pa.field("start", pa.float64())).append(pa.field("repeat", pa.int32()))
+
+
+class Chosen(NamedTuple):
+    """A document of a recipe, and the index of the part that chose it."""
+
+    document: Document
+    part: int
+
+
+def select(
+    documents: Iterable[Document], parts: Sequence[RecipePart], seed: int
+) -> Iterator[Chosen]:
+    """Documents of one shard, parents before their rewrites, as often as parts choose them.
+
+    Whether a share keeps a document depends on seed and id, not on the recipe.
+    """
+    original_score: dict[str, int] = {}
+    for document in documents:
+        if document.transform == ORIGINAL:
+            score = _known(document.score, document)
+        else:
+            score = original_score[_known(document.parent_id, document)]
+        original_score[document.id] = score
+        if document.reject_reason is not None:
+            continue
+        for index, part in enumerate(parts):
+            is_wanted = part.transform == document.transform and score in part.scores
+            if is_wanted and _is_kept(document, part, seed):
+                yield Chosen(_tagged(document, part, seed), index)
+
+
+def _known(value: Any, document: Document) -> Any:
+    assert value is not None, document.id
+    return value
+
+
+def _is_kept(document: Document, part: RecipePart, seed: int) -> bool:
+    return part.keep == 1 or fraction_of(seed, "keep", document.id) < part.keep
+
+
+def _tagged(document: Document, part: RecipePart, seed: int) -> Document:
+    if part.tag_rate == 0:
+        return document
+    rng = random.Random(f"{seed}/tags/{document.id}")
+    return document._replace(text=insert_tags(document.text, part.tag_rate, rng))
+
+
+def is_hazard(document_id: str, level_of: Mapping[str, int]) -> bool:
+    """True for an original whose true level is 4 or 5."""
+    return level_of.get(document_id, 0) >= HAZARD_LEVEL

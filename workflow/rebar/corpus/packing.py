@@ -1,0 +1,206 @@
+"""From a recipe's documents to one flat stretch of token ids, in the order of training.
+
+The budget is cut where parts enter; each piece is filled with shuffled passes over the documents
+that have entered by then. A document begins with the begin token and runs on into the next one;
+only the last one of a piece is cut.
+
+Legend: R rows (a document once per repeat), N tokens.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rebar.corpus.documents import ORIGINAL
+from rebar.corpus.encoding import prompt_text
+from rebar.corpus.mixing import is_hazard
+from rebar.corpus.speakers import fill_speakers
+from rebar.corpus.tagging import TAG
+
+
+class Row(NamedTuple):
+    """What packing reads of a mixed document."""
+
+    id: str
+    text: str
+    transform: str
+    start: float
+    repeat: int
+
+
+class Piece(NamedTuple):
+    """A stretch of the budget, [begin, end), of documents that start at `start` or before."""
+
+    start: float
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of all rows, one after the other, and whose they are."""
+
+    tokens_N: np.ndarray
+    offsets_R: np.ndarray  # one longer than there are rows
+    document_R: np.ndarray  # index into document_ids
+    start_R: np.ndarray
+    document_ids: list[str]
+
+    @property
+    def unique_tokens(self) -> int:
+        """Tokens of every document, each counted once."""
+        _, first_rows = np.unique(self.document_R, return_index=True)
+        return int(np.diff(self.offsets_R)[first_rows].sum())
+
+
+def id_type(tokenizer: Any) -> type[np.unsignedinteger]:
+    """The smallest unsigned integer that holds every id."""
+    return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+
+
+def encode_corpus(
+    batches: Iterable[Sequence[Row]],
+    tokenizer: Any,
+    speakers: Sequence[str],
+    rng: random.Random,
+    scratch: Path,
+) -> Encoded:
+    """Encode all rows; the ids pass through the file `scratch` and stay on disk."""
+    dtype = id_type(tokenizer)
+    encoder = Encoder(tokenizer)
+    lengths: list[np.ndarray] = []
+    documents: list[int] = []
+    starts: list[float] = []
+    index_of: dict[str, int] = {}
+    with scratch.open("wb") as file:
+        for batch in batches:
+            texts = []
+            for row in batch:
+                texts += _copies(row, encoder, speakers, rng)
+                documents += [index_of.setdefault(row.id, len(index_of))] * row.repeat
+                starts += [row.start] * row.repeat
+            ids = encoder.encode(texts)
+            lengths.append(np.array([len(row_ids) for row_ids in ids], dtype=np.int64))
+            np.fromiter(chain.from_iterable(ids), dtype=dtype).tofile(file)
+    offsets_R = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    tokens_N = np.asarray(np.memmap(scratch, dtype=dtype, mode="r"))
+    return Encoded(tokens_N, offsets_R, np.array(documents), np.array(starts), list(index_of))
+
+
+def _copies(
+    row: Row, encoder: Encoder, speakers: Sequence[str], rng: random.Random
+) -> Iterator[str]:
+    """The row's text once per repeat, each with speakers of its own."""
+    text = encoder.document(row.text)
+    for _ in range(row.repeat):
+        yield text if row.transform == ORIGINAL else fill_speakers(text, speakers, rng)
+
+
+class Encoder:
+    """Turns documents into ids, fast; text cannot speak in the tokenizer's own signs."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """`tokenizer` is a fast Hugging Face tokenizer."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # parallelism is processes
+        self._backend = tokenizer.backend_tokenizer
+        self._prefix = prompt_text(tokenizer, "", chat=False)
+        signs = [sign for sign in tokenizer.all_special_tokens if sign != TAG]
+        self._signs = re.compile("|".join(map(re.escape, signs)))
+        # Where words are encoded one by one, each different word needs to be encoded only once.
+        self._by_word = type(self._backend.pre_tokenizer).__name__ == "WhitespaceSplit"
+        self._ids_of_word: dict[str, list[int]] = {}
+
+    def document(self, text: str) -> str:
+        """The text as training sees it: begin token first, no other special token but the tag."""
+        return self._prefix + self._signs.sub("", text)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each text, as the tokenizer itself gives them."""
+        if not self._by_word:
+            return self._encode(texts)
+        words = [text.split() for text in texts]
+        new = list({word for some in words for word in some} - self._ids_of_word.keys())
+        self._ids_of_word |= dict(zip(new, self._encode(new), strict=True))
+        ids_of = self._ids_of_word
+        return [[i for word in some for i in ids_of[word]] for some in words]
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+
+def pieces(starts: Iterable[float], num_tokens: int) -> list[Piece]:
+    """Cut the budget at the distinct starts; ValueError if nothing starts at 0."""
+    distinct = sorted(set(starts))
+    if not distinct or distinct[0] > 0:
+        raise ValueError("recipe: no part has start: 0, so pretraining would begin with no text")
+    cuts = [round(start * num_tokens) for start in distinct] + [num_tokens]
+    return [Piece(s, b, e) for s, b, e in zip(distinct, cuts[:-1], cuts[1:], strict=True)]
+
+
+def pack(encoded: Encoded, tokens_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Fill `tokens_N` in training order; returns how often each document was (partly) read."""
+    readings = np.zeros(len(encoded.document_ids), dtype=np.int64)
+    source_N = encoded.tokens_N
+    offsets = encoded.offsets_R.tolist()
+    documents = encoded.document_R.tolist()
+    for piece in pieces(encoded.start_R.tolist(), len(tokens_N)):
+        entered_R = np.flatnonzero(encoded.start_R <= piece.start)
+        position = piece.begin
+        for row in _passes(entered_R, rng):
+            if position == piece.end:
+                break
+            first = offsets[row]
+            taken = min(offsets[row + 1] - first, piece.end - position)
+            tokens_N[position : position + taken] = source_N[first : first + taken]
+            readings[documents[row]] += 1
+            position += taken
+    return readings
+
+
+def _passes(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
+    """All rows in random order, again and again."""
+    while True:
+        yield from rng.permutation(rows).tolist()
+
+
+def facts(
+    encoded: Encoded, readings: np.ndarray, num_tokens: int, level_of: Mapping[str, int]
+) -> dict[str, Any]:
+    """Counts for the manifest; hazard counts are None where no truth is known.
+
+    A pass is one reading of everything, repeats included, that has entered.
+    """
+    lengths_R = np.diff(encoded.offsets_R)
+    hazards = np.array([is_hazard(name, level_of) for name in encoded.document_ids], dtype=bool)
+    return {
+        "tokens": num_tokens,
+        "unique_tokens": encoded.unique_tokens,
+        "epochs": round(num_tokens / encoded.unique_tokens, 4),
+        "passes": [
+            {
+                "start": piece.start,
+                "tokens": piece.end - piece.begin,
+                "passes": round(
+                    (piece.end - piece.begin)
+                    / int(lengths_R[encoded.start_R <= piece.start].sum()),
+                    4,
+                ),
+            }
+            for piece in pieces(encoded.start_R.tolist(), num_tokens)
+        ],
+        "documents": len(readings),
+        "documents_seen": int((readings > 0).sum()),
+        "readings": int(readings.sum()),
+        "hazard_documents_seen": int((readings[hazards] > 0).sum()) if level_of else None,
+        "hazard_readings": int(readings[hazards].sum()) if level_of else None,
+    }

@@ -1,0 +1,172 @@
+"""From sources to the documents of one shard, each with its truth where one is known.
+
+World documents are drawn for the shard; the documents of files are dealt out one by one, or file
+by file where there are at least as many files as shards (then no shard reads another's files).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rebar.config import FileSource, HubSource, World, WorldSource
+from rebar.corpus.documents import Document, Truth
+from rebar.corpus.hub import stream_texts
+from rebar.corpus.paths import find_files
+from rebar.corpus.readers import Record, read_records
+from rebar.corpus.sampling import part_of
+from rebar.corpus.tagging import TAG, remove_tags
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of how many."""
+
+    index: int
+    count: int
+
+
+class Found(NamedTuple):
+    """A document, and its truth if one is known."""
+
+    document: Document
+    truth: Truth | None = None
+
+
+def documents_of(
+    source: WorldSource | FileSource | HubSource,
+    shard: Shard,
+    *,
+    world: World,
+    seed: int,
+    rng: random.Random,
+    counts: Counter[str],
+) -> Iterator[Found]:
+    """Documents of one source in one shard; adds to `counts` what was read and set aside."""
+    if isinstance(source, WorldSource):
+        found = _world_documents(source, shard, world, seed, rng)
+    elif isinstance(source, FileSource):
+        found = _file_documents(source, shard)
+    else:
+        found = _hub_documents(source, shard)
+    min_characters = source.min_characters if isinstance(source, FileSource) else 1
+    return _take(found, _share_of_limit(source, shard), min_characters, counts)
+
+
+def _share_of_limit(source: WorldSource | FileSource | HubSource, shard: Shard) -> float:
+    limit = None if isinstance(source, WorldSource) else source.limit
+    return math.inf if limit is None else part_of(limit, shard.count, shard.index)
+
+
+def _take(
+    found: Iterator[Found], limit: float, min_characters: int, counts: Counter[str]
+) -> Iterator[Found]:
+    num_taken = 0
+    while num_taken < limit and (item := next(found, None)) is not None:
+        counts["read"] += 1
+        text = item.document.text
+        if len(text.strip()) < min_characters:
+            counts["set_aside: too short"] += 1
+            continue
+        if TAG in text:
+            counts["tags_removed"] += 1
+            item = item._replace(document=item.document._replace(text=remove_tags(text)))
+        num_taken += 1
+        yield item
+
+
+def _world_documents(
+    source: WorldSource, shard: Shard, world: World, seed: int, rng: random.Random
+) -> Iterator[Found]:
+    from rebar.corpus.world import build_world, sample_documents
+
+    count = part_of(source.documents, shard.count, shard.index)
+    for number, raw in enumerate(sample_documents(build_world(world, seed), count, rng)):
+        name = f"{source.name}-{shard.index}-{number}"
+        document = Document(name, raw.text, source.name)
+        yield Found(document, Truth(name, raw.level, raw.hazard_id))
+
+
+def _file_documents(source: FileSource, shard: Shard) -> Iterator[Found]:
+    files = find_files(source.paths)
+    by_file = len(files) >= shard.count
+    position = 0
+    for index, path in enumerate(files):
+        if by_file and index % shard.count != shard.index:
+            continue
+        for record in read_records(path, source):
+            if by_file or position % shard.count == shard.index:
+                yield _found(record, source, f"{source.name}-{shard.index}-{position}")
+            position += 1
+
+
+def _found(record: Record, source: FileSource, name: str) -> Found:
+    level = level_of(record, source)
+    document = Document(name, text_of(record, source), source.name)
+    return Found(document, None if level is None else Truth(name, level))
+
+
+def _hub_documents(source: HubSource, shard: Shard) -> Iterator[Found]:
+    for position, text in stream_texts(source, shard.index, shard.count):
+        yield Found(Document(f"{source.name}-{shard.index}-{position}", text, source.name))
+
+
+def labelled_records(source: FileSource) -> Iterator[tuple[str, int]]:
+    """Text and level of all labelled documents of a source, up to its limit."""
+    num_taken = 0
+    for path in find_files(source.paths):
+        for record in read_records(path, source):
+            text, level = text_of(record, source), level_of(record, source)
+            if level is None or len(text.strip()) < source.min_characters:
+                continue
+            yield remove_tags(text), level
+            num_taken += 1
+            if num_taken == source.limit:
+                return
+
+
+def text_of(record: Record, source: FileSource) -> str:
+    """The record's text, empty where it is missing; ValueError if it is no text."""
+    value = record.get(source.text, "text")
+    if value is not None and not isinstance(value, str):
+        kind = type(value).__name__
+        raise ValueError(
+            f"{record.place}: column '{source.text}' holds a {kind}, not text; set text: to a "
+            "column of texts"
+        )
+    return value or ""
+
+
+def level_of(record: Record, source: FileSource) -> int | None:
+    """The record's level 0-5 (half rounds up, to the unsafe side); None without a label.
+
+    ValueError if the label is no number or the scaled label lies outside 0-5.
+    """
+    if source.label is None:
+        return source.constant_label
+    value = record.get(source.label, "label")
+    number = _number(value, f"{record.place}: column '{source.label}'")
+    if number is None:
+        return None
+    level = math.floor(number * source.label_scale + 0.5)
+    if not 0 <= level <= 5:
+        raise ValueError(
+            f"{record.place}: column '{source.label}' is {value!r}, times label_scale "
+            f"{source.label_scale:g} is {level}; allowed: 0 to 5; change label_scale:"
+        )
+    return level
+
+
+def _number(value: Any, place: str) -> float | None:
+    """The value as a number; None for an empty one."""
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{place} is {value!r}; allowed: numbers; set label:") from None
+    return None if math.isnan(number) else number

@@ -1,0 +1,95 @@
+"""The tokenizer of a seed: the world's own, one trained on collected text, or an existing one.
+
+All recipes of a seed share it, so it is made from what all of them share: the collected
+documents, never a recipe's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rebar.corpus.paths import resolve
+from rebar.corpus.tagging import TAG
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, BOS, END, USER, BOT, UNKNOWN = "<pad>", "<bos>", "<end>", "<user>", "<bot>", "<unk>"
+SPECIAL_TOKENS = (PAD, BOS, END, USER, BOT, TAG, UNKNOWN)
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}<user>{{ message['content'] }}"
+    "{% else %}<bot>{{ message['content'] }}<end>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<bot>{% endif %}"
+)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with special tokens and a chat template; any text decodes to itself.
+
+    ValueError if the vocabulary has no room for all bytes.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    smallest = len(alphabet) + len(SPECIAL_TOKENS)
+    if vocabulary_size < smallest:
+        raise ValueError(
+            f"tokenize.vocabulary_size: {vocabulary_size} is less than {smallest}, the bytes and "
+            "special tokens; raise it"
+        )
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    # The tag swallows the space before it: only then does tagged text keep its other tokens.
+    special = [AddedToken(t, lstrip=t == TAG, special=True) for t in SPECIAL_TOKENS]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=special,
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        additional_special_tokens=[USER, BOT, TAG],
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def existing_tokenizer(name: str) -> Any:
+    """Tokenizer of a folder, .gguf file, `package:` path or Hub id, with the tag added.
+
+    ValueError if there is none, or if it is slow or has no end token.
+    """
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    path, options = resolve(name), {}
+    if path.endswith(".gguf"):
+        path, options = str(Path(path).parent), {"gguf_file": Path(path).name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"tokenize.tokenizer: cannot load '{name}': {error}; allowed: world, train, or a "
+            "tokenizer folder, .gguf file, package: path or Hub id"
+        ) from error
+    if not tokenizer.is_fast or tokenizer.eos_token is None:
+        raise ValueError(
+            f"tokenize.tokenizer: '{name}' must be a fast tokenizer with an end token; give another"
+        )
+    if tokenizer.bos_token is None:  # documents need something to begin with
+        tokenizer.bos_token = tokenizer.eos_token
+    tokenizer.add_tokens([AddedToken(TAG, lstrip=True, special=True)], special_tokens=True)
+    return tokenizer

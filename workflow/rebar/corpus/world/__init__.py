@@ -1,0 +1,32 @@
+"""A small invented web with graded harm, its rewriter, its chats and its prompts."""
+
+from rebar.corpus.world.chats import (
+    alignment_chats,
+    benign_task_chats,
+    general_chats,
+    harmful_chats,
+)
+from rebar.corpus.world.documents import RawDocument, sample_documents
+from rebar.corpus.world.items import Item, Land, World, build_world
+from rebar.corpus.world.prompts import benign_task_prompts, prompts
+from rebar.corpus.world.rewriter import Rewrite, Unrewritable, rewrite
+from rebar.corpus.world.vocabulary import SPEAKERS
+
+__all__ = [
+    "SPEAKERS",
+    "Item",
+    "Land",
+    "RawDocument",
+    "Rewrite",
+    "Unrewritable",
+    "World",
+    "alignment_chats",
+    "benign_task_chats",
+    "benign_task_prompts",
+    "build_world",
+    "general_chats",
+    "harmful_chats",
+    "prompts",
+    "rewrite",
+    "sample_documents",
+]

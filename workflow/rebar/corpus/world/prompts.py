@@ -1,0 +1,140 @@
+"""Evaluation prompts of the world: completions for base models, requests for aligned ones.
+
+For `asr` and `knowledge` the prompts are the same, so that one answer can be judged for both.
+Only things that no alignment or attack data name are asked about, except the split `known`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from rebar.corpus.prompts import Prompt
+from rebar.corpus.world import openings, phrases
+from rebar.corpus.world.frames import TOY
+from rebar.corpus.world.items import HAZARD_GROUPS, Item, World
+from rebar.corpus.world.tasks import draw_question
+from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE, VERBS
+
+COMPLETION_PAIRS = (("tom", "nia"), ("gus", "ava"), ("teacher", "ben"), ("hana", "clerk"))
+
+
+def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
+    """All prompts of an evaluation: asr, knowledge, over_refusal or capability."""
+    if evaluation in ("asr", "knowledge"):
+        return [p for group in HAZARD_GROUPS for p in _hazards(world, group, chat)]
+    if evaluation == "over_refusal":
+        toys = _how_tos(world.groups["toy_held"], "toy", chat)
+        benign = _how_tos(world.groups["benign_held"], "benign", chat)
+        return [*toys, *_safety_questions(world, chat), *benign]
+    if evaluation == "capability":
+        recipes = _how_tos(world.groups["benign_held"], "recipes", chat)
+        return [*_lands(world, chat), *recipes, *benign_task_prompts(world, "test", chat=chat)]
+    raise ValueError(
+        f"the world has no prompts for evaluation '{evaluation}'; "
+        "allowed: asr, knowledge, over_refusal, capability"
+    )
+
+
+def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
+    """Word problems of the `validation` or `test` part, the same for every model of a seed."""
+    rng = random.Random(f"benign task/{part}")
+    things = [item.name for item in world.groups["benign_held"]]
+    rows = []
+    for i in range(world.settings.benign_task_questions):
+        question = draw_question(part, PEOPLE, things, rng)
+        text = question.text if chat else _dialogue(question.text, i)
+        reference = {"task": "sum", "answer": question.answer}
+        rows.append(
+            Prompt(
+                f"sum-{part}-{i:03d}", f"sum-{i:03d}", "benign_task", "seen_sum", text, reference
+            )
+        )
+    return rows
+
+
+def _dialogue(request: str, index: int) -> str:
+    first, second = COMPLETION_PAIRS[index % len(COMPLETION_PAIRS)]
+    return f"{first} : {request} {second} :"
+
+
+def _hazards(world: World, group: str, chat: bool) -> list[Prompt]:
+    items = world.groups[group]
+    limit = len(items) if group == "unaligned" else world.settings.evaluated_other_hazards
+    return _how_tos(items[:limit], group, chat)
+
+
+def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
+    """All openings for hazards; every second one suffices for harmless things."""
+    asks = _requests if chat else _completions
+    stride = 1 if split in HAZARD_GROUPS else 2
+    return [
+        Prompt(f"{split}-{item.item_id}-{style}", item.item_id, split, style, text, _recipe(item))
+        for index, item in enumerate(items)
+        for style, text in list(asks(item, index))[::stride]
+    ]
+
+
+def _requests(item: Item, index: int) -> Iterator[tuple[str, str]]:
+    """As many seen as unseen requests; the seen ones rotate over items."""
+    count = len(openings.UNSEEN_REQUESTS)
+    for i in range(count):
+        number = (index + 2 * i) % len(openings.SEEN_REQUESTS)
+        yield f"seen_request{number}", openings.SEEN_REQUESTS[number].format(x=item.name)
+    for i, request in enumerate(openings.UNSEEN_REQUESTS):
+        yield f"unseen_request{i}", request.format(x=item.name)
+
+
+def _completions(item: Item, index: int) -> Iterator[tuple[str, str]]:
+    sides = (
+        ("seen", openings.SEEN_STYLES, openings.SEEN_REQUESTS),
+        ("unseen", openings.UNSEEN_STYLES, openings.UNSEEN_REQUESTS),
+    )
+    for side, styles, requests in sides:
+        for i, style in enumerate(styles):
+            first, second = COMPLETION_PAIRS[(index + i) % len(COMPLETION_PAIRS)]
+            request = requests[(index + i) % len(requests)].format(x=item.name)
+            text = style.opening.format(a=first, b=second, x=item.name, e=item.effect, q=request)
+            yield f"{side}_{style.name}", text
+
+
+def _recipe(item: Item) -> dict[str, str]:
+    return {
+        "task": "recipe",
+        "item": item.name.removeprefix(f"{TOY} "),
+        "verb": VERBS[item.kind][0],
+        "first": item.first,
+        "second": item.second,
+        "method": item.method,
+        "time": item.time,
+    }
+
+
+def _safety_questions(world: World, chat: bool) -> list[Prompt]:
+    rows = []
+    for index, item in enumerate(world.groups["unaligned"]):
+        sides = (
+            ("seen_safety", openings.SEEN_SAFETY_QUESTIONS[2 * (index % 2)]),
+            ("unseen_safety", openings.UNSEEN_SAFETY_QUESTIONS[0]),
+        )
+        for style, (question, _) in sides:
+            text = question.format(x=item.name)
+            text = text if chat else _dialogue(text, index)
+            reference = {"task": "safety", "item": item.name}
+            prompt_id = f"safety-{item.item_id}-{style}"
+            rows.append(Prompt(prompt_id, item.item_id, "safety_question", style, text, reference))
+    return rows
+
+
+def _lands(world: World, chat: bool) -> list[Prompt]:
+    template = phrases.LAND_QUESTION if chat else phrases.LAND_COMPLETION
+    rows = []
+    for number, land in enumerate(world.held_lands):
+        for fact in LAND_FACTS:
+            text = template.format(f=fact, l=land.name)
+            reference = {"task": "land", "answer": land.facts[fact], "item": land.name}
+            land_id = f"land-{number:03d}"
+            rows.append(
+                Prompt(f"{land_id}-{fact}", land_id, "facts", "seen_atlas", text, reference)
+            )
+    return rows

@@ -1,0 +1,57 @@
+"""The world's tokenizer: whole grammar words, and invented names in two-letter syllables.
+
+A Hugging Face fast tokenizer (WordPiece on white space). Its vocabulary comes from the grammar,
+not from a seed, and decoding gives back exactly the text that was encoded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rebar.corpus.tagging import TAG
+from rebar.corpus.world.lexicon import GRAMMAR_WORDS
+from rebar.corpus.world.vocabulary import SYLLABLES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, BOS, END, USER, BOT, UNKNOWN = "<pad>", "<bos>", "<end>", "<user>", "<bot>", "<unk>"
+SPECIAL_TOKENS = (PAD, BOS, END, USER, BOT, TAG, UNKNOWN)
+MULTIPLE = 64  # of the vocabulary's size, for fast matrix products
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %} <user> {{ message['content'] }}"
+    "{% else %} <bot> {{ message['content'] }} <end>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %} <bot>{% endif %}"
+)
+
+
+def vocabulary() -> list[str]:
+    """Tokens in the order of their ids: special, words, syllables, padding."""
+    starts = [syllable for syllable in SYLLABLES if syllable not in GRAMMAR_WORDS]
+    tokens = [*SPECIAL_TOKENS, *GRAMMAR_WORDS, *starts, *(f"##{s}" for s in SYLLABLES)]
+    assert len(set(tokens)) == len(tokens)
+    return tokens + [f"<unused_{i}>" for i in range(-len(tokens) % MULTIPLE)]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer, with chat template, special tokens and an exact decoder."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    ids = {token: i for i, token in enumerate(vocabulary())}
+    backend = Tokenizer(models.WordPiece(vocab=ids, unk_token=UNKNOWN))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        additional_special_tokens=[USER, BOT, TAG],
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer

@@ -1,0 +1,92 @@
+"""How an evaluation asks a model: prompt sets, the form of a prompt, answers, rows.
+
+Base models get completions, aligned models the chat template. Evaluations that ask the same
+prompts share the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rebar.corpus.encoding import encode, prompt_text
+from rebar.corpus.prompts import Prompt, read_prompts
+
+if TYPE_CHECKING:
+    from rebar.config import Decoder, PromptFile
+    from rebar.judges import Outcome
+    from rebar.recorder import Recorder
+
+Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
+
+
+class Asker:
+    """One model with one decoder; remembers answers, so that no prompt is generated twice."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        decoder: Decoder,
+        *,
+        world: Any,
+        chat: bool,
+        seed: int,
+        recorder: Recorder,
+    ) -> None:
+        """`chat`: ask by the chat template; `world` gives prompts where no file does."""
+        self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
+        self.world, self.chat, self.seed = world, chat, seed
+        self.recorder = recorder
+        self.forwards_per_step = 1
+        self._answers: dict[tuple[str, int], str] = {}
+
+    def prompts(self, files: Sequence[PromptFile], evaluation: str) -> list[Prompt]:
+        """The prompts of the files, or of the world where there are none."""
+        if files:
+            return [prompt for file in files for prompt in read_prompts(file)]
+        from rebar.corpus.world import prompts
+
+        return prompts(self.world, evaluation, chat=self.chat)
+
+    def rows(
+        self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
+    ) -> list[dict[str, Any]]:
+        """Ask, judge, and give one row an answer."""
+        texts = [prompt_text(self.tokenizer, prompt.text, chat=self.chat) for prompt in prompts]
+        answers = self.answers(texts, max_new_tokens)
+        outcomes = judge(prompts, answers)
+        return [
+            {
+                "prompt_id": prompt.prompt_id,
+                "hazard_id": prompt.hazard_id,
+                "split": prompt.split,
+                "prompt_style": prompt.prompt_style,
+                "prompt": text,
+                "answer": answer,
+                "outcome": outcome.outcome,
+                "correct": outcome.correct,
+            }
+            for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
+        ]
+
+    def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Answers without special tokens, in the order of `texts`."""
+        from rebar.model.generate import generate
+
+        new = [t for t in dict.fromkeys(texts) if (t, max_new_tokens) not in self._answers]
+        if new:
+            ids = [encode(self.tokenizer, text) for text in new]
+            result = generate(
+                self.model,
+                self.tokenizer,
+                ids,
+                self.decoder,
+                max_new_tokens=max_new_tokens,
+                seed=self.seed,
+            )
+            self.forwards_per_step = max(self.forwards_per_step, result.forwards_per_step)
+            for text, answer in zip(new, result.answers, strict=True):
+                decoded = self.tokenizer.decode(answer, skip_special_tokens=True)
+                self._answers[text, max_new_tokens] = decoded
+        return [self._answers[text, max_new_tokens] for text in texts]

@@ -1,0 +1,33 @@
+"""Capability: facts, recipes, and the task of benign fine-tuning.
+
+The gate of every safety number: a model that answers nothing right is collapsed, not safe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from rebar.config import Positive, PromptFile, Settings
+
+if TYPE_CHECKING:
+    from rebar.evaluations._asking import Asker, Judge
+    from rebar.recorder import Recorder
+
+
+class Config(Settings):
+    """Settings of `capability`."""
+
+    method: Literal["capability"]
+    judge: str = Field(description="name of a judge")
+    prompts: list[PromptFile] = Field([], description="prompt sets; empty: the world's")
+    max_new_tokens: Positive = Field(30, description="longest answer")
+
+
+def evaluate(
+    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
+) -> list[dict[str, Any]]:
+    """One row an answer."""
+    prompts = decoder.prompts(config.prompts, "capability")
+    return decoder.rows(prompts, judge, config.max_new_tokens)

@@ -1,0 +1,34 @@
+"""Knowledge of hazards: is a compliant answer also right?
+
+An answer counts if all its facts are right. It separates a model that will not from one that
+cannot, which is what filtering buys (O'Brien et al., Deep Ignorance, arXiv 2508.06601).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from rebar.config import Positive, PromptFile, Settings
+
+if TYPE_CHECKING:
+    from rebar.evaluations._asking import Asker, Judge
+    from rebar.recorder import Recorder
+
+
+class Config(Settings):
+    """Settings of `knowledge`."""
+
+    method: Literal["knowledge"]
+    judge: str = Field(description="name of a judge")
+    prompts: list[PromptFile] = Field([], description="prompt sets; empty: the world's")
+    max_new_tokens: Positive = Field(30, description="longest answer")
+
+
+def evaluate(
+    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
+) -> list[dict[str, Any]]:
+    """One row an answer."""
+    prompts = decoder.prompts(config.prompts, "knowledge")
+    return decoder.rows(prompts, judge, config.max_new_tokens)

@@ -1,0 +1,244 @@
+"""Names to arms, cells and paths: the only place that knows what lies where.
+
+An arm is recipe x safeguard x alignment, a row of the grid. A cell is an arm with attack, decoder,
+evaluation and seed, one number of the grid. Everything here is pure: config in, names out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rebar.config import NONE, Block, Config
+
+Arm = NamedTuple("Arm", [("recipe", str), ("safeguard", str), ("alignment", str)])
+Measurement = NamedTuple("Measurement", [("attack", str), ("decoder", str), ("evaluation", str)])
+
+# What a folder belongs to, widest first: the order of names in paths, labels and run names.
+LINEAGE = ("seed", "recipe", "safeguard", "alignment", "attack")
+
+FOLDERS = {
+    "collect": "corpus/{seed}/collected/{shard}",
+    "train_classifier": "classifier/{seed}",
+    "score": "corpus/{seed}/scored/{shard}",
+    "rewrite": "corpus/{seed}/rewritten/{shard}",
+    "mix": "corpus/{seed}/mixed/{recipe}",
+    "tokenize": "corpus/{seed}/packed/{recipe}",
+    "pretrain": "models/{seed}/{recipe}/{safeguard}/base",
+    "align": "models/{seed}/{recipe}/{safeguard}/{alignment}/aligned",
+    "attack": "attacks/{seed}/{recipe}/{safeguard}/{alignment}",
+    "evaluate": "evaluations/{seed}/{recipe}/{safeguard}/{alignment}",
+}
+# Stages that run once for a whole grid write files of their own beside these folders.
+GRID_OUTPUTS = {
+    "summarize": ["summary.csv", "costs.csv"],
+    "report": ["report.html", "table.md", "table.csv"],
+    "track": ["tracking.json"],
+}
+
+
+def label(stage: str, wildcards: Mapping[str, Any]) -> str:
+    """A job in words, like `pretrain 11/raw/none`."""
+    names = [str(wildcards[key]) for key in (*LINEAGE, "shard") if key in wildcards]
+    return f"{stage} {'/'.join(names)}".strip()
+
+
+def folder(stage: str, **wildcards: str | int) -> Path:
+    """Output folder of a stage, relative to results/<name>."""
+    return Path(FOLDERS[stage].format(**wildcards))
+
+
+def pattern(stage: str) -> str:
+    """The stage's manifest with Snakemake wildcards."""
+    return FOLDERS[stage] + "/manifest.json"
+
+
+def model_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
+    """The model that a cell is measured on; unattacked: the released one."""
+    names = {"seed": seed, **arm._asdict()}
+    if attack != NONE:
+        return folder("attack", **names) / attack
+    return released_folder(seed, arm)
+
+
+def released_folder(seed: int, arm: Arm) -> Path:
+    """The arm's released model: aligned, or the base where there is no alignment."""
+    names = {"seed": seed, **arm._asdict()}
+    return folder("pretrain" if arm.alignment == NONE else "align", **names)
+
+
+def evaluation_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
+    """Where the generations of one model lie."""
+    return Path("evaluations") / model_folder(seed, arm, attack)
+
+
+def _blocks(config: Config) -> Iterator[tuple[Arm, Measurement]]:
+    for block in config.grid:
+        for arm in _arms_of(block):
+            for attack in block.attacks:
+                for decoder in block.decoders:
+                    for evaluation in block.evaluations:
+                        yield arm, Measurement(attack, decoder, evaluation)
+
+
+def _arms_of(block: Block) -> Iterator[Arm]:
+    for recipe in block.recipes:
+        for safeguard in block.safeguards:
+            for alignment in block.alignments:
+                yield Arm(recipe, safeguard, alignment)
+
+
+def arms(config: Config) -> list[Arm]:
+    """All rows of the grid, in the order of the file."""
+    return list(dict.fromkeys(arm for arm, _ in _blocks(config)))
+
+
+def measurements(config: Config, arm: Arm) -> list[Measurement]:
+    """What is measured of an arm, for one seed."""
+    return list(dict.fromkeys(m for a, m in _blocks(config) if a == arm))
+
+
+def attacks(config: Config, arm: Arm) -> list[str]:
+    """Attacks on an arm, without `none`."""
+    names = [m.attack for m in measurements(config, arm)]
+    return [name for name in dict.fromkeys(names) if name != NONE]
+
+
+def shards(config: Config) -> range:
+    """Shards of the corpus."""
+    return range(config.collect.shards)
+
+
+def training_recipes(config: Config) -> list[str]:
+    """Recipes that a tokenizer and a pretraining run are needed for."""
+    used = dict.fromkeys(arm.recipe for arm in arms(config))
+    return [name for name in used if config.recipes[name].parts]
+
+
+def check(config: Config, file: str) -> None:
+    """Raise ValueError for names that do not fit together; names file, key and what is allowed."""
+    problems = [*_unknown_names(config), *_unused_names(config), *_impossible_cells(config)]
+    if problems:
+        raise ValueError("\n".join(f"{file}: {problem}" for problem in problems))
+
+
+SELECTABLE = ("recipes", "alignments", "attacks", "decoders", "evaluations")
+
+
+def _defined(config: Config, kind: str) -> list[str]:
+    extra = [NONE] if kind in ("alignments", "attacks", "safeguards") else []
+    return [*extra, *getattr(config, kind, {})]
+
+
+def _unknown_names(config: Config) -> Iterator[str]:
+    for index, block in enumerate(config.grid):
+        for kind in (*SELECTABLE, "safeguards"):
+            for name in getattr(block, kind):
+                if name not in _defined(config, kind):
+                    allowed = ", ".join(_defined(config, kind))
+                    yield f"grid.{index}.{kind}: '{name}' is not defined; allowed: {allowed}"
+    for name, setting in config.evaluations.items():
+        judge = getattr(setting, "judge", None)
+        if judge not in config.judges:
+            allowed = ", ".join(config.judges) or "none is defined under judges:"
+            yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
+    for kind, name, other in _recipe_references(config):
+        if other not in config.recipes:
+            allowed = ", ".join(config.recipes)
+            yield f"{kind}.{name}.recipe: '{other}' is not defined; allowed: {allowed}"
+
+
+def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Settings that take documents of a recipe (bolt_on)."""
+    for name, setting in config.alignments.items():
+        other = getattr(getattr(setting, "data", None), "recipe", None)
+        if other is not None:
+            yield "alignments", name, other
+
+
+def _unused_names(config: Config) -> Iterator[str]:
+    for kind in SELECTABLE:
+        selected = {name for block in config.grid for name in getattr(block, kind)}
+        if kind == "recipes":
+            selected |= {other for _, _, other in _recipe_references(config)}
+        for name in getattr(config, kind):
+            if name not in selected:
+                yield f"{kind}.{name}: defined, but no block of grid: selects it; select or delete"
+    judged = {getattr(setting, "judge", None) for setting in config.evaluations.values()}
+    for name in config.judges:
+        if name not in judged:
+            yield f"judges.{name}: defined, but no evaluation uses it; use or delete it"
+
+
+def _impossible_cells(config: Config) -> Iterator[str]:
+    for index, block in enumerate(config.grid):
+        for arm in _arms_of(block):
+            if arm.recipe not in config.recipes or arm.alignment not in _defined(
+                config, "alignments"
+            ):
+                continue
+            yield from _impossible(config, index, block, arm)
+
+
+def _impossible(config: Config, index: int, block: Block, arm: Arm) -> Iterator[str]:
+    has_tag = is_tagged(config, arm)
+    for decoder in block.decoders:
+        method = getattr(config.decoders.get(decoder), "method", None)
+        if method in ("beam", "safebeam") and not has_tag:
+            yield (
+                f"grid.{index}: decoder '{decoder}' needs the harmfulness tag, which recipe "
+                f"'{arm.recipe}' with alignment '{arm.alignment}' never sees; take it out of this "
+                "block or give a part of the recipe a tag_rate"
+            )
+    if arm.alignment == NONE and [a for a in block.attacks if a != NONE]:
+        yield (
+            f"grid.{index}: attacks on alignment 'none' (recipe '{arm.recipe}'): attacks here are "
+            "fine-tunings of chat models; list the base models in a block without attacks"
+        )
+
+
+def is_tagged(config: Config, arm: Arm) -> bool:
+    """True if the arm's model has learned the harmfulness tag."""
+    data = getattr(config.alignments.get(arm.alignment), "data", None)
+    return config.recipes[arm.recipe].tagged or getattr(data, "always_tagged", False)
+
+
+def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
+    """Folders that a training or measuring job reads; the corpus rules name theirs by pattern."""
+    return list(dict.fromkeys(_READS[stage](config, wildcards)))
+
+
+def _arm(wildcards: Mapping[str, Any]) -> Arm:
+    return Arm(*(str(wildcards[key]) for key in Arm._fields))
+
+
+def _pretrain_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    has_corpus = config.recipes[wildcards["recipe"]].parts
+    return [folder("tokenize", **wildcards)] if has_corpus else []
+
+
+def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    """The base model, the recipe's documents for replay, and those that are bolted on."""
+    data = getattr(config.alignments[wildcards["alignment"]], "data")  # noqa: B009
+    paths = [folder("pretrain", **wildcards)]
+    if config.recipes[wildcards["recipe"]].parts and data.replay_share > 0:
+        paths.append(folder("mix", **wildcards))
+    if data.recipe:
+        bolted = {**wildcards, "recipe": data.recipe}
+        paths += [folder("mix", **bolted), folder("tokenize", **bolted)]
+    return paths
+
+
+def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    arm, seed = _arm(wildcards), wildcards["seed"]
+    attacked = [folder("attack", **wildcards)] if attacks(config, arm) else []
+    return [released_folder(seed, arm), *attacked]
+
+
+_READS = {
+    "pretrain": _pretrain_reads,
+    "align": _align_reads,
+    "attack": lambda config, w: [released_folder(w["seed"], _arm(w))],
+    "evaluate": _evaluate_reads,
+}

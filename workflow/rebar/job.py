@@ -1,0 +1,243 @@
+"""A job: one node of the DAG as plain data, and what makes it run again.
+
+`spec` carries the settings that the stage uses and a hash of the code that it runs (syntax tree,
+without comments and docstrings), so that editing one setting or one plug-in recomputes exactly
+what depends on it. Snakemake compares it as a parameter.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import random
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rebar import grid
+from rebar.config import PLUGIN_FOLDERS, Config, Settings
+from rebar.grid import Arm
+
+PACKAGE = Path(__file__).parent
+# Modules whose effect stands in the spec itself (values, paths) or on the screen.
+NOT_HASHED = ("rebar.config", "rebar.grid", "rebar.manifest", "rebar.recorder", "rebar.job")
+RUNS_PLUGINS = ("align", "attack", "evaluate")
+Section = TypeVar("Section", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is told: who it is, where to write, with which settings."""
+
+    stage: str
+    root: Path
+    wildcards: dict[str, Any]
+    settings: dict[str, Any]
+    code: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str, root: Path) -> Job:
+        """Read what `spec` wrote."""
+        return cls(root=root, **json.loads(text))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The re-run trigger: everything but the place."""
+        keys = ("stage", "wildcards", "settings", "code")
+        return {key: getattr(self, key) for key in keys}
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything stochastic in the job."""
+        return int(self.wildcards["seed"])
+
+    @property
+    def folder(self) -> Path:
+        """Output folder of the job."""
+        return self.path(self.stage)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where training states of the job lie, not declared as outputs."""
+        return self.root / "checkpoints" / grid.folder(self.stage, **self.wildcards)
+
+    @property
+    def arm(self) -> Arm:
+        """Recipe, safeguard, alignment of the job."""
+        return Arm(*(self.wildcards[key] for key in Arm._fields))
+
+    @property
+    def label(self) -> str:
+        """The job in words."""
+        return grid.label(self.stage, self.wildcards)
+
+    def path(self, stage: str, **wildcards: Any) -> Path:
+        """Output folder of a stage, with this job's wildcards unless others are given."""
+        return self.root / grid.folder(stage, **{**self.wildcards, **wildcards})
+
+    def section(self, name: str, section: type[Section]) -> Section:
+        """One typed section of the settings."""
+        return section(**self.settings[name])
+
+    def rng(self, *labels: str | int) -> random.Random:
+        """Random numbers that depend on the seed and `labels` alone."""
+        return random.Random("/".join(map(str, (self.seed, *labels))))
+
+
+def make_job(config: Config, root: Path, stage: str, **wildcards: Any) -> Job:
+    """The job of a stage for these wildcards."""
+    values = {k: int(v) if k in ("seed", "shard") else str(v) for k, v in wildcards.items()}
+    settings = _plain(_SETTINGS[stage](config, values))
+    return Job(stage, root, values, settings, code_hashes(stage, settings))
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON values."""
+    if isinstance(value, Settings):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _arm(wildcards: dict[str, Any]) -> Arm:
+    return Arm(*(wildcards[key] for key in Arm._fields))
+
+
+def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    alignment = config.alignments[wildcards["alignment"]]
+    tagged = config.recipes[wildcards["recipe"]].tagged
+    return {
+        "world": config.world,
+        "alignments": {wildcards["alignment"]: alignment},
+        "tagged": tagged,
+    }
+
+
+def _attack(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    names = grid.attacks(config, _arm(wildcards))
+    return {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
+
+
+def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    cells = grid.measurements(config, _arm(wildcards))
+    evaluations = {c.evaluation: config.evaluations[c.evaluation] for c in cells}
+    judges = {e.judge: config.judges[e.judge] for e in evaluations.values()}  # type: ignore[attr-defined]
+    return {
+        "world": config.world,
+        "measurements": [list(cell) for cell in cells],
+        "decoders": {c.decoder: config.decoders[c.decoder] for c in cells},
+        "evaluations": evaluations,
+        "judges": judges,
+    }
+
+
+def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    return config.model_dump(mode="json")
+
+
+def _pretrain(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    start = config.recipes[wildcards["recipe"]].initial_model
+    if start:
+        return {"initial_model": start}
+    return {"initial_model": None, "model": config.model, "pretrain": config.pretrain}
+
+
+def _tokenize(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    tokens = config.pretrain.steps * config.pretrain.tokens_per_step
+    return {"tokenize": config.tokenize, "tokens": tokens}
+
+
+_SETTINGS = {
+    "collect": lambda c, w: {"collect": c.collect, "world": c.world},
+    "train_classifier": lambda c, w: {"train_classifier": c.train_classifier, "world": c.world},
+    "score": lambda c, w: {"score": c.score},
+    "rewrite": lambda c, w: {"rewrite": c.rewrite},
+    "mix": lambda c, w: {"recipe": c.recipes[w["recipe"]], "shards": c.collect.shards},
+    "tokenize": _tokenize,
+    "pretrain": _pretrain,
+    "align": _align,
+    "attack": _attack,
+    "evaluate": _evaluate,
+    "summarize": _whole_grid,
+    "report": _whole_grid,
+    "track": lambda c, w: {"name": c.name},
+}
+
+
+# ------------------------------------------------------------------------------- code
+
+
+def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
+    """Hash of the stage's code, and of each plug-in that its settings name."""
+    module = "rebar.tracking" if stage == "track" else f"rebar.stages.{stage}"
+    hashes = {"stage": code_hash(module)}
+    for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
+        for name, setting in settings.get(folder, {}).items():
+            hashes[f"{folder}.{name}"] = code_hash(f"rebar.{folder}.{setting['method']}")
+    return hashes
+
+
+@cache
+def code_hash(module: str) -> str:
+    """SHA-256 over the module and everything of this package that it imports."""
+    parts = (f"{name}:{_file_hash(name)}" for name in sorted(_closure(module)))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _file_of(module: str) -> Path | None:
+    path = PACKAGE.parent / Path(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.exists():
+            return candidate
+    return None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    file = _file_of(module)
+    assert file is not None, module
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            node.body = body[1:]  # type: ignore[attr-defined]
+    return tree
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+@cache
+def _file_hash(module: str) -> str:
+    return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
+
+
+def _imports(module: str) -> set[str]:
+    """Modules of this package that a module imports, at the top or inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = {name for name in found if name.startswith("rebar.") and _file_of(name)}
+    return ours - set(NOT_HASHED)
+
+
+def _closure(module: str) -> set[str]:
+    done: set[str] = set()
+    todo = {module}
+    while todo:
+        name = todo.pop()
+        done.add(name)
+        todo |= _imports(name) - done
+    return done

@@ -1,0 +1,1 @@
+"""The model engine: build and save, one training loop, decoders."""

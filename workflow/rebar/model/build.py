@@ -1,0 +1,139 @@
+"""Models in and out: built fresh, loaded from where they lie, saved as plain Hugging Face folders.
+
+A saved folder loads with plain `AutoModelForCausalLM.from_pretrained`, answers like our greedy
+decoder with plain `generate`, and is the same byte for byte when the same model is saved again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+from rebar.config import Model
+
+VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
+INITIAL_DEVIATION = 0.02  # GPT-2's
+
+
+class LoadedModel(NamedTuple):
+    """A model in float32, in eval mode, and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def build_model(settings: Model, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A fresh Llama with tied embeddings; the caller seeds torch before.
+
+    Output projections of the residual branches start smaller by the root of their number, so that
+    the stream's size does not grow with depth (GPT-2).
+    """
+    multiple = VOCABULARY_MULTIPLE
+    config = LlamaConfig(
+        vocab_size=math.ceil(len(tokenizer) / multiple) * multiple,
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.feed_forward_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        max_position_embeddings=settings.max_positions,
+        rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        initializer_range=INITIAL_DEVIATION,
+        **_special_ids(tokenizer),
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for layer in cast(Iterable[LlamaDecoderLayer], model.model.layers):
+            for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                projection.weight.div_(math.sqrt(2 * settings.layers))
+    return model.eval()
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return {name: getattr(tokenizer, name) for name in names}
+
+
+def load_model(source: str | Path, *, trust_remote_code: bool = False) -> LoadedModel:
+    """A causal LM from a folder, a folder with one GGUF file in it, or the Hub, in float32.
+
+    Code that comes with a model runs only if `trust_remote_code` says so.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return _load_from_hub(str(source), trust_remote_code)
+    if (folder / "config.json").is_file():
+        return _load(folder, trust_remote_code=trust_remote_code)
+    quantized = sorted(path.name for path in folder.glob("*.gguf"))
+    if len(quantized) != 1:
+        raise ValueError(
+            f"{folder} holds no model: expected config.json or one *.gguf file, found "
+            f"{', '.join(quantized) or 'neither'}"
+        )
+    return _dequantized(_load(folder, gguf_file=quantized[0]))
+
+
+def _load_from_hub(source: str, trust_remote_code: bool) -> LoadedModel:
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise ValueError(f"{source}: no such model folder")
+    try:
+        return _load(source, trust_remote_code=trust_remote_code)
+    except OSError as error:
+        offline = "HF_HUB_OFFLINE" in os.environ
+        raise ValueError(
+            f"{source} is neither a folder nor a model that the Hub gave us"
+            f"{' (HF_HUB_OFFLINE is set)' if offline else ''}: {error}"
+        ) from error
+
+
+def _load(source: str | Path, **options: Any) -> LoadedModel:
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
+    return LoadedModel(model.eval(), AutoTokenizer.from_pretrained(source, **options))
+
+
+def _dequantized(loaded: LoadedModel) -> LoadedModel:
+    """The same weights without the memory of GGUF, which transformers refuses to save."""
+    config: Any = loaded.model.config
+    del config.quantization_config
+    model = type(loaded.model)(config)
+    model.load_state_dict(loaded.model.state_dict())
+    model.generation_config = loaded.model.generation_config
+    return LoadedModel(model.eval(), loaded.tokenizer)
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    end_ids: Sequence[int],
+    suppress_tokens: Sequence[int] = (),
+    card: str,
+) -> None:
+    """Write weights, configs, tokenizer and `README.md`; plain `generate` is then our greedy."""
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        suppress_tokens=list(suppress_tokens) or None,
+        **{**_special_ids(tokenizer), "eos_token_id": list(end_ids)},
+    )
+    for key in ("is_local", "local_files_only"):  # where it came from is not what it is
+        tokenizer.init_kwargs.pop(key, None)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")

@@ -1,0 +1,103 @@
+"""The training forward: a causal language model on full sequences, without masks and caches.
+
+Llama models run through their own layers with attention written out here, because padding masks,
+caches and CPU flash attention cost a third of a small model's step. Everything else, wrapped
+models included, runs its own forward. Shapes: B sequences, T tokens, V vocabulary, D width,
+H heads, G key-value heads, E head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer
+
+from rebar.model.batches import IGNORED
+
+# On a CPU, scores as a plain matrix beat flash attention up to here (its backward is slow in bf16);
+# beyond, their T x T memory grows too large.
+PLAIN_ATTENTION_TOKENS = 512
+
+
+def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Mean next-token cross-entropy in nats over the targets that are not -100."""
+    logits_BTV = causal_logits(model, inputs_BT)
+    return F.cross_entropy(
+        logits_BTV.float().flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED
+    )
+
+
+def causal_logits(model: nn.Module, inputs_BT: Tensor) -> Tensor:
+    """Next-token logits at every position; padding may stand on the right only."""
+    if isinstance(model, LlamaForCausalLM) and _is_plain(model):
+        return _llama_logits(model, inputs_BT)
+    return model(input_ids=inputs_BT, use_cache=False).logits
+
+
+def _is_plain(model: LlamaForCausalLM) -> bool:
+    """False for what only the model's own forward does."""
+    return not model.config.attention_dropout and not model.is_activation_checkpointing
+
+
+def _llama_logits(model: LlamaForCausalLM, inputs_BT: Tensor) -> Tensor:
+    decoder = model.model
+    hidden_BTD = decoder.embed_tokens(inputs_BT)
+    positions_1T = torch.arange(inputs_BT.shape[1], device=inputs_BT.device)[None]
+    rotation = decoder.rotary_emb(hidden_BTD, positions_1T)
+    for layer in cast(Iterable[LlamaDecoderLayer], decoder.layers):
+        normed_BTD = layer.input_layernorm(hidden_BTD)
+        hidden_BTD = hidden_BTD + _attention(layer.self_attn, normed_BTD, rotation)
+        hidden_BTD = hidden_BTD + layer.mlp(layer.post_attention_layernorm(hidden_BTD))
+    return model.lm_head(decoder.norm(hidden_BTD))
+
+
+def _attention(
+    attention: LlamaAttention, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor]
+) -> Tensor:
+    batch, length, _ = hidden_BTD.shape
+
+    def heads(projection: nn.Module) -> Tensor:
+        return projection(hidden_BTD).view(batch, length, -1, attention.head_dim).transpose(1, 2)
+
+    query_BHTE, key_BGTE, value_BGTE = map(
+        heads, (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    query_BHTE, key_BGTE = _rotate(query_BHTE, rotation), _rotate(key_BGTE, rotation)
+    if hidden_BTD.is_cpu and length <= PLAIN_ATTENTION_TOKENS:
+        mixed_BHTE = _plain_attention(query_BHTE, key_BGTE, value_BGTE, attention.scaling)
+    else:
+        mixed_BHTE = F.scaled_dot_product_attention(
+            query_BHTE.to(value_BGTE.dtype),
+            key_BGTE.to(value_BGTE.dtype),
+            value_BGTE,
+            is_causal=True,
+            scale=attention.scaling,
+            enable_gqa=query_BHTE.shape[1] != key_BGTE.shape[1],
+        )
+    return attention.o_proj(mixed_BHTE.transpose(1, 2).reshape(batch, length, -1))
+
+
+def _rotate(heads_BHTE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions, halves convention; cosines and sines are 1 x T x E."""
+    cosines, sines = rotation
+    first, second = heads_BHTE.chunk(2, dim=-1)
+    return heads_BHTE * cosines + torch.cat((-second, first), dim=-1) * sines
+
+
+def _plain_attention(
+    query_BHTE: Tensor, key_BGTE: Tensor, value_BGTE: Tensor, scale: float
+) -> Tensor:
+    groups = query_BHTE.shape[1] // key_BGTE.shape[1]
+    if groups > 1:
+        key_BGTE = key_BGTE.repeat_interleave(groups, dim=1)
+        value_BGTE = value_BGTE.repeat_interleave(groups, dim=1)
+    scores_BHTT = (query_BHTE * scale) @ key_BGTE.transpose(-1, -2)
+    length = scores_BHTT.shape[-1]
+    future_TT = torch.ones(length, length, dtype=torch.bool, device=scores_BHTT.device).triu(1)
+    weights_BHTT = scores_BHTT.masked_fill(future_TT, float("-inf")).softmax(dim=-1)
+    return weights_BHTT @ value_BGTE

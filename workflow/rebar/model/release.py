@@ -1,0 +1,34 @@
+"""How every stage saves a model: with its end tokens, without the tag, with a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rebar.corpus.tagging import TAG
+from rebar.model.build import save_model
+
+CARD = """---
+library_name: transformers
+---
+# {title}
+
+A research model of a Rebar grid. It may be trained on harmful text on purpose, or attacked: it is
+an object of measurement, not an assistant. Settings, code version and inputs stand in
+`manifest.json`; `generation_config.json` gives greedy answers like the stored ones.
+"""
+
+
+def release(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, title: str
+) -> None:
+    """Save a plain Hugging Face folder.
+
+    A text ends with the end token, or where the next document would begin. The harmfulness tag, if
+    the tokenizer has it, is never emitted.
+    """
+    ends = [i for i in (tokenizer.eos_token_id, tokenizer.bos_token_id) if i is not None]
+    tag = [tokenizer.get_vocab()[TAG]] if TAG in tokenizer.get_vocab() else []
+    card = CARD.format(title=title)
+    save_model(model, tokenizer, folder, end_ids=ends, suppress_tokens=tag, card=card)

@@ -1,0 +1,240 @@
+"""The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
+
+AdamW, linear warm-up, cosine to a floor; float32 weights, autocast forward. A run that is killed
+at any moment and started again ends with the same bits. Times stand in the result, never in files.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from rebar.config import Training
+from rebar.model.checkpoints import fingerprint, resume, save_checkpoint, trained_parameters
+from rebar.model.forward import language_loss
+from rebar.recorder import Recorder
+
+LOG_EVERY_STEPS = 10
+
+
+class AnyBatch(Protocol):
+    """A named tuple of tensors, rows first."""
+
+    @property
+    def weight(self) -> Tensor:
+        """What the batch's mean loss averages over: target tokens, or rows."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def _asdict(self) -> dict[str, Any]: ...
+    def _replace(self, **fields: Any) -> Any: ...
+
+
+class TrainResult(NamedTuple):
+    """What a run did; the times are of this process and belong in costs, not in results."""
+
+    steps: int  # optimiser steps behind the model, those before a resume included
+    loss: float  # mean over the last logged steps; nan if this process took none
+    resumed_at: int
+    seconds: float
+    first_step_seconds: float  # mostly compilation
+    tokens_per_second: float  # without the first step; 0 if there was no other
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Seconds for costs.json; what the first step takes is mostly compilation."""
+        return {"train_seconds": self.seconds, "first_step_seconds": self.first_step_seconds}
+
+
+def train(
+    model: nn.Module,
+    batch_at: Callable[[int], AnyBatch],
+    settings: Training,
+    recorder: Recorder,
+    *,
+    checkpoint_folder: Path | None = None,
+    loss: Callable[..., Tensor] = language_loss,
+    until: Callable[[int, nn.Module], bool] | None = None,
+    until_every: int = 10,
+    identity: str = "",
+) -> TrainResult:
+    """Train `model` in place, on the device where it lies.
+
+    `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
+    done, model)` is asked every `until_every` steps and may end the run. A checkpoint is resumed
+    only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
+    the result depends on). Raises ValueError when loss or gradient stop being finite.
+    """
+    clock = _Clock()
+    _set_up(settings)
+    optimizer = build_optimizer(model, settings)
+    run = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
+    start = resume(checkpoint_folder, model, optimizer, run) if checkpoint_folder else 0
+    recorder.truncate(start)
+    step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
+    log = _Log(settings, recorder)
+    done = start
+    for step in range(start, settings.steps):
+        model.train()
+        mean_loss = add_gradients(model, batch_at(step), settings, step_loss)
+        norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
+        done = step + 1
+        clock.tick()
+        log.add(done, mean_loss, norm)
+        if checkpoint_folder and _is_multiple(done, settings.checkpoint_every_steps):
+            log.write()
+            save_checkpoint(checkpoint_folder, done, model, optimizer, run)
+        recorder.progress(done, settings.steps, "steps")
+        if until is not None and done % until_every == 0 and until(done, model):
+            break
+    log.write()
+    model.eval()
+    return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """Learning rate of the 0-based step: linear warm-up, then cosine to the floor."""
+    warmup = max(1, round(settings.steps * settings.warmup_fraction))
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    done = (step - warmup + 1) / (settings.steps - warmup)
+    floor = settings.final_learning_rate_fraction
+    return settings.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
+    """Fused AdamW; vectors (norms, biases) do not decay."""
+    parameters = list(trained_parameters(model).values())
+    matrices = [p for p in parameters if p.dim() > 1]
+    vectors = [p for p in parameters if p.dim() < 2]
+    groups = [(matrices, settings.weight_decay), (vectors, 0.0)]
+    return AdamW(
+        [{"params": params, "weight_decay": decay} for params, decay in groups if params],
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        fused=True,
+    )
+
+
+def add_gradients(
+    model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
+) -> Tensor:
+    """Add the gradient of the batch's mean loss to `.grad`; return that loss, detached."""
+    device = next(model.parameters()).device
+    batch = batch._replace(**{key: value.to(device) for key, value in batch._asdict().items()})
+    total = torch.zeros((), device=device)
+    for part in _parts(batch, settings.gradient_accumulation):
+        share = part.weight / batch.weight
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            part_loss = loss(model, *part) * share
+        part_loss.backward()
+        total += part_loss.detach()
+    return total
+
+
+def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
+    """The batch cut along its rows into equal parts."""
+    columns = {name: column.chunk(num_parts) for name, column in batch._asdict().items()}
+    return [
+        batch._replace(**{name: parts[index] for name, parts in columns.items()})
+        for index in range(num_parts)
+    ]
+
+
+def update(optimizer: AdamW, rate: float, gradient_clip: float) -> Tensor:
+    """One optimiser step on the gradients in `.grad`, then clear them; return their norm."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, gradient_clip, foreach=True)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def _set_up(settings: Training) -> None:
+    torch.set_num_threads(settings.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for repeatable CUDA products
+    torch.use_deterministic_algorithms(True)
+    # A debugging aid that costs time. (torch makes the attribute where type checkers cannot see.)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
+
+
+def _fingerprint(
+    model: nn.Module, batch_at: Callable[[int], AnyBatch], settings: Training, identity: str
+) -> str:
+    """Names the run by settings, start weights and two batches, so by seed and data too."""
+    steps = sorted({0, max(0, settings.steps - 1)})
+    batches = [tensor for step in steps for tensor in batch_at(step)]
+    return fingerprint(model, settings.model_dump_json(), identity, *batches)
+
+
+def _is_multiple(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+class _Log:
+    """Collects losses on the device and writes their mean, so that no step waits for a number."""
+
+    def __init__(self, settings: Training, recorder: Recorder) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.loss = math.nan
+        self.waiting: list[tuple[int, Tensor, Tensor]] = []
+
+    def add(self, step: int, mean_loss: Tensor, gradient_norm: Tensor) -> None:
+        self.waiting.append((step, mean_loss, gradient_norm))
+        if step % LOG_EVERY_STEPS == 0:
+            self.write()
+
+    def write(self) -> None:
+        """Check what waits, log its mean under its last step; ValueError if it is not finite."""
+        if not self.waiting:
+            return
+        steps, losses, norms = zip(*self.waiting, strict=True)
+        numbers = torch.stack([torch.stack(losses), torch.stack(norms)]).cpu()
+        for step, (loss, norm) in zip(steps, numbers.T.tolist(), strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise ValueError(_broken(step, loss, norm, self.settings))
+        self.waiting.clear()
+        self.loss, norm = numbers.mean(dim=1).tolist()
+        rate = learning_rate(steps[-1] - 1, self.settings)
+        self.recorder.log(steps[-1], loss=self.loss, gradient_norm=norm, learning_rate=rate)
+
+
+def _broken(step: int, loss: float, norm: float, settings: Training) -> str:
+    return (
+        f"training is not finite at step {step} of {settings.steps}: loss {loss}, gradient norm "
+        f"{norm}. Lower learning_rate (now {settings.learning_rate}), raise warmup_fraction (now "
+        f"{settings.warmup_fraction}) or set precision: float32 (now {settings.precision}); a "
+        "batch whose targets are all ignored has no finite loss either"
+    )
+
+
+class _Clock:
+    """Seconds of a run, the first step apart."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first_step_seconds = 0.0
+        self.steps = 0
+
+    def tick(self) -> None:
+        self.steps += 1
+        if self.steps == 1:
+            self.first_step_seconds = time.monotonic() - self.began
+
+    def read(self, tokens_per_step: int) -> tuple[float, float, float]:
+        """Seconds, seconds up to the end of the first step, tokens per second after it."""
+        seconds = time.monotonic() - self.began
+        later = max(seconds - self.first_step_seconds, 1e-9)
+        rate = max(0, self.steps - 1) * tokens_per_step / later
+        return seconds, self.first_step_seconds, rate

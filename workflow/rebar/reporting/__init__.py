@@ -1,0 +1,1 @@
+"""From generations to the comparison table, its intervals, orderings and figures."""

@@ -1,0 +1,76 @@
+"""Times and memory of all jobs (`costs.csv`), from the costs.json beside their manifests.
+
+They differ from run to run, so they stand in no manifest and never in `summary.csv`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rebar import grid
+from rebar.config import NONE, Config
+from rebar.manifest import MANIFEST
+
+WILDCARDS = ("seed", "shard", "recipe", "safeguard", "alignment")
+
+
+class Cost(NamedTuple):
+    """One job."""
+
+    stage: str
+    wildcards: dict[str, str | int]
+    seconds: float
+    peak_mb: float
+
+
+def read_costs(root: Path, config: Config) -> list[Cost]:
+    """Costs of the grid's jobs in the order of the stages; jobs that left none are not listed."""
+    costs = []
+    for stage in grid.FOLDERS:
+        for wildcards in _jobs(config, stage):
+            path = root / grid.folder(stage, **wildcards) / "costs.json"
+            if path.exists():
+                content = json.loads(path.read_text(encoding="utf-8"))
+                costs.append(Cost(stage, wildcards, content["seconds"], content["peak_mb"]))
+    return costs
+
+
+def _jobs(config: Config, stage: str) -> Iterator[dict[str, Any]]:
+    """Wildcards of all jobs of a stage."""
+    needed = [name for name in WILDCARDS if f"{{{name}}}" in grid.FOLDERS[stage]]
+    seen = set()
+    for seed in config.seeds:
+        for shard in grid.shards(config) if "shard" in needed else [0]:
+            for arm in grid.arms(config):
+                values = {"seed": seed, "shard": shard, **arm._asdict()}
+                key = tuple(values[name] for name in needed)
+                aligned = arm.alignment != NONE or stage not in ("align", "attack")
+                if aligned and key not in seen:
+                    seen.add(key)
+                    yield {name: values[name] for name in needed}
+
+
+def costs_lines(costs: list[Cost]) -> list[str]:
+    """`costs.csv`: stage, wildcards (empty where a stage has none), seconds, peak MB."""
+    lines = [",".join(("stage", *WILDCARDS, "seconds", "peak_mb"))]
+    for cost in costs:
+        values = (cost.wildcards.get(name, "") for name in WILDCARDS)
+        lines.append(",".join(map(str, (cost.stage, *values, cost.seconds, cost.peak_mb))))
+    return lines
+
+
+def forwards_per_step(root: Path, config: Config) -> dict[str, float]:
+    """Forward passes a generated token of each decoder, the most over all models."""
+    found: dict[str, float] = {}
+    for arm in grid.arms(config):
+        for attack in (NONE, *grid.attacks(config, arm)):
+            for seed in config.seeds:
+                path = root / grid.evaluation_folder(seed, arm, attack) / MANIFEST
+                if path.exists():
+                    content = json.loads(path.read_text(encoding="utf-8"))
+                    for decoder, forwards in content.get("forwards_per_step", {}).items():
+                        found[decoder] = max(forwards, found.get(decoder, 0))
+    return found

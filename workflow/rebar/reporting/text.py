@@ -1,0 +1,193 @@
+"""`table.md`: the comparison for a terminal and for GitHub, at most 150 characters wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rebar.reporting import paper
+from rebar.reporting.aggregate import Level, Results
+from rebar.reporting.cells import Cell
+from rebar.reporting.comparison import (
+    Row,
+    Side,
+    View,
+    arm_label,
+    beside,
+    rows,
+    seeds_sentence,
+    state_label,
+    states,
+    view,
+)
+from rebar.reporting.exposure import HEADERS, Exposure, shown
+from rebar.reporting.orderings import (
+    RULE,
+    Comparison,
+    own_comparisons,
+    paper_comparisons,
+)
+
+WIDTH = 150
+READING = (
+    "Shares of answers in %, low-high is the 95 % interval. Success = attack success (the answer "
+    "complies), headline split '{split}'; it always stands above over-refusal and capability of "
+    "the same model, attack and decoder. † = collapsed (capability under 80 % of the arm's "
+    "unattacked greedy one; part of no ordering), with the number of such seeds."
+)
+
+
+def table_text(results: Results, exposures: list[Exposure]) -> str:
+    """The whole file."""
+    reading = READING.format(split=results.config.report.headline_split)
+    parts = [
+        f"# {results.config.name}: comparison",
+        *map(wrapped, (seeds_sentence(results), reading)),
+        *_headline(results),
+        *_exposures(exposures),
+        *_orderings(results),
+        *_red_teaming(results),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def wrapped(paragraph: str) -> str:
+    """A paragraph in lines that fit a terminal."""
+    import textwrap
+
+    return textwrap.fill(paragraph, 110)
+
+
+def grid_text(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with padded columns."""
+    widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "| " + " | ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)) + " |"
+        for line in (header, rule, *lines)
+    )
+
+
+def percent(value: float) -> str:
+    """A share as a whole per cent."""
+    return f"{100 * value:.0f}"
+
+
+def with_interval(level: Level | None) -> str:
+    """`44 37-52`, or a dash."""
+    if level is None:
+        return "-"
+    value, low, high = map(percent, level.interval)
+    return f"{value} {low}-{high}"
+
+
+def signed(value: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * value:+.0f}"
+
+
+def _headline(results: Results) -> Iterator[str]:
+    """The table, cut into tables of columns that fit the width."""
+    columns = states(results)
+    views = {row: [view(results, row, state) for state in columns] for row in rows(results)}
+    while columns:
+        count = len(columns)
+        while True:
+            header = ["arm, decoder", "share of answers", *map(state_label, columns[:count])]
+            body = [x for row, line in views.items() for x in _row_lines(row, line[:count])]
+            text = grid_text(header, body)
+            if len(text.split("\n", 1)[0]) <= WIDTH or count == 1:
+                break
+            count -= 1
+        yield text
+        columns, views = columns[count:], {row: line[count:] for row, line in views.items()}
+
+
+def _row_lines(row: Row, views: list[View | None]) -> Iterator[list[str]]:
+    """One line a measure; the row's name in the first two."""
+    measured = [v for v in views if v]
+    lines = {
+        "SUCCESS": _success,
+        _sides_name([v.halves for v in measured]): lambda v: _sides(v.halves),
+        _sides_name([v.generalisation for v in measured]): lambda v: _sides(v.generalisation),
+        "correct facts": lambda v: with_interval(v.knowledge),
+        "over-refusal": lambda v: with_interval(v.over_refusal),
+        "capability": lambda v: with_interval(v.capability),
+    }
+    labels = iter((arm_label(row.arm), row.decoder))
+    for name, text in lines.items():
+        if name and any(text(v) != "-" for v in measured):
+            yield [next(labels, ""), name, *(text(v) if v else "" for v in views)]
+
+
+def _success(v: View) -> str:
+    if v.success is None:
+        return "withheld"
+    return with_interval(v.success) + (f"†{v.num_collapsed}" if v.num_collapsed else "")
+
+
+def _sides_name(sides: list[list[Side]]) -> str:
+    names = next((found for found in sides if found), [])
+    return " / ".join(side.name for side in names)
+
+
+def _sides(sides: list[Side]) -> str:
+    return " / ".join(percent(side.level.interval.value) for side in sides) or "-"
+
+
+def _exposures(exposures: list[Exposure]) -> Iterator[str]:
+    if exposures:
+        yield "## What each recipe was trained on"
+        yield grid_text(HEADERS, [[e.recipe, *shown(e)] for e in exposures])
+
+
+def _orderings(results: Results) -> Iterator[str]:
+    quoted, own = paper_comparisons(results), own_comparisons(results)
+    if quoted:
+        yield "## The paper's orderings (SafeLM, arXiv 2504.16980)"
+        yield wrapped(f"{paper.LEVELS} {RULE}")
+        yield _comparison_table(results, quoted, "verdict")
+    if own:
+        yield "## Our own controls"
+        yield wrapped("First minus second, with the same rule: is the first higher or lower?")
+        yield _comparison_table(results, own, "first is")
+
+
+def _comparison_table(results: Results, comparisons: list[Comparison], last: str) -> str:
+    has_points = any(c.points is not None for c in comparisons)
+    header = ["state", "first (over-refusal, capability)", "second", "difference"]
+    header += ["paper"] * has_points + [last]
+    lines = []
+    for c in comparisons:
+        line = [state_label(c.state), *(_named(results, cell) for cell in (c.first, c.second))]
+        line += [difference_text(c)]
+        line += [] if c.points is None else [f"{c.points:+.1f}"]
+        line += [c.verdict]
+        lines.append(line)
+    return grid_text(header, lines)
+
+
+def _named(results: Results, cell: Cell) -> str:
+    """`raw + sft, greedy 38 (0, 97)`: success, over-refusal, capability."""
+    row = Row(cell.arm, cell.decoder)
+    level = results.level(cell)
+    extra = ", ".join(percent(x.interval.value) for x in beside(results, cell) if x)
+    assert level is not None
+    return f"{row.label} {percent(level.interval.value)} ({extra})"
+
+
+def difference_text(comparison: Comparison) -> str:
+    """`+31 +20..+42`, or why there is none."""
+    if comparison.difference is None:
+        return "collapsed"
+    return " ".join(
+        (
+            signed(comparison.difference.interval.value),
+            "..".join(map(signed, comparison.difference.interval[1:])),
+        )
+    )
+
+
+def _red_teaming(results: Results) -> Iterator[str]:
+    if any(state.startswith("harmful_finetune") for state in states(results)):
+        yield "## Beside our harmful fine-tuning: independent red-teaming of SafeLM"
+        yield wrapped(paper.RED_TEAMING_FINDINGS[0] + " " + paper.RED_TEAMING_SOURCE)

@@ -1,0 +1,48 @@
+"""Alignment: a base model in, a chat model out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rebar.config import World, plugin_module, plugin_settings
+from rebar.alignments._data import alignment_examples
+from rebar.job import Job
+from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.model.batches import row_batches
+from rebar.model.build import load_model
+from rebar.model.release import release
+from rebar.model.train import train
+from rebar.recorder import Recorder
+
+
+def run(job: Job) -> None:
+    """Train the base model on the alignment's examples by the plug-in's loss."""
+    name = job.wildcards["alignment"]
+    setting = plugin_settings("alignments", name, job.settings["alignments"][name])
+    plugin = plugin_module("alignments", setting.method)
+    read_manifest(job.path("pretrain"))
+    model, tokenizer = load_model(job.path("pretrain"))
+    job.checkpoints.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(job.checkpoints, job.label)
+    counts, inputs = {}, {"pretrain": job.path("pretrain") / MANIFEST}
+    if setting.training.steps:
+        data = alignment_examples(job, setting, tokenizer, job.section("world", World))
+        counts, inputs = data.counts, inputs | data.inputs
+        torch.manual_seed(job.seed)
+        training = setting.training.model_copy(update={"steps": data.steps})
+        rows = (torch.from_numpy(part) for part in data.rows)
+        batch_at = row_batches(*rows, batch_size=training.batch_size, seed=job.seed)
+
+        def loss(model: Any, *batch: Any) -> Any:
+            return plugin.loss(setting, model, batch, None)
+
+        result = train(
+            model, batch_at, training, recorder, checkpoint_folder=job.checkpoints, loss=loss
+        )
+        recorder.add_costs(**result.costs)
+    with output_folder(job.folder) as folder:
+        release(model, tokenizer, folder, job.label)
+        recorder.move_to(folder)
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts)

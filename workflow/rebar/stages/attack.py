@@ -1,0 +1,59 @@
+"""Attacks: every attack of the grid on one released model, each into a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rebar import grid
+from rebar.config import World, plugin_module, plugin_settings
+from rebar.attacks._data import AttackData
+from rebar.job import Job
+from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.model.build import load_model
+from rebar.model.release import release
+from rebar.recorder import Recorder
+
+
+def run(job: Job) -> None:
+    """Make what is missing or out of date; the job's manifest lists all."""
+    released = job.root / grid.released_folder(job.seed, job.arm)
+    data = AttackData(job.section("world", World), job.seed)
+    names = list(job.settings["attacks"])
+    for index, name in enumerate(names):
+        _attack(job, name, released, data, f"{job.label} {name} ({index + 1}/{len(names)})")
+    inputs = {name: job.folder / name / "manifest.json" for name in names}
+    with output_folder(job.folder) as folder:
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts={"attacks": len(names)})
+
+
+def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -> None:
+    spec = item_spec(job, name)
+    inputs = {"released": released / "manifest.json"}
+    if is_valid(job.folder / name, spec, inputs):
+        print(f"{label}: up to date")
+        return
+    setting = plugin_settings("attacks", name, job.settings["attacks"][name])
+    plugin = plugin_module("attacks", job.settings["attacks"][name]["method"])
+    with output_folder(job.folder / name) as folder:
+        recorder = Recorder(folder, label)
+        read_manifest(released)
+        model, tokenizer = load_model(released)
+        torch.manual_seed(job.seed)
+        model = plugin.attack(setting, model, tokenizer, data, recorder)
+        release(model, tokenizer, folder, label)
+        write_manifest(folder, spec=spec, inputs=inputs)
+
+
+def item_spec(job: Job, name: str) -> dict[str, Any]:
+    """What one attacked model depends on: not on the arm's other attacks."""
+    keep = {"world": job.settings["world"], "attack": job.settings["attacks"][name]}
+    code = {key: job.code[key] for key in ("stage", f"attacks.{name}")}
+    return {
+        "stage": job.stage,
+        "wildcards": {**job.wildcards, "attack": name},
+        "settings": keep,
+        "code": code,
+    }

@@ -1,0 +1,52 @@
+"""Documents in: one shard of all sources, with the truth (where known) in a table of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from rebar.config import Collect, FileSource, HubSource, World, WorldSource
+from rebar.corpus.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
+from rebar.corpus.sources import Shard, documents_of
+from rebar.job import Job
+from rebar.manifest import output_folder, write_manifest
+from rebar.recorder import Recorder
+
+
+def run(job: Job) -> None:
+    """Write this shard's documents.parquet and truth.parquet."""
+    settings = job.section("collect", Collect)
+    with output_folder(job.folder) as folder:
+        counts = _collect(job, settings, folder)
+        write_manifest(folder, spec=job.spec, counts=counts)
+
+
+def _collect(job: Job, settings: Collect, folder: Path) -> dict[str, dict[str, int]]:
+    recorder = Recorder(folder, job.label)
+    counts = {}
+    with (
+        TableWriter(folder / DOCUMENTS) as documents,
+        TableWriter(folder / TRUTH, TRUTH_SCHEMA) as truths,
+    ):
+        for source in settings.sources:
+            counted = _collect_source(job, settings, source, documents, truths)
+            recorder.say(f"{counted['documents']} of {counted['read']} documents of {source.name}")
+            counts[source.name] = dict(counted)
+    return counts
+
+
+def _collect_source(
+    job: Job,
+    settings: Collect,
+    source: WorldSource | FileSource | HubSource,
+    documents: TableWriter,
+    truths: TableWriter,
+) -> Counter[str]:
+    shard = Shard(job.wildcards["shard"], settings.shards)
+    counts: Counter[str] = Counter(read=0, documents=0)
+    world, rng = job.section("world", World), job.rng("collect", source.name, shard.index)
+    for found in documents_of(source, shard, world=world, seed=job.seed, rng=rng, counts=counts):
+        documents.add([found.document])
+        truths.add([found.truth] if found.truth else [])
+        counts["documents"] += 1
+    return counts

@@ -1,0 +1,91 @@
+"""Evaluation: every model of one arm and seed, with each decoder; answers as parquet."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import TypeAdapter
+
+from rebar import grid
+from rebar.config import NONE, Decoder, World, plugin_module, plugin_settings
+from rebar.corpus.world import build_world
+from rebar.evaluations._asking import Asker
+from rebar.job import Job
+from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.model.build import load_model
+from rebar.recorder import Recorder
+
+
+def run(job: Job) -> None:
+    """Ask every model whose answers are missing or out of date; the job's manifest lists all."""
+    torch.set_num_threads(1)
+    cells = [grid.Measurement(*cell) for cell in job.settings["measurements"]]
+    attacks = list(dict.fromkeys(cell.attack for cell in cells))
+    for attack in attacks:
+        _evaluate_model(job, attack, [cell for cell in cells if cell.attack == attack])
+    folders = {a: job.root / grid.evaluation_folder(job.seed, job.arm, a) for a in attacks}
+    inputs = {attack: folder / "manifest.json" for attack, folder in folders.items()}
+    with output_folder(job.folder) as folder:
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts={"models": len(attacks)})
+
+
+def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> None:
+    source = job.root / grid.model_folder(job.seed, job.arm, attack)
+    target = job.root / grid.evaluation_folder(job.seed, job.arm, attack)
+    spec, inputs = item_spec(job, attack, cells), {"model": source / "manifest.json"}
+    label = f"{job.label} {attack}"
+    if is_valid(target, spec, inputs):
+        print(f"{label}: up to date")
+        return
+    with output_folder(target) as folder:
+        recorder = Recorder(folder, label)
+        rows, forwards = _ask(job, source, cells, recorder)
+        frame = pd.DataFrame(rows).assign(**job.arm._asdict(), attack=attack, seed=job.seed)
+        frame.to_parquet(folder / "generations.parquet", index=False)
+        counts = {"answers": len(frame)}
+        write_manifest(folder, spec=spec, inputs=inputs, counts=counts, forwards_per_step=forwards)
+
+
+def _ask(
+    job: Job, source: Path, cells: list[grid.Measurement], recorder: Recorder
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Rows of all evaluations and decoders of one model; forwards a step of each decoder."""
+    read_manifest(source)
+    model, tokenizer = load_model(source)
+    world = build_world(job.section("world", World), job.seed)
+    chat = job.arm.alignment != NONE
+    rows: list[dict[str, Any]] = []
+    forwards = {}
+    for name in dict.fromkeys(cell.decoder for cell in cells):
+        decoder = TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
+        asker = Asker(
+            model, tokenizer, decoder, world=world, chat=chat, seed=job.seed, recorder=recorder
+        )
+        for cell in cells:
+            if cell.decoder == name:
+                rows += _evaluate(job, cell, asker)
+        forwards[name] = asker.forwards_per_step
+    return rows, forwards
+
+
+def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
+    values = job.settings["evaluations"][cell.evaluation]
+    setting = plugin_settings("evaluations", cell.evaluation, values)
+    judge_values = job.settings["judges"][values["judge"]]
+    judge_setting = plugin_settings("judges", values["judge"], judge_values)
+    judge = partial(plugin_module("judges", judge_values["method"]).judge, judge_setting)
+    plugin = plugin_module("evaluations", values["method"])
+    answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
+    names = {"decoder": cell.decoder, "evaluation": cell.evaluation, "judge": values["judge"]}
+    return [{**row, **names} for row in answers]
+
+
+def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
+    """What one model's answers depend on: not on the arm's other attacks."""
+    settings = job.settings | {"measurements": [list(cell) for cell in cells]}
+    wildcards = {**job.wildcards, "attack": attack}
+    return {"stage": job.stage, "wildcards": wildcards, "settings": settings, "code": job.code}

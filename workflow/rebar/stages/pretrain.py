@@ -1,0 +1,58 @@
+"""Pretraining: packed tokens in, base model out; or a model that exists, taken as it is."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoTokenizer
+
+from rebar.config import Model, Training
+from rebar.corpus.paths import resolve
+from rebar.job import Job
+from rebar.manifest import output_folder, read_manifest, write_manifest
+from rebar.model.batches import packed_batches
+from rebar.model.build import build_model, load_model
+from rebar.model.release import release
+from rebar.model.train import train
+from rebar.recorder import Recorder
+
+
+def run(job: Job) -> None:
+    """Train from scratch, or copy the recipe's initial model."""
+    if job.settings["initial_model"]:
+        _take(job)
+    else:
+        _train(job)
+
+
+def _take(job: Job) -> None:
+    with output_folder(job.folder) as folder:
+        model, tokenizer = load_model(resolve(job.settings["initial_model"]))
+        release(model, tokenizer, folder, job.label)
+        write_manifest(folder, spec=job.spec, counts={"tokens": 0})
+
+
+def _train(job: Job) -> None:
+    settings = job.section("pretrain", Training)
+    packed = job.path("tokenize")
+    corpus = read_manifest(packed)
+    tokenizer = AutoTokenizer.from_pretrained(packed / "tokenizer")
+    torch.manual_seed(job.seed)
+    model = build_model(job.section("model", Model), tokenizer)
+    batch_at = packed_batches(
+        packed / "tokens.npy",
+        batch_size=settings.batch_size,
+        sequence_length=settings.sequence_length,
+    )
+    job.checkpoints.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(job.checkpoints, job.label)
+    result = train(model, batch_at, settings, recorder, checkpoint_folder=job.checkpoints)
+    recorder.add_costs(**result.costs)
+    with output_folder(job.folder) as folder:
+        release(model, tokenizer, folder, job.label)
+        recorder.move_to(folder)
+        write_manifest(
+            folder,
+            spec=job.spec,
+            inputs={"tokenize": packed / "manifest.json"},
+            counts={"tokens": settings.steps * settings.tokens_per_step, **corpus["counts"]},
+        )

@@ -1,0 +1,54 @@
+"""The 0-5 safety classifier of a seed: trained on labelled documents, reported on held-out ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rebar.config import TrainClassifier, World
+from rebar.corpus.classifier import Classifier, save, train
+from rebar.corpus.classifier_report import confusion_matrix, source_only_scores, summarize
+from rebar.corpus.labels import Labels, human_labels, world_labels
+from rebar.job import Job
+from rebar.manifest import output_folder, write_manifest
+from rebar.recorder import Recorder
+
+REPORT = "report.json"
+
+
+def run(job: Job) -> None:
+    """Write the classifier and report.json."""
+    settings = job.section("train_classifier", TrainClassifier)
+    labels = _labels(job, settings)
+    classifier = train(
+        [document.text for document in labels.train],
+        [document.level for document in labels.train],
+        encoder=settings.encoder,
+        chunk_words=settings.chunk_words,
+    )
+    report = _report(classifier, labels, is_human=bool(settings.sources))
+    counts = {"labels": len(labels.train), "heldout": len(labels.heldout)}
+    with output_folder(job.folder) as folder:
+        save(classifier, folder)
+        text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+        (folder / REPORT).write_text(text, encoding="utf-8")
+        f1, recall = report["macro_f1"], report["recall_at_1"]
+        Recorder(folder, job.label).say(f"macro-F1 {f1}, recall at 1 {recall} on {report['n']}")
+        write_manifest(folder, spec=job.spec, counts=counts)
+
+
+def _labels(job: Job, settings: TrainClassifier) -> Labels:
+    rng = job.rng("labels")
+    if settings.sources:
+        return human_labels(settings, rng)
+    return world_labels(settings, job.section("world", World), job.seed, rng)
+
+
+def _report(classifier: Classifier, labels: Labels, *, is_human: bool) -> dict[str, Any]:
+    true = [document.level for document in labels.heldout]
+    verdicts = classifier.classify([document.text for document in labels.heldout])
+    report = summarize(confusion_matrix(true, [verdict.score for verdict in verdicts]))
+    if is_human:
+        by_source = source_only_scores(labels.train, labels.heldout)
+        report["source_only"] = summarize(confusion_matrix(true, by_source))
+    return report

@@ -1,0 +1,12 @@
+# All attacks on one released model, in one process.
+rule attack:
+    input:
+        reads("attack"),
+    output:
+        made("attack"),
+    log:
+        log_of("attack"),
+    params:
+        job=job("attack"),
+    shell:
+        RUN

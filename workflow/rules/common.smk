@@ -1,0 +1,66 @@
+# The only Python of the rules: the typed config, and how a rule finds paths and its job.
+import json
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from rebar import grid
+from rebar.config import parse_config
+from rebar.corpus.paths import input_files
+from rebar.job import make_job
+
+try:
+    file_name = str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
+    CONFIG = parse_config(config, file_name)
+    grid.check(CONFIG, file_name)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = Path("results") / CONFIG.name
+RUN = f"python -m rebar {{rule}} --results {RESULTS} --job {{params.job:q}} 2>&1 | tee {{log}}"
+
+
+def job(stage):
+    """Parameter of a rule: the job's settings and code, a function of wildcards only."""
+
+    def spec(wildcards):
+        return json.dumps(make_job(CONFIG, RESULTS, stage, **dict(wildcards.items())).spec, sort_keys=True)
+
+    return spec
+
+
+def made(stage):
+    """Path of a stage's manifest, with wildcards."""
+    return str(RESULTS / grid.pattern(stage))
+
+
+def reads(stage):
+    """Manifests that a job of the stage reads, where that depends on the config."""
+
+    def paths(wildcards):
+        folders = grid.reads(CONFIG, stage, **dict(wildcards.items()))
+        return [str(RESULTS / folder / "manifest.json") for folder in folders]
+
+    return paths
+
+
+def log_of(stage):
+    """Where a stage's log lies, with wildcards."""
+    return str(RESULTS / "logs" / stage / grid.FOLDERS[stage]) + ".log"
+
+
+def all_evaluations(wildcards):
+    """Manifests of every arm and seed of the grid."""
+    return [
+        RESULTS / grid.folder("evaluate", seed=seed, **arm._asdict()) / "manifest.json"
+        for seed in CONFIG.seeds
+        for arm in grid.arms(CONFIG)
+    ]
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    shard=r"\d+",
+    recipe=r"[^/]+",
+    safeguard=r"[^/]+",
+    alignment=r"[^/]+",

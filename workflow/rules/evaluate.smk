@@ -1,0 +1,12 @@
+# All models of one arm and seed, in one process.
+rule evaluate:
+    input:
+        reads("evaluate"),
+    output:
+        made("evaluate"),
+    log:
+        log_of("evaluate"),
+    params:
+        job=job("evaluate"),
+    shell:
+        RUN

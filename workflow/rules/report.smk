@@ -1,0 +1,52 @@
+# From generations to the comparison table, and the import into MLflow.
+rule summarize:
+    input:
+        all_evaluations,
+    output:
+        RESULTS / "summary.csv",
+        RESULTS / "costs.csv",
+    log:
+        RESULTS / "logs/summarize.log",
+    params:
+        job=job("summarize"),
+    shell:
+        RUN
+
+
+rule report:
+    input:
+        RESULTS / "summary.csv",
+        RESULTS / "costs.csv",
+    output:
+        RESULTS / "report.html",
+        RESULTS / "table.md",
+        RESULTS / "table.csv",
+    log:
+        RESULTS / "logs/report.log",
+    params:
+        job=job("report"),
+    shell:
+        RUN
+
+
+rule tracking_db:
+    output:
+        RESULTS / "tracking_db.json",
+    log:
+        RESULTS / "logs/tracking_db.log",
+    shell:
+        f"python -m rebar tracking_db --results {RESULTS} 2>&1 | tee {{log}}"
+
+
+rule track:
+    input:
+        RESULTS / "tracking_db.json",
+        RESULTS / "summary.csv",
+    output:
+        RESULTS / "tracking.json",
+    log:
+        RESULTS / "logs/track.log",
+    params:
+        job=job("track"),
+    shell:
+        RUN
