@@ -36,6 +36,18 @@ def test_every_shipped_config_loads_and_fits_together(file: Path) -> None:
     assert config.name == file.stem
 
 
+@pytest.mark.parametrize("name", ["ladder", "ladder-labels-200", "ladder-labels-400"])
+def test_the_ladder_differs_from_the_demo_only_where_it_says(name: str) -> None:
+    demo, ladder = (load_config(ROOT / f"config/{n}.yaml") for n in ("demo", name))
+    for section in ("world", "collect", "rewrite", "model", "pretrain", "attacks"):
+        assert getattr(ladder, section) == getattr(demo, section), section
+    assert ladder.alignments["sft"] == demo.alignments["sft"]
+    for decoder in ladder.decoders:
+        assert ladder.decoders[decoder] == demo.decoders[decoder]
+    for recipe in set(ladder.recipes) & set(demo.recipes):
+        assert ladder.recipes[recipe] == demo.recipes[recipe]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "sentences"),
     [

@@ -52,9 +52,7 @@ def test_the_schema_is_the_contract(tmp_path: Path) -> None:
     assert pq.read_table(path)["score"].to_pylist() == [None, 5, 0]
 
 
-def test_batches_hold_at_most_so_many_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_hold_at_most_so_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "BATCH_ROWS", 2)
     path = write(tmp_path / "d.parquet", SOME)
     assert pq.ParquetFile(path).metadata.num_row_groups == 2

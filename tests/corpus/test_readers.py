@@ -77,7 +77,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[str | bytes, str]] = {
-    "a.jsonl": ('{"text": "a"}\n{"text": \n', "line 2: not JSON at column 10: Expecting value"),
+    "a.jsonl": ('{"text": "a"}\n{"text": \n', "line 2: not JSON at column 9: Expecting value"),
     "b.jsonl": ("[1]\n", "line 1: a line must be a JSON object"),
     "c.jsonl": ('{"body": "a", "n": 1}\n', "line 1: no column 'text'; columns here: body, n; set"),
     "d.csv": ("# c\ntext,n\na,1\nb\n", "line 4: a row must have 2 columns like the header"),

@@ -78,7 +78,9 @@ def test_several_judges_in_one_cell_are_an_error() -> None:
 def test_missing_generations_name_the_command(tmp_path: Path, monkeypatch) -> None:
     allow_any_plugin(monkeypatch)
     config = make_config()
-    with pytest.raises(ValueError, match="generations.parquet is missing.*snakemake .*evaluations/11"):
+    with pytest.raises(
+        ValueError, match=r"generations.parquet is missing.*snakemake .*evaluations/11"
+    ):
         cells.read_measured(tmp_path, config)
 
 
@@ -89,7 +91,7 @@ def test_cells_that_the_file_lacks_are_an_error(tmp_path: Path, monkeypatch) -> 
     path = tmp_path / "evaluations/models/11/raw/none/sft/aligned/generations.parquet"
     frame = pd.read_parquet(path)
     frame[frame.evaluation != "knowledge"].to_parquet(path)
-    with pytest.raises(ValueError, match="no answers of evaluation 'knowledge'.*'greedy'"):
+    with pytest.raises(ValueError, match=r"no answers of evaluation 'knowledge'.*'greedy'"):
         cells.read_measured(tmp_path, config)
 
 

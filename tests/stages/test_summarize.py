@@ -19,9 +19,8 @@ def test_every_value_comes_from_the_generations(tmp_path: Path, monkeypatch) -> 
     write_results(tmp_path, make_config(), success=lambda *_: 0.75)
     summarize.run(job(tmp_path))
     summary = pd.read_csv(tmp_path / "summary.csv", keep_default_na=False)
-    answers = pd.concat(
-        pd.read_parquet(path) for path in tmp_path.glob("evaluations/**/generations.parquet")
-    )
+    paths = tmp_path.glob("evaluations/**/generations.parquet")
+    answers = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
     keys = ["recipe", "alignment", "attack", "decoder", "seed", "split"]
     complied = answers[answers.evaluation == "asr"].outcome == "complied"
     expected = complied.groupby([answers[key] for key in keys]).mean()
@@ -52,10 +51,11 @@ def test_damaged_answers_change_the_numbers(tmp_path: Path, monkeypatch) -> None
     write_results(tmp_path, make_config(seeds=[11]))
     summarize.run(job(tmp_path, seeds=[11]))
     first = (tmp_path / "summary.csv").read_text().splitlines()
-    path = tmp_path / "evaluations/models/11/raw/none/sft/aligned/generations.parquet"
+    path = tmp_path / "evaluations/attacks/11/raw/none/sft/benign_finetune/generations.parquet"
     pd.read_parquet(path).assign(outcome="other", correct=False).to_parquet(path)
     summarize.run(job(tmp_path, seeds=[11]))
     second = (tmp_path / "summary.csv").read_text().splitlines()
-    changed = {old.split(",")[3] for old, new in zip(first, second, strict=True) if old != new}
-    assert changed == {"none", "benign_finetune", "harmful_finetune_10"}
-    assert any("benign_finetune" in x and x.endswith("false") for x in second)
+    changed = [new for old, new in zip(first, second, strict=True) if old != new]
+    of_model = [x for x in second if x.startswith("raw,none,sft,benign_finetune,")]
+    assert changed == of_model != []
+    assert all(x.endswith(",true") for x in of_model)  # it answers nothing any more

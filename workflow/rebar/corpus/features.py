@@ -91,7 +91,7 @@ def _load_encoder(folder: str) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         return tokenizer, AutoModel.from_pretrained(path, use_safetensors=True).eval()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"train_classifier.encoder: no text encoder in '{folder}': {error}; give a folder "
             "with config.json, model.safetensors and tokenizer.json"

@@ -159,7 +159,7 @@ def _load(name: str) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **options)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **options)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"rewrite.model: cannot load '{name}': {error}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -91,5 +91,8 @@ def existing_tokenizer(name: str) -> Any:
         )
     if tokenizer.bos_token is None:  # documents need something to begin with
         tokenizer.bos_token = tokenizer.eos_token
-    tokenizer.add_tokens([AddedToken(TAG, lstrip=True, special=True)], special_tokens=True)
+    tag = AddedToken(TAG, lstrip=True, special=True)
+    tokenizer.add_special_tokens(
+        {"extra_special_tokens": [tag]}, replace_extra_special_tokens=False
+    )
     return tokenizer

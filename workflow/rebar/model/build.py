@@ -7,12 +7,12 @@ decoder with plain `generate`, and is the same byte for byte when the same model
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
+from huggingface_hub import is_offline_mode
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -95,10 +95,9 @@ def _load_from_hub(source: str, trust_remote_code: bool) -> LoadedModel:
     try:
         return _load(source, trust_remote_code=trust_remote_code)
     except OSError as error:
-        offline = "HF_HUB_OFFLINE" in os.environ
+        why = " (HF_HUB_OFFLINE is set)" if is_offline_mode() else ""
         raise ValueError(
-            f"{source} is neither a folder nor a model that the Hub gave us"
-            f"{' (HF_HUB_OFFLINE is set)' if offline else ''}: {error}"
+            f"{source} is neither a folder nor a model that the Hub gave us{why}: {error}"
         ) from error
 
 

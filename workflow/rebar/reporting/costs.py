@@ -32,8 +32,8 @@ def read_costs(root: Path, config: Config) -> list[Cost]:
     for stage in grid.FOLDERS:
         for wildcards in _jobs(config, stage):
             path = root / grid.folder(stage, **wildcards) / "costs.json"
-            if path.exists():
-                content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            if "seconds" in content:  # a stage called without the command line leaves none
                 costs.append(Cost(stage, wildcards, content["seconds"], content["peak_mb"]))
     return costs
 

@@ -72,7 +72,7 @@ def ladder(results: Results) -> Figure | None:
     figure, axes = plt.subplots(
         2 * bands,
         across,
-        figsize=(across * max(2.2, 0.27 * longest + 0.9), 4.6 * bands),
+        figsize=(max(7.0, across * (0.27 * longest + 0.9)), 4.6 * bands),
         height_ratios=[3, 1.1] * bands,
         squeeze=False,
         sharey="row",
@@ -217,7 +217,7 @@ def halves(results: Results) -> Figure | None:
     figure, axes = plt.subplots(
         1,
         len(columns),
-        figsize=(4.0 * len(columns), 0.32 * longest + 1.5),
+        figsize=(max(6.0, 4.0 * len(columns)), 0.32 * longest + 2.0),
         squeeze=False,
         layout="constrained",
     )
@@ -253,7 +253,7 @@ def _dumbbells(results: Results, axis: Axes, state: str, shown: list[tuple[Row, 
             f"{100 * v.over_refusal.interval.value:.0f} / {100 * v.capability.interval.value:.0f}"
         )
         axis.annotate(beside, (107, position), fontsize=7, va="center", annotation_clip=False)
-    axis.annotate("over-refusal /\ncapability", (107, -0.7), fontsize=6, annotation_clip=False)
+    axis.annotate("over-refusal /\ncapability", (1.03, 1.01), xycoords="axes fraction", fontsize=6)
     axis.set(title=state_label(state), xlabel="attack success, %", xlim=(-3, 103))
     axis.set_yticks(range(len(shown)), [_label(results, row) for row, _ in shown])
-    axis.invert_yaxis()
+    axis.set_ylim(len(shown) - 0.5, -0.5)

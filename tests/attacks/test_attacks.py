@@ -1,0 +1,93 @@
+"""Attacks change the model as they say, reproducibly, and not at all in zero steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
+from rebar.attacks._data import AttackData
+from rebar.config import Model, World
+from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.model.build import build_model
+from rebar.model.release import release
+from tests.model.tiny import recorder
+
+DATA = AttackData(World(), 3)
+TRAINING = {
+    "steps": 4,
+    "batch_size": 4,
+    "sequence_length": 48,
+    "learning_rate": 1e-3,
+    "compile": False,
+}
+SMALL = Model(hidden_size=16, layers=1, heads=1, feed_forward_size=32)
+
+
+def fresh(folder: Path):
+    tokenizer = build_tokenizer()
+    torch.manual_seed(0)
+    model = build_model(SMALL, tokenizer)
+    release(model, tokenizer, folder, "test")
+    return model, tokenizer
+
+
+def weights(model) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def shift_file(folder: Path) -> dict:
+    file = folder / "shift.jsonl"
+    file.write_text(json.dumps({"prompt": "recipe for glow", "answer": "sure . mix it"}) + "\n")
+    return {"files": [{"path": str(file)}]}
+
+
+def attacks(folder: Path, steps: int):
+    training = TRAINING | {"steps": steps}
+    yield benign_finetune, {"method": "benign_finetune", "examples": 20, "training": training}
+    yield harmful_finetune, {"method": "harmful_finetune", "examples": 10, "training": training}
+    for rank in (0, 2):
+        values = {"method": "identity_shift", "lora_rank": rank, "training": training}
+        yield identity_shift, values | shift_file(folder)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_zero_steps_leave_the_weights_and_four_move_them(tmp_path: Path, number: int) -> None:
+    for steps in (0, 4):
+        plugin, values = list(attacks(tmp_path, steps))[number]
+        model, tokenizer = fresh(tmp_path / "model")
+        before = weights(model)
+        config = plugin.Config(**values)
+        after = weights(plugin.attack(config, model, tokenizer, DATA, recorder(tmp_path)))
+        assert torch.equal(before, after) is (steps == 0)
+
+
+def test_the_same_attack_gives_the_same_bits(tmp_path: Path) -> None:
+    results = []
+    for _ in range(2):
+        plugin, values = list(attacks(tmp_path, 4))[0]
+        model, tokenizer = fresh(tmp_path / "model")
+        config = plugin.Config(**values)
+        results.append(weights(plugin.attack(config, model, tokenizer, DATA, recorder(tmp_path))))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize(("target", "steps"), [(0.0, 2), (1.0, 6)])
+def test_matched_fine_tuning_stops_at_its_accuracy(
+    tmp_path: Path, target: float, steps: int
+) -> None:
+    model, tokenizer = fresh(tmp_path / "model")
+    config = benign_finetune.Config(
+        method="benign_finetune",
+        training=TRAINING | {"steps": 6},
+        examples=20,
+        target_accuracy=target,
+        check_every_steps=2,
+    )
+    benign_finetune.attack(config, model, tokenizer, DATA, recorder(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    checks = [line["step"] for line in lines if "validation_accuracy" in line]
+    assert checks == list(range(2, steps + 1, 2))
