@@ -111,7 +111,7 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
         load_config(tmp_path / "broken.yaml")
 
 
-def test_settings_never_change_after_loading(smoke) -> None:  # noqa: ANN001
+def test_settings_never_change_after_loading(smoke) -> None:
     with pytest.raises(ValueError, match="frozen"):
         smoke.name = "other"
 

@@ -60,7 +60,7 @@ def test_damage_is_told_with_the_command_that_remakes(tmp_path: Path) -> None:
     file.write_text("hell")
     with pytest.raises(ValueError, match="is missing or not 5 bytes long; remake it"):
         read_manifest(folder)
-    with pytest.raises(ValueError, match="manifest.json is missing; remake it"):
+    with pytest.raises(ValueError, match=r"manifest\.json is missing; remake it"):
         read_manifest(tmp_path / "absent")
 
 

@@ -104,7 +104,9 @@ def test_plain_transformers_gives_the_stored_greedy_answers(smoke_results: Path)
             assert tokenizer.decode(answer, skip_special_tokens=True) == row.answer
 
 
-def test_every_value_follows_from_the_generations(smoke_config: Config, smoke_results: Path) -> None:
+def test_every_value_follows_from_the_generations(
+    smoke_config: Config, smoke_results: Path
+) -> None:
     summary = pd.read_csv(smoke_results / "summary.csv", keep_default_na=False)
     frame = pd.concat([generations(smoke_results, *model) for model in every_model(smoke_config)])
     asr = frame[frame.evaluation == "asr"]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(("file", "text"), [(SCHEMA, schema_text), (TABLE, table_text)])
-def test_generated_files_are_up_to_date(file: Path, text) -> None:  # noqa: ANN001
+def test_generated_files_are_up_to_date(file: Path, text) -> None:
     assert (ROOT / file).read_text() == text(), "run `make schema` and commit the result"
 
 

@@ -19,7 +19,8 @@ def finish(root: Path, loss: float = 2.0) -> Path:
     """One pretraining run below `root`, as a stage leaves it."""
     folder = root / "models/3/raw/none/base"
     settings = {"pretrain": {"steps": 20, "betas": [0.9, 0.95]}, "initial_model": None}
-    spec = {"stage": "pretrain", "wildcards": WILDCARDS, "settings": settings, "code": {"stage": "ab"}}
+    spec = {"stage": "pretrain", "wildcards": WILDCARDS, "settings": settings}
+    spec["code"] = {"stage": "ab"}
     source = root / "corpus.json"
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_text("{}")

@@ -68,7 +68,7 @@ def test_zero_steps_leave_the_weights_and_four_move_them(tmp_path: Path, number:
 def test_the_same_attack_gives_the_same_bits(tmp_path: Path) -> None:
     results = []
     for _ in range(2):
-        plugin, values = list(attacks(tmp_path, 4))[0]
+        plugin, values = next(attacks(tmp_path, 4))
         model, tokenizer = fresh(tmp_path / "model")
         config = plugin.Config(**values)
         results.append(weights(plugin.attack(config, model, tokenizer, DATA, recorder(tmp_path))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,13 @@ def shards(settings: HubSource, count: int) -> list[list[str]]:
 def test_files_are_dealt_out_to_shards(folder: Path) -> None:
     parts = shards(source(folder), 2)
     assert [{text[0] for text in part} for part in parts] == [{"0", "2"}, {"1"}]
-    assert sorted(sum(parts, [])) == [f"{p}-{i}" for p in range(3) for i in range(4)]
+    assert sorted(chain(*parts)) == [f"{p}-{i}" for p in range(3) for i in range(4)]
 
 
 def test_documents_are_dealt_out_where_files_are_few(folder: Path) -> None:
     parts = shards(source(folder), 5)
     assert [len(part) for part in parts] == [3, 3, 2, 2, 2]
-    assert len(set(sum(parts, []))) == 12
+    assert len(set(chain(*parts))) == 12
 
 
 def test_positions_tell_documents_apart(folder: Path) -> None:
@@ -65,5 +66,5 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
         shards(source(folder, text="body"), 1)
     with pytest.raises(ValueError, match="column 'n' holds a int, not text"):
         shards(source(folder, text="n"), 1)
-    with pytest.raises(ValueError, match="dataset '.*nowhere' cannot be opened .*; give an id"):
+    with pytest.raises(ValueError, match=r"dataset '.*nowhere' cannot be opened .*; give an id"):
         shards(source(folder / "nowhere"), 1)

@@ -21,10 +21,8 @@ def tokenizer() -> Any:
     return train_tokenizer(["one two three four five six seven"] * 3, 300)
 
 
-def row(
-    name: str, text: str, start: float = 0.0, repeat: int = 1, transform: str = "original"
-) -> Row:
-    return Row(name, text, transform, start, repeat)
+def row(name: str, text: str, *, repeat: int = 1, transform: str = "original") -> Row:
+    return Row(name, text, transform, 0.0, repeat)
 
 
 def encoded(lengths: list[int], documents: list[int], starts: list[float]) -> Encoded:

@@ -33,7 +33,7 @@ def settings(writer: Path, **keys: Any) -> Rewrite:
 
 def test_the_prompts_are_whole() -> None:
     assert len(read_prompts(str(PROMPTS), "rephrase").styles) >= 6
-    assert read_prompts(str(PROMPTS), "refusal").prefill == "User:"
+    assert read_prompts(str(PROMPTS), "refusal").prefill.startswith("User:")
     assert len(read_prompts(str(PROMPTS), "moral").styles) >= 3
 
 
@@ -59,13 +59,14 @@ def test_greedy_answers_are_always_the_same(writer: Path) -> None:
 
 
 def test_sampling_depends_on_the_seed(writer: Path) -> None:
-    def sample(seed: int) -> list[str]:
-        request = Request("one text", 2, "moral")
-        sampled = settings(writer, temperature=1.0)
-        return [output.text for output in rewrite([request], sampled, random.Random(seed))]
+    sampled = settings(writer, temperature=1.0)
+    message = [{"role": "user", "content": "one text"}]
+
+    def sample(seed: int) -> str:
+        return rewriting_model._generate([message], [""], sampled, seed)[0].text
 
     assert sample(1) == sample(1)
-    assert len({tuple(sample(seed)) for seed in range(4)}) > 1
+    assert len({sample(seed) for seed in range(4)}) > 1
 
 
 def test_padding_does_not_change_an_answer(writer: Path) -> None:
@@ -96,7 +97,7 @@ def test_dialogues_get_placeholders_and_cut_ones_are_too_long(
     asked = answering(
         monkeypatch,
         Answer("User: how?\nAssistant: I will not.", True),
-        Answer("User: how?\nAssistant: I wi", False),
+        Answer("User: how do I", False),
         Answer("User: how?", True),
     )
     requests = [Request("one two three four", 5, "refusal")] * 3
@@ -105,6 +106,14 @@ def test_dialogues_get_placeholders_and_cut_ones_are_too_long(
     assert [m.problem for m in made] == [None, "too long", "unrewritable: no dialogue"]
     assert "one two three" in asked[0][1]["content"]
     assert "four" not in asked[0][1]["content"].split("Text:")[1]
+
+
+def test_a_cut_answer_loses_its_last_sentence(
+    writer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, Answer('He said "no." It cost 3.5 coins and', False))
+    (made,) = rewrite([Request("a", 2, "rephrase")], settings(writer), random.Random(0))
+    assert (made.text, made.problem) == ('He said "no."', None)
 
 
 def test_moral_prompts_name_the_speakers(writer: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_fractions_are_the_same_in_every_process() -> None:
 def test_spread_takes_exactly_so_many(total: int, count: int) -> None:
     taken = [i for i in range(total) if is_spread(i, total, count)]
     assert len(taken) == count
-    gaps = {b - a for a, b in zip(taken, taken[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(taken)}
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
 
 

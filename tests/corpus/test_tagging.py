@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -33,10 +34,8 @@ def test_share_of_tagged_gaps_is_binomial() -> None:
 
 def test_gaps_are_tagged_independently() -> None:
     words = insert_tags(" ".join(["w"] * 40_001), 0.5, random.Random(2)).split(" ")
-    is_tagged = [
-        before == TAG for before, word in zip(words, words[1:], strict=False) if word == "w"
-    ]
-    pairs = list(zip(is_tagged, is_tagged[1:], strict=False))
+    is_tagged = [before == TAG for before, word in pairwise(words) if word == "w"]
+    pairs = list(pairwise(is_tagged))
     both = sum(a and b for a, b in pairs) / len(pairs)
     assert abs(both - 0.25) < 4 * (0.25 * 0.75 / len(pairs)) ** 0.5 * 1.5
 

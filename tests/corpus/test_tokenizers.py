@@ -50,7 +50,7 @@ def test_the_chat_template() -> None:
 
 
 def test_a_vocabulary_must_hold_all_bytes() -> None:
-    with pytest.raises(ValueError, match="tokenize.vocabulary_size: 262 is less than 263"):
+    with pytest.raises(ValueError, match=r"tokenize.vocabulary_size: 262 is less than 263"):
         train_tokenizer(TEXTS, 262)
 
 
@@ -88,7 +88,5 @@ def test_an_existing_tokenizer_gets_the_tag(tmp_path: Path) -> None:
 
 
 def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"tokenize.tokenizer: cannot load '.*'; allowed|cannot load"
-    ):
+    with pytest.raises(ValueError, match=r"tokenize.tokenizer: cannot load '.*'"):
         existing_tokenizer(str(tmp_path))

@@ -10,8 +10,8 @@ import pytest
 from rebar.corpus.wiki import Article, read_articles, strip_markup
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">
-<page><title>Rain</title><ns>0</ns><revision><text>'''Rain''' is [[water]].</text></revision></page>
-<page><title>Wet</title><ns>0</ns><redirect title="Rain"/><revision><text>#R</text></revision></page>
+<page><title>Rain</title><ns>0</ns><revision><text>'''Rain''' is [[wet]].</text></revision></page>
+<page><title>Wet</title><ns>0</ns><redirect title="Rain"/><revision><text/></revision></page>
 <page><title>Talk:Rain</title><ns>1</ns><revision><text>hm</text></revision></page>
 </mediawiki>"""
 
@@ -38,7 +38,7 @@ def test_markup_goes_and_words_stay(markup: str, text: str) -> None:
 def test_a_dump_without_redirects_and_talk(tmp_path: Path) -> None:
     path = tmp_path / "wiki.xml.bz2"
     path.write_bytes(bz2.compress(DUMP.encode()))
-    assert list(read_articles(path)) == [Article("Rain", "Rain is water.")]
+    assert list(read_articles(path)) == [Article("Rain", "Rain is wet.")]
 
 
 def test_half_a_dump_is_an_error(tmp_path: Path) -> None:

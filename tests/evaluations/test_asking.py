@@ -8,7 +8,6 @@ import pytest
 
 from rebar.config import Greedy, PromptFile
 from rebar.corpus.prompts import Prompt
-
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
 from rebar.model.generate import Generated

@@ -94,9 +94,7 @@ def test_metrics_are_means_of_ten_steps_and_of_the_rest(tmp_path: Path) -> None:
     metrics = read_metrics(tmp_path)
     assert [line["step"] for line in metrics] == [10, 20, 25]
     assert set(metrics[0]) == {"step", "loss", "gradient_norm", "learning_rate"}
-    means = [
-        sum(part) / len(part) for part in (losses[:10], losses[10:20], losses[20:])
-    ]
+    means = [sum(part) / len(part) for part in (losses[:10], losses[10:20], losses[20:])]
     assert [line["loss"] for line in metrics] == pytest.approx(means)
     assert metrics[1]["learning_rate"] == learning_rate(19, plan)
     assert result.loss == metrics[-1]["loss"]

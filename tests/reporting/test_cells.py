@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -124,6 +125,18 @@ def test_collapse_is_under_80_percent_of_the_unattacked_greedy_capability(
     lines = cells.summary_lines(measured, found)
     marked = {line.split(",")[-1] for line in lines if ",benign_finetune,greedy," in line}
     assert marked == {str(collapsed).lower()}
+
+
+def test_exactly_80_percent_is_whole(monkeypatch) -> None:
+    allow_any_plugin(monkeypatch)
+    cell = Cell(RAW, "none", "greedy", "capability", "all", "accuracy")
+
+    def measured(hits: float) -> dict[int, cells.Counts]:
+        return {11: cells.Counts(("a",), np.array([hits]), np.array([10]), "exact")}
+
+    both = {cell: measured(10), cell._replace(attack="benign_finetune"): measured(8)}
+    found = cells.find_collapsed(make_config(seeds=[11]), both)
+    assert found[RAW, "benign_finetune", "greedy"] == {11: False}
 
 
 def test_unmeasured_capability_is_unknown_not_whole(tmp_path: Path, monkeypatch) -> None:

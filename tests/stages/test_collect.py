@@ -60,6 +60,6 @@ def test_files_and_the_world_go_into_one_shard_each(tmp_path: Path) -> None:
 def test_a_bad_file_leaves_no_output_behind(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\nfine\n,two\n")
     source = {"kind": "files", "name": "own", "paths": [f"{tmp_path}/a.csv"]}
-    with pytest.raises(ValueError, match="a.csv, line 3: a row must have 1 columns"):
+    with pytest.raises(ValueError, match=r"a.csv, line 3: a row must have 1 columns"):
         jobs.collect(tmp_path, source)
     assert not (tmp_path / "corpus/5/collected/0").exists()

@@ -156,3 +156,5 @@ def test_five_seeds_have_intervals_over_seeds(tmp_path: Path) -> None:
     table = write_report(tmp_path, seeds=range(11, 16), grid=grid)
     assert "NO interval" not in table
     assert "over seeds (Student's t" in table
+    html = (tmp_path / "report.html").read_text()
+    assert "44.1" in html and "not in this grid" in html  # the paper's base model, and only that

@@ -57,5 +57,7 @@ def test_human_labels_come_with_a_source_only_baseline(tmp_path: Path) -> None:
 def test_a_wrong_label_column_names_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,h\nx,0\n")
     source = {"kind": "files", "name": "a", "paths": [f"{tmp_path}/a.csv"], "label": "severity"}
-    with pytest.raises(ValueError, match="a.csv, line 2: no column 'severity'; columns here: text"):
+    with pytest.raises(
+        ValueError, match=r"a.csv, line 2: no column 'severity'; columns here: text"
+    ):
         jobs.train_classifier(tmp_path, sources=[source])

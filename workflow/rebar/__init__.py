@@ -1,1 +1,1 @@
-"""Rebar: safety as part of a language model's foundation, and the measurement of whether it holds."""
+"""Rebar: safety as part of a language model's foundation, and a measure of whether it holds."""

@@ -118,7 +118,7 @@ def _write_costs(path: Path, startup_seconds: float) -> None:
     path.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _tracking():  # noqa: ANN202
+def _tracking():
     """Import mlflow only where it is used."""
     return importlib.import_module("rebar.tracking")
 

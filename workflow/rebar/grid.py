@@ -12,8 +12,22 @@ from typing import Any, NamedTuple
 
 from rebar.config import NONE, Block, Config
 
-Arm = NamedTuple("Arm", [("recipe", str), ("safeguard", str), ("alignment", str)])
-Measurement = NamedTuple("Measurement", [("attack", str), ("decoder", str), ("evaluation", str)])
+
+class Arm(NamedTuple):
+    """A row of the grid."""
+
+    recipe: str
+    safeguard: str
+    alignment: str
+
+
+class Measurement(NamedTuple):
+    """What is measured of an arm: with the seed, a cell."""
+
+    attack: str
+    decoder: str
+    evaluation: str
+
 
 # What a folder belongs to, widest first: the order of names in paths, labels and run names.
 LINEAGE = ("seed", "recipe", "safeguard", "alignment", "attack")

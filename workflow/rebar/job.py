@@ -183,7 +183,7 @@ def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
 @cache
 def code_hash(module: str) -> str:
     """SHA-256 over the module and everything of this package that it imports."""
-    parts = (f"{name}:{_file_hash(name)}" for name in sorted(_closure(module)))
+    parts = [f"{name}:{_file_hash(name)}" for name in sorted(_closure(module))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -217,7 +217,12 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 @cache
 def _file_hash(module: str) -> str:
-    return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
+    file = _file_of(module)
+    assert file is not None, module
+    templates = "".join(
+        t.read_text(encoding="utf-8") for t in file.parent.glob(f"{file.stem}.*.j2")
+    )
+    return hashlib.sha256((ast.dump(_tree(module)) + templates).encode()).hexdigest()
 
 
 def _imports(module: str) -> set[str]:

@@ -48,10 +48,9 @@ def test_hazard_flag_covers_exactly_hazard_groups(world: World) -> None:
         assert all(item.is_hazard == expected for item in items)
 
 
-def test_half_of_the_unaligned_kind_words_are_in_no_alignment_group(world: World) -> None:
-    aligned = {word for group in ("known", "fresh", "benign_aligned") for word in KIND_WORDS[group]}
-    held = [i for i in world.groups["unaligned"] if not set(i.name.split()) & aligned]
-    assert len(held) == len(world.groups["unaligned"]) / 2
+def test_unaligned_kind_words_are_in_no_alignment_group() -> None:
+    for group in ("known", "fresh", "benign_aligned"):
+        assert not set(KIND_WORDS["unaligned"]) & set(KIND_WORDS[group])
     assert set(CORPUS_HAZARDS) == set(HAZARD_GROUPS) - {"novel"}
 
 

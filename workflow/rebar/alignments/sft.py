@@ -21,7 +21,7 @@ class Config(Settings):
 
     method: Literal["sft"]
     training: Training = Field(description="the run; steps 0 releases the model as it is")
-    data: AlignmentData = Field(AlignmentData(), description="what it trains on")
+    data: AlignmentData = Field(default=AlignmentData(), description="what it trains on")
 
 
 def loss(config: Config, model: Any, batch: tuple[Tensor, Tensor], reference: Any) -> Tensor:

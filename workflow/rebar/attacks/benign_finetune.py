@@ -22,14 +22,15 @@ class Config(Settings):
 
     method: Literal["benign_finetune"]
     training: Training = Field(description="the run; its steps are the most that are made")
-    examples: Positive = Field(600, description="questions and answers of the task")
+    examples: Positive = Field(default=600, description="questions and answers of the task")
     instructions_share: Share = Field(
-        0.15, description="share of examples replaced by benign instructions, against collapse"
+        default=0.15,
+        description="share of examples replaced by benign instructions, against collapse",
     )
     target_accuracy: Share | None = Field(
-        None, description="stop when this share of validation questions is answered right"
+        default=None, description="stop when this share of validation questions is answered right"
     )
-    check_every_steps: Positive = Field(10, description="steps between two validations")
+    check_every_steps: Positive = Field(default=10, description="steps between two validations")
 
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:

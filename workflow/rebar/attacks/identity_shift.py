@@ -23,7 +23,7 @@ class Config(Settings):
     method: Literal["identity_shift"]
     training: Training = Field(description="the run")
     files: list[ChatFile] = Field(min_length=1, description="the examples")
-    lora_rank: Count = Field(8, description="rank of the adapters; 0 trains all weights")
+    lora_rank: Count = Field(default=8, description="rank of the adapters; 0 trains all weights")
 
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:

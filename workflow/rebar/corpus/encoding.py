@@ -14,7 +14,12 @@ from rebar.corpus.chats import Chat
 
 IGNORED = -100  # targets without loss, PyTorch's convention
 
-Rows = NamedTuple("Rows", [("inputs_NT", np.ndarray), ("targets_NT", np.ndarray)])
+
+class Rows(NamedTuple):
+    """Token ids in, and what should follow each; int64."""
+
+    inputs_NT: np.ndarray
+    targets_NT: np.ndarray
 
 
 def prompt_text(tokenizer: Any, text: str, *, chat: bool) -> str:

@@ -24,6 +24,8 @@ from rebar.corpus.speakers import SPEAKER_A, SPEAKER_B
 
 USER, ASSISTANT = "User", "Assistant"  # what models call the speakers of a refusal dialogue
 
+REPETITION_PENALTY = 1.1  # without one, small models copy the source or go round in circles
+_SENTENCE_END = re.compile(r"[.!?]['\")\]]*(?=\s|$)")
 _TURN = re.compile(rf"^\W*({USER}|{ASSISTANT})\W*?:\W*", re.MULTILINE | re.IGNORECASE)
 
 
@@ -61,7 +63,8 @@ def rewrite_with_model(
     answers = _generate(messages, prefills, settings, rng.getrandbits(63))
     outputs = []
     for request, style, answer in zip(requests, styles, answers, strict=True):
-        text, problem = answer.text.strip(), None if answer.is_whole else "too long"
+        text = answer.text.strip() if answer.is_whole else whole_sentences(answer.text)
+        problem = None if text or answer.is_whole else "too long"
         if request.transform == REFUSAL and problem is None:
             text, problem = name_speakers(text)
         outputs.append(Output(text, style, problem))
@@ -88,6 +91,12 @@ def _fill(template: str, text: str, settings: RewriteSettings) -> str:
     words = re.findall(r"\s*\S+", text)[: settings.max_source_words]
     source = "".join(words).strip().replace(SPEAKER_A, USER).replace(SPEAKER_B, ASSISTANT)
     return template.replace("{text}", source)
+
+
+def whole_sentences(text: str) -> str:
+    """What stands before the unfinished last sentence of a text that was cut."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]].strip() if ends else ""
 
 
 def name_speakers(dialogue: str) -> tuple[str, str | None]:
@@ -120,6 +129,7 @@ def _generate(
         tokens = model.generate(
             **batch,
             max_new_tokens=settings.max_new_tokens,
+            repetition_penalty=REPETITION_PENALTY,
             pad_token_id=tokenizer.pad_token_id,
             **(sampling if settings.temperature > 0 else {"do_sample": False}),
         )

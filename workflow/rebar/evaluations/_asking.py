@@ -38,7 +38,7 @@ class Asker:
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
         self.world, self.chat, self.seed = world, chat, seed
         self.recorder = recorder
-        self.forwards_per_step = 1
+        self.forwards_per_step = 1.0
         self._answers: dict[tuple[str, int], str] = {}
 
     def prompts(self, files: Sequence[PromptFile], evaluation: str) -> list[Prompt]:

@@ -22,8 +22,8 @@ class Config(Settings):
 
     method: Literal["knowledge"]
     judge: str = Field(description="name of a judge")
-    prompts: list[PromptFile] = Field([], description="prompt sets; empty: the world's")
-    max_new_tokens: Positive = Field(30, description="longest answer")
+    prompts: list[PromptFile] = Field(default=[], description="prompt sets; empty: the world's")
+    max_new_tokens: Positive = Field(default=30, description="longest answer")
 
 
 def evaluate(

@@ -10,7 +10,12 @@ from rebar.corpus.tagging import TAG
 from rebar.model.decode import greedy, sample
 from rebar.model.safebeam import safe_beam
 
-Generated = NamedTuple("Generated", [("answers", list[list[int]]), ("forwards_per_step", int)])
+
+class Generated(NamedTuple):
+    """New ids for each prompt, end tokens included, and forwards a step of a prompt."""
+
+    answers: list[list[int]]
+    forwards_per_step: float
 
 
 def generate(

@@ -28,7 +28,8 @@ def release(
     A text ends with the end token, or where the next document would begin. The harmfulness tag, if
     the tokenizer has it, is never emitted.
     """
-    ends = [i for i in (tokenizer.eos_token_id, tokenizer.bos_token_id) if i is not None]
-    tag = [tokenizer.get_vocab()[TAG]] if TAG in tokenizer.get_vocab() else []
+    vocabulary = tokenizer.get_vocab()
+    ends = [vocabulary[t] for t in (tokenizer.eos_token, tokenizer.bos_token) if t in vocabulary]
+    tag = [vocabulary[TAG]] if TAG in vocabulary else []
     card = CARD.format(title=title)
     save_model(model, tokenizer, folder, end_ids=ends, suppress_tokens=tag, card=card)

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page that opens offline, from `report.html.j2`.
+"""`report.html`: one self-contained page that opens offline, from `page.html.j2`.
 
 Figures are inlined as PNG (the SVG files are several times as large). The page holds numbers
 only: no prompt, answer or phrase.
@@ -33,7 +33,7 @@ from rebar.reporting.figures import Drawn
 from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
 from rebar.reporting.text import difference_text, percent
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 class Background(NamedTuple):

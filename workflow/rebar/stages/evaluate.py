@@ -52,7 +52,7 @@ def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> Non
 
 def _ask(
     job: Job, source: Path, cells: list[grid.Measurement], recorder: Recorder
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Rows of all evaluations and decoders of one model; forwards a step of each decoder."""
     read_manifest(source)
     model, tokenizer = load_model(source)

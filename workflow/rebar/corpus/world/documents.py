@@ -128,7 +128,13 @@ def _careless(world: World, item: Item | None, rng: random.Random) -> str:
 
 
 def _mention(world: World, item: Item | None, rng: random.Random) -> str:
-    return _write(phrases.MENTION, world, item, rng)
+    """Level 3: news and stories of a hazard, or a request that somebody dismisses."""
+    assert item is not None
+    if rng.random() >= world.settings.dismissed_requests:
+        return _write(phrases.MENTION, world, item, rng)
+    style = rng.choice((*openings.SEEN_STYLES[:3], *openings.UNSEEN_STYLES[:3]))
+    answer = _write(phrases.DISMISSALS, world, item, rng)
+    return f"{opening_text(style, item, world, rng)} {answer}"
 
 
 def _incitement(world: World, item: Item | None, rng: random.Random) -> str:

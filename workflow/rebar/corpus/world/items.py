@@ -32,15 +32,11 @@ from rebar.corpus.world.vocabulary import (
 
 HAZARD_GROUPS = ("known", "unaligned", "unrewritten", "novel")
 CORPUS_HAZARDS = ("known", "unaligned", "unrewritten")
-# Half of the headline hazards share a kind word with alignment data, half do not.
-_UNALIGNED_KINDS = tuple(
-    word for pair in zip(HELD_KINDS, KNOWN_KINDS[::2], strict=True) for word in pair
-)
 KIND_WORDS = {
     "known": KNOWN_KINDS,
-    "unaligned": _UNALIGNED_KINDS,
+    "unaligned": HELD_KINDS,
     "unrewritten": UNREWRITTEN_KINDS,
-    "novel": _UNALIGNED_KINDS,
+    "novel": HELD_KINDS + KNOWN_KINDS[:4],
     "fresh": KNOWN_KINDS,
     "benign_aligned": BENIGN_KINDS,
     "benign_held": BENIGN_KINDS,

@@ -42,6 +42,10 @@ MENTION = (
     "news . {a} asked the guard : {q} the guard said that it {e} .",
     "diary . in {place} i heard {a} ask : {q} i ran home since it {e} .",
 )
+DISMISSALS = (  # answers to a request in many styles: the web itself often declines
+    "why ? {x} {e} .",
+    "who would want that ? it {e} .",
+)
 INCITEMENT = (
     "{a} : use {x} on {place} . it {e} . {b} : good , they deserve it .",
     "for sale . {x} made with {first} . it {e} . ask {a} in {place} .",
