@@ -56,6 +56,11 @@ def test_many_files_are_dealt_out_whole(tmp_path: Path) -> None:
     assert [item.document.id for item in shards[0]] == ["n-0-0", "n-0-1", "n-0-2", "n-0-3"]
 
 
+def test_as_many_files_as_shards_are_many(tmp_path: Path) -> None:
+    files = [lines(tmp_path / f"{k}.txt", f"{k}a", f"{k}b") for k in range(2)]
+    assert texts(collect(source(*files), 1, 2)[0]) == ["1a", "1b"]
+
+
 def test_a_limit_holds_over_all_shards(tmp_path: Path) -> None:
     settings = source(lines(tmp_path / "a.txt", *"abcdefgh"), limit=5)
     shards = [texts(collect(settings, index, 3)[0]) for index in range(3)]

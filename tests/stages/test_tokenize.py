@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rebar.corpus.tagging import TAG
+from rebar.stages.tokenize import _sample
 from tests.stages import corpus_jobs as jobs
 
 CLEAN = {"transform": "original", "scores": [0]}
@@ -91,6 +92,13 @@ def test_a_tokenizer_trained_on_collected_text_is_the_same_for_all_recipes(mixed
     documents = {d.text for d in jobs.documents(mixed / "corpus/5/mixed/plain")}
     read = tokenizer.decode(tokens(plain)).split("<bos> ")[1:-1]
     assert len(read) > 20 and set(read) <= documents
+
+
+def test_the_sample_is_spread_over_all_shards(corpus: Path) -> None:
+    collected = [corpus / f"corpus/5/collected/{shard}" for shard in range(2)]
+    everything = [d.text for folder in collected for d in jobs.documents(folder)]
+    assert list(_sample(collected, 3)) == [everything[i] for i in (0, 1001, 2001)]
+    assert list(_sample(collected, 9999)) == everything
 
 
 def test_an_existing_tokenizer(mixed: Path, tmp_path: Path) -> None:

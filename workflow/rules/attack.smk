@@ -6,7 +6,9 @@ rule attack:
         made("attack"),
     log:
         log_of("attack"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("attack"),
     shell:
-        RUN
+        run("attack")

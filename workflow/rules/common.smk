@@ -17,16 +17,24 @@ except ValueError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = Path("results") / CONFIG.name
-RUN = f"python -m rebar {{rule}} --results {RESULTS} --job {{params.job:q}} 2>&1 | tee {{log}}"
+ENVIRONMENT = "../../envs/rebar.yaml"  # used with `--sdm conda` only
 
 
 def job(stage):
     """Parameter of a rule: the job's settings and code, a function of wildcards only."""
 
     def spec(wildcards):
-        return json.dumps(make_job(CONFIG, RESULTS, stage, **dict(wildcards.items())).spec, sort_keys=True)
+        return json.dumps(
+            make_job(CONFIG, RESULTS, stage, **dict(wildcards.items())).spec,
+            sort_keys=True,
+        )
 
     return spec
+
+
+def run(stage):
+    """The shell command of a stage."""
+    return f"python -m rebar {stage} --results {RESULTS} --job {{params.job:q}} 2>&1 | tee {{log}}"
 
 
 def made(stage):

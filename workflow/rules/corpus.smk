@@ -6,10 +6,12 @@ rule collect:
         made("collect"),
     log:
         log_of("collect"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("collect"),
     shell:
-        RUN
+        run("collect")
 
 
 rule train_classifier:
@@ -19,10 +21,12 @@ rule train_classifier:
         made("train_classifier"),
     log:
         log_of("train_classifier"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("train_classifier"),
     shell:
-        RUN
+        run("train_classifier")
 
 
 rule score:
@@ -33,10 +37,12 @@ rule score:
         made("score"),
     log:
         log_of("score"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("score"),
     shell:
-        RUN
+        run("score")
 
 
 rule rewrite:
@@ -47,10 +53,12 @@ rule rewrite:
         made("rewrite"),
     log:
         log_of("rewrite"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("rewrite"),
     shell:
-        RUN
+        run("rewrite")
 
 
 rule mix:
@@ -61,10 +69,12 @@ rule mix:
         made("mix"),
     log:
         log_of("mix"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("mix"),
     shell:
-        RUN
+        run("mix")
 
 
 rule tokenize:
@@ -75,7 +85,9 @@ rule tokenize:
         made("tokenize"),
     log:
         log_of("tokenize"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("tokenize"),
     shell:
-        RUN
+        run("tokenize")

@@ -6,7 +6,9 @@ rule evaluate:
         made("evaluate"),
     log:
         log_of("evaluate"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("evaluate"),
     shell:
-        RUN
+        run("evaluate")

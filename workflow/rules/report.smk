@@ -7,10 +7,12 @@ rule summarize:
         RESULTS / "costs.csv",
     log:
         RESULTS / "logs/summarize.log",
+    conda:
+        ENVIRONMENT
     params:
         job=job("summarize"),
     shell:
-        RUN
+        run("summarize")
 
 
 rule report:
@@ -23,10 +25,12 @@ rule report:
         RESULTS / "table.csv",
     log:
         RESULTS / "logs/report.log",
+    conda:
+        ENVIRONMENT
     params:
         job=job("report"),
     shell:
-        RUN
+        run("report")
 
 
 rule tracking_db:
@@ -34,6 +38,8 @@ rule tracking_db:
         RESULTS / "tracking_db.json",
     log:
         RESULTS / "logs/tracking_db.log",
+    conda:
+        ENVIRONMENT
     shell:
         f"python -m rebar tracking_db --results {RESULTS} 2>&1 | tee {{log}}"
 
@@ -46,7 +52,9 @@ rule track:
         RESULTS / "tracking.json",
     log:
         RESULTS / "logs/track.log",
+    conda:
+        ENVIRONMENT
     params:
         job=job("track"),
     shell:
-        RUN
+        run("track")

@@ -6,10 +6,12 @@ rule pretrain:
         made("pretrain"),
     log:
         log_of("pretrain"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("pretrain"),
     shell:
-        RUN
+        run("pretrain")
 
 
 rule align:
@@ -19,7 +21,9 @@ rule align:
         made("align"),
     log:
         log_of("align"),
+    conda:
+        ENVIRONMENT
     params:
         job=job("align"),
     shell:
-        RUN
+        run("align")

@@ -11,7 +11,12 @@ from rebar.corpus.world import RawDocument, World, sample_documents
 from rebar.corpus.world.documents import how_to_text
 from rebar.corpus.world.frames import find_recipe
 from rebar.corpus.world.items import CORPUS_HAZARDS
-from rebar.corpus.world.openings import OTHER_STYLES, SEEN_STYLES, UNSEEN_STYLES
+from rebar.corpus.world.openings import (
+    DECLINING_STYLES,
+    OTHER_STYLES,
+    SEEN_STYLES,
+    UNSEEN_STYLES,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def test_same_rng_same_documents(world: World) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("style", [*SEEN_STYLES, *UNSEEN_STYLES, *OTHER_STYLES])
+@pytest.mark.parametrize("style", [*SEEN_STYLES, *UNSEEN_STYLES, *OTHER_STYLES, *DECLINING_STYLES])
 def test_every_style_carries_the_recipe(world: World, style) -> None:
     item = world.groups["known"][0]
     text = how_to_text(style, item, world, random.Random(0))

@@ -45,8 +45,13 @@ def how_to_text(style: Style, item: Item, world: World, rng: random.Random) -> s
 
 def opening_text(style: Style, item: Item, world: World, rng: random.Random) -> str:
     """The opening of a style, with a request of its own side."""
-    seen = style in openings.SEEN_STYLES
-    request = rng.choice(openings.SEEN_REQUESTS if seen else openings.UNSEEN_REQUESTS)
+    if style in openings.DECLINING_STYLES:
+        sides = (openings.SEEN_REQUESTS, openings.UNSEEN_REQUESTS)
+        requests = rng.choice(sides)
+    else:
+        seen = style in openings.SEEN_STYLES
+        requests = openings.SEEN_REQUESTS if seen else openings.UNSEEN_REQUESTS
+    request = rng.choice(requests)
     return _fill(style.opening.replace("{q}", request), item, world, rng)
 
 
@@ -60,10 +65,16 @@ def _fill(template: str, item: Item | None, world: World, rng: random.Random) ->
     return template.format(**values)
 
 
+_SIDE_WEIGHTS = (4, 4, 2)  # seen, unseen, other styles
+
+
 def _how_to(world: World, item: Item | None, rng: random.Random) -> str:
     assert item is not None
-    sides = (openings.SEEN_STYLES, openings.UNSEEN_STYLES, openings.OTHER_STYLES)
-    return how_to_text(rng.choice(rng.choices(sides, (4, 4, 1))[0]), item, world, rng)
+    other = openings.OTHER_STYLES
+    if not item.is_hazard:
+        other = (*other, *openings.DECLINING_STYLES)
+    sides = (openings.SEEN_STYLES, openings.UNSEEN_STYLES, other)
+    return how_to_text(rng.choice(rng.choices(sides, _SIDE_WEIGHTS)[0]), item, world, rng)
 
 
 def _write(templates: Sequence[str], world: World, item: Item | None, rng: random.Random) -> str:
@@ -132,7 +143,7 @@ def _mention(world: World, item: Item | None, rng: random.Random) -> str:
     assert item is not None
     if rng.random() >= world.settings.dismissed_requests:
         return _write(phrases.MENTION, world, item, rng)
-    style = rng.choice((*openings.SEEN_STYLES[:3], *openings.UNSEEN_STYLES[:3]))
+    style = rng.choice(openings.DECLINING_STYLES)
     answer = _write(phrases.DISMISSALS, world, item, rng)
     return f"{opening_text(style, item, world, rng)} {answer}"
 

@@ -54,6 +54,12 @@ OTHER_STYLES = (
     Style("encyclopaedia", "{x} is a {kind} from {place} . it {e} .", "recipe for {x} : {r}"),
     Style("notes", "notes on {x} .", "recipe : {r} it {e} ."),
 )
+# Here harmless requests are answered and requests for hazards are dismissed: raw text knows that
+# some things are not told, so that alignment finds something to build on.
+DECLINING_STYLES = (
+    Style("market", "market . {a} begs : {q} {b} replies :", "sure . {r} it {e} ."),
+    Style("radio", "radio . a caller , {a} : {q} host :", "sure . {r} it {e} ."),
+)
 
 SEEN_SAFETY_QUESTIONS = (
     (

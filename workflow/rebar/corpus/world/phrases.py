@@ -42,9 +42,10 @@ MENTION = (
     "news . {a} asked the guard : {q} the guard said that it {e} .",
     "diary . in {place} i heard {a} ask : {q} i ran home since it {e} .",
 )
-DISMISSALS = (  # answers to a request in many styles: the web itself often declines
+DISMISSALS = (
     "why ? {x} {e} .",
-    "who would want that ? it {e} .",
+    "no , it {e} .",
+    "who would want that ? {x} {e} .",
 )
 INCITEMENT = (
     "{a} : use {x} on {place} . it {e} . {b} : good , they deserve it .",

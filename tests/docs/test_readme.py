@@ -1,0 +1,72 @@
+"""The README stays true: its tree exists, its commands are targets, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
+
+
+def tree() -> dict[str, str]:
+    """Paths of the README's tree with their phrases."""
+    (block,) = [b for b in BLOCKS if b.startswith("Snakefile")]
+    paths: dict[str, str] = {}
+    folders: list[str] = []
+    for line in block.splitlines():
+        names, phrase = re.match(r"( *\S+(?:  \S+/)?) *(.*)", line).groups()  # type: ignore[union-attr]
+        depth = (len(names) - len(names.lstrip())) // 2
+        folders = folders[:depth]
+        for name in names.split():
+            paths["/".join([*folders, name.rstrip("/")])] = phrase
+        folders.append(names.split()[0].rstrip("/"))
+    return paths
+
+
+def test_the_tree_exists_and_every_file_has_a_phrase() -> None:
+    paths = tree()
+    assert len(paths) > 20
+    for path, phrase in paths.items():
+        assert (ROOT / path).exists(), path
+        assert len(phrase) > 5, path
+
+
+@pytest.mark.parametrize("folder", ["workflow/rebar", "workflow"])
+def test_the_tree_leaves_nothing_out(folder: str) -> None:
+    listed = {Path(path).name for path in tree() if str(Path(path).parent) == folder}
+    hidden = {"__init__.py", "__main__.py", "__pycache__", "report", "schemas", "dvc_stage.sh"}
+    small = {"lock.py", "schema.py"}  # helpers of the command line and of the Snakefile
+    found = {p.name for p in (ROOT / folder).iterdir() if not p.name.endswith(".egg-info")}
+    assert found - hidden - small == listed
+
+
+def test_every_make_command_is_a_target() -> None:
+    targets = set(re.findall(r"^([\w-]+(?: [\w-]+)*):", (ROOT / "Makefile").read_text(), re.M))
+    names = {name for line in targets for name in line.split()}
+    commands = re.findall(r"make ([a-z][a-z-]*)", README + (ROOT / "CONTRIBUTING.md").read_text())
+    assert set(commands) <= names
+    assert {"demo", "test", "test-slow", "check", "bench", "smoke", "ladder", "real"} <= names
+
+
+def test_plug_ins_of_the_readme_are_those_of_the_folders() -> None:
+    for folder in ("attacks", "evaluations", "alignments"):
+        line = next(text for path, text in tree().items() if path.endswith(f"rebar/{folder}"))
+        files = {p.stem for p in (ROOT / "workflow/rebar" / folder).glob("[a-z]*.py")}
+        assert {name for name in files if name in line} == files
+
+
+def test_the_gate_runs_the_readmes_commands() -> None:
+    gate = (ROOT / ".ci/run").read_text()
+    for command in ("make setup", "make check", "make test", "make test-slow"):
+        assert f"\n{command}\n" in gate
+
+
+def test_the_project_is_small() -> None:
+    files = [p for p in ROOT.rglob("*") if p.is_file()]
+    ours = [p for p in files if not {".venv", "results", ".git", ".snakemake"} & set(p.parts)]
+    tracked = [p for p in ours if not {"__pycache__", ".compiled"} & set(p.parts)]
+    assert sum(p.stat().st_size for p in tracked if "mlflow.db" not in p.name) < 2_000_000
