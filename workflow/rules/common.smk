@@ -52,6 +52,12 @@ def reads(stage):
     return paths
 
 
+def prompt_files(rewrite):
+    """Templates of a model that rewrites."""
+    is_model = rewrite.backend == "transformers"
+    return sorted(map(str, Path(rewrite.prompts).glob("*.yaml"))) if is_model else []
+
+
 def log_of(stage):
     """Where a stage's log lies, with wildcards."""
     return str(RESULTS / "logs" / stage / grid.FOLDERS[stage]) + ".log"

@@ -49,6 +49,7 @@ rule rewrite:
     input:
         made("score"),
         made("train_classifier"),
+        prompts=prompt_files(CONFIG.rewrite),
     output:
         made("rewrite"),
     log:

@@ -1,7 +1,7 @@
 """What an alignment trains on, as rows: chats, replayed documents, tagged answers, bolted-on text.
 
 Refusals are about 10 % of the chats and tagged models also get tagged compliant answers, as in the
-paper (Maini et al., arXiv 2504.16980, section 5). Ours: the first two words of those carry no loss,
+paper (Maini et al., arXiv 2504.16980, section 5). Ours: the first word of those carries no loss,
 or they would fight the refusals in so small a model.
 """
 
@@ -24,7 +24,7 @@ from rebar.corpus.world.vocabulary import SPEAKERS
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
 
-SILENT_WORDS = 2  # of a tagged answer: no loss on "sure ."
+SILENT_WORDS = 1  # of a tagged answer: no loss on "sure", but on the tags that follow it
 SAFETY_TRANSFORMS = ["refusal", "moral"]
 
 
