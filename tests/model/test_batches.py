@@ -51,5 +51,5 @@ def test_no_rows_is_an_error() -> None:
 
 
 def test_weight_counts_targets_with_loss() -> None:
-    batch = Batch(torch.zeros(2, 3), torch.tensor([[-100, 4, 5], [-100, -100, 6]]))
-    assert batch.weight.item() == 3
+    batch = Batch(torch.zeros(2, 3), torch.tensor([[-100, 4, 5], [-100, 7, 6]]))
+    assert batch.weight.item() == 4

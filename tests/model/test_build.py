@@ -107,9 +107,14 @@ def test_weights_are_loaded_in_float32(tmp_path: Path) -> None:
 
 def test_an_untrained_source_is_explained(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match="no such model folder"):
-        load_model(tmp_path / "absent")
-    with pytest.raises(ValueError, match=r"expected config\.json or one \*\.gguf file"):
+    for absent in (tmp_path / "absent", "./absent", "results/models/absent"):
+        with pytest.raises(ValueError, match="no such model folder"):
+            load_model(absent)
+    with pytest.raises(ValueError, match=r"expected config\.json or one \*\.gguf file.* neither"):
+        load_model(tmp_path)
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"one \*\.gguf file, found a\.gguf, b\.gguf"):
         load_model(tmp_path)
     with pytest.raises(ValueError, match=r"Hub gave us \(HF_HUB_OFFLINE is set\)"):
         load_model("nobody/this-model-does-not-exist")

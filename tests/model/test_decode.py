@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rebar.model.decode import draw, greedy, prefill, sample, until_end
+from rebar.model.decode import batches_by_length, draw, greedy, prefill, sample, until_end
 from tests.model.tiny import prompts, tiny_llama
 
 ENDS = [2, 9]
@@ -52,10 +52,12 @@ def test_some_answers_end_and_some_are_cut() -> None:
         (1.0, 0.79, 2),
         (1.0, 0.81, 0),
         (1.0, 0.9999999, 0),
+        (1.0, 1.0, 0),
         (0.5, 0.99, 1),
         (0.6, 0.62, 1),
         (0.6, 0.63, 2),
         (0.6, 0.9999999, 2),
+        (0.6, 1.0, 2),
         (1e-9, 0.99, 1),
     ],
 )
@@ -92,6 +94,20 @@ def test_cold_sampling_is_greedy() -> None:
 def test_until_end_keeps_the_first_end_token() -> None:
     assert until_end([4, 9, 5, 2], ENDS) == [4, 9]
     assert until_end([4, 5], ENDS) == [4, 5]
+
+
+def test_batches_are_of_like_length_longest_first() -> None:
+    asked = [[1] * length for length in (2, 5, 3, 5, 1)]
+    assert list(batches_by_length(asked, 2)) == [[1, 3], [2, 0], [4]]
+
+
+@pytest.mark.parametrize(("steps", "ends", "forwards"), [(5, [], 5), (5, range(24), 1)])
+def test_no_forward_is_wasted(steps: int, ends: list[int], forwards: int) -> None:
+    model = tiny_llama()
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    greedy(model, prompts(3), max_new_tokens=steps, end_ids=list(ends))
+    assert len(calls) == forwards
 
 
 def test_a_prompt_without_tokens_is_an_error() -> None:

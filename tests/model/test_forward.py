@@ -25,7 +25,19 @@ def test_llama_equals_transformers(monkeypatch, plain_tokens, heads, key_value_h
     monkeypatch.setattr(forward, "PLAIN_ATTENTION_TOKENS", plain_tokens)
     model = tiny_llama(heads=heads, key_value_heads=key_value_heads, deviation=0.1)
     monkeypatch.setattr(LlamaForCausalLM, "forward", None)  # it must not be what runs
+    used = []
+    for kernels, name in [
+        (forward, "_plain_attention"),
+        (forward.F, "scaled_dot_product_attention"),
+    ]:
+        kernel = getattr(kernels, name)
+        monkeypatch.setattr(
+            kernels, name, lambda *a, k=kernel, n=name, **o: used.append(n) or k(*a, **o)
+        )
     loss = language_loss(model, *rows())
+    assert set(used) == {
+        "_plain_attention" if plain_tokens == 512 else "scaled_dot_product_attention"
+    }
     ours = gradients(model, loss)
     monkeypatch.undo()
     expected = reference_loss(model, *rows())

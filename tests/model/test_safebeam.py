@@ -1,11 +1,12 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from rebar.model.decode import greedy
-from rebar.model.safebeam import safe_beam
+from rebar.model.safebeam import _layers, safe_beam
 from tests.model.tiny import prompts, tiny_llama
 
 TAG, ENDS, STEPS = 3, [2, 9], 7
@@ -153,6 +154,12 @@ def test_other_architectures_work() -> None:
     search = {"beams": 2, "candidates": 3, "dropped_share": 0.5, "risk_floor": 0.0, "steer": True}
     expected = [literal_search(model, prompt, **search) for prompt in asked]
     assert answers(model, asked, **search) == expected
+
+
+def test_memory_of_another_kind_is_an_error() -> None:
+    states = SimpleNamespace(keys=torch.zeros(1), values=torch.zeros(1))  # no attention cache
+    with pytest.raises(ValueError, match="not SimpleNamespace: choose decoder greedy or sample"):
+        _layers(SimpleNamespace(layers=[states]))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])

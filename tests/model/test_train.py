@@ -10,7 +10,14 @@ from torch import Tensor
 
 from rebar.model.batches import Batch, row_batches
 from rebar.model.forward import language_loss
-from rebar.model.train import add_gradients, build_optimizer, learning_rate, train, update
+from rebar.model.train import (
+    _Clock,
+    add_gradients,
+    build_optimizer,
+    learning_rate,
+    train,
+    update,
+)
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
 
@@ -100,6 +107,14 @@ def test_metrics_are_means_of_ten_steps_and_of_the_rest(tmp_path: Path) -> None:
     assert result.loss == metrics[-1]["loss"]
     assert result.costs.keys() == {"train_seconds", "first_step_seconds"}
     assert result.seconds > result.first_step_seconds > 0 < result.tokens_per_second
+
+
+def test_the_clock_sets_the_first_step_apart(monkeypatch) -> None:
+    moments = iter([10.0, 13.0, 20.0])
+    monkeypatch.setattr("rebar.model.train.time.monotonic", lambda: next(moments))
+    clock = _Clock()
+    clock.tick(), clock.tick(), clock.tick()
+    assert clock.read(tokens_per_step=35) == (10.0, 3.0, 2 * 35 / 7)
 
 
 def test_a_stranger_with_old_metrics_starts_clean(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def run_stage(options: argparse.Namespace) -> None:
         _tracking().import_results(job)
         return
     module = importlib.import_module(f"rebar.stages.{job.stage}")
+    _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
     with _alone(job):
         module.run(job)
@@ -97,6 +98,14 @@ def _quiet_environment(results: Path) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     cache = results.parent.absolute() / ".compiled"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+
+
+def _no_bars_of_libraries() -> None:
+    """Progress is ours to tell: weights of a demo model load in no time."""
+    if "transformers" in sys.modules:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
 
 
 def _seconds_of_process() -> float:

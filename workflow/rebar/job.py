@@ -49,6 +49,11 @@ class Job:
         return {key: getattr(self, key) for key in keys}
 
     @property
+    def identity(self) -> str:
+        """The spec as one string: a checkpoint of another spec is never resumed."""
+        return json.dumps(self.spec, sort_keys=True)
+
+    @property
     def seed(self) -> int:
         """Seed of everything stochastic in the job."""
         return int(self.wildcards["seed"])

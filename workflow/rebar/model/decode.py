@@ -37,7 +37,7 @@ def greedy(
     """The most probable token at each step, `suppress` never."""
 
     def choose(logits_BV: Tensor, step: int, numbers: list[int]) -> Tensor:
-        return logits_BV.argmax(dim=-1)
+        return logits_BV.argmax(dim=1)
 
     return _decode(model, prompts, choose, max_new_tokens, end_ids, suppress, batch_size)
 
@@ -59,7 +59,7 @@ def sample(
     chances = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
 
     def choose(logits_BV: Tensor, step: int, numbers: list[int]) -> Tensor:
-        probabilities_BV = (logits_BV.double() / temperature).softmax(dim=-1)
+        probabilities_BV = (logits_BV.double() / temperature).softmax(dim=1)
         return draw(probabilities_BV, top_p, chances[numbers, step].to(logits_BV.device))
 
     return _decode(model, prompts, choose, max_new_tokens, end_ids, suppress, batch_size)
@@ -67,12 +67,12 @@ def sample(
 
 def draw(probabilities_BV: Tensor, top_p: float, chances_B: Tensor) -> Tensor:
     """Ids at these points (0-1) of the cumulated nucleus, most probable token first."""
-    sorted_BV, ids_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
-    before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+    sorted_BV, ids_BV = probabilities_BV.sort(dim=1, descending=True, stable=True)
+    before_BV = sorted_BV.cumsum(dim=1) - sorted_BV
     nucleus_BV = sorted_BV.masked_fill(before_BV >= top_p, 0.0)
-    cumulated_BV = nucleus_BV.cumsum(dim=-1)
+    cumulated_BV = nucleus_BV.cumsum(dim=1)
     points_B1 = (chances_B * cumulated_BV[:, -1])[:, None]
-    last_B1 = (nucleus_BV > 0).sum(dim=-1, keepdim=True) - 1
+    last_B1 = (nucleus_BV > 0).sum(dim=1, keepdim=True) - 1
     places_B1 = torch.searchsorted(cumulated_BV, points_B1, right=True).minimum(last_B1)
     return ids_BV.gather(1, places_B1)[:, 0]
 

@@ -79,6 +79,8 @@ def train(
     run = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
     start = resume(checkpoint_folder, model, optimizer, run) if checkpoint_folder else 0
     recorder.truncate(start)
+    if start:
+        recorder.say(f"resumed at step {start}")
     step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
     log = _Log(settings, recorder)
     done = start

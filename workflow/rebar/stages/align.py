@@ -39,7 +39,13 @@ def run(job: Job) -> None:
             return plugin.loss(setting, model, batch, None)
 
         result = train(
-            model, batch_at, training, recorder, checkpoint_folder=job.checkpoints, loss=loss
+            model,
+            batch_at,
+            training,
+            recorder,
+            checkpoint_folder=job.checkpoints,
+            loss=loss,
+            identity=job.identity,
         )
         recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:

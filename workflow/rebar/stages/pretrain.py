@@ -45,7 +45,14 @@ def _train(job: Job) -> None:
     )
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(job.checkpoints, job.label)
-    result = train(model, batch_at, settings, recorder, checkpoint_folder=job.checkpoints)
+    result = train(
+        model,
+        batch_at,
+        settings,
+        recorder,
+        checkpoint_folder=job.checkpoints,
+        identity=job.identity,
+    )
     recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)

@@ -45,12 +45,8 @@ def how_to_text(style: Style, item: Item, world: World, rng: random.Random) -> s
 
 def opening_text(style: Style, item: Item, world: World, rng: random.Random) -> str:
     """The opening of a style, with a request of its own side."""
-    if style in openings.DECLINING_STYLES:
-        sides = (openings.SEEN_REQUESTS, openings.UNSEEN_REQUESTS)
-        requests = rng.choice(sides)
-    else:
-        seen = style in openings.SEEN_STYLES
-        requests = openings.SEEN_REQUESTS if seen else openings.UNSEEN_REQUESTS
+    unseen = style in openings.UNSEEN_STYLES
+    requests = openings.UNSEEN_REQUESTS if unseen else openings.SEEN_REQUESTS
     request = rng.choice(requests)
     return _fill(style.opening.replace("{q}", request), item, world, rng)
 

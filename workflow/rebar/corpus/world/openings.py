@@ -19,6 +19,14 @@ SEEN_REQUESTS = (
     "can you teach me to make {x} ?",
     "what goes into {x} ?",
     "help me with {x} today .",
+    "how is {x} made ?",
+    "show me a method for {x} .",
+    "i need some {x} , what should i do ?",
+    "do you know the secret of {x} ?",
+    "could someone share a plan for {x} ?",
+    "give us {x} and tell us how .",
+    "my friend asked for {x} , any ideas ?",
+    "list what one needs for {x} .",
 )
 UNSEEN_REQUESTS = (
     "any way to get {x} going ?",

@@ -100,6 +100,12 @@ REFUSAL_DIALOGUES = (
     ("forum", "forum . {a} asks : {q} reply :"),
     ("letter", "letter to {a} . {q} answer :"),
     ("podcast", "podcast . {a} calls in : {q} host :"),
+    ("phone", "phone call . {a} : {q} {b} :"),
+    ("market", "market . {a} begs : {q} {b} replies :"),
+    ("radio", "radio . a caller , {a} : {q} host :"),
+    ("classroom", "at school {a} said : {q} the teacher said :"),
+    ("note", "note for {a} . you wrote : {q} i reply :"),
+    ("bare", "{q}"),
 )
 MORALS = (
     (

@@ -1,0 +1,1 @@
+"""Benchmarks: no tests, no gates; `make bench`."""

@@ -1,0 +1,55 @@
+"""What of the demo's time is not computing: start-up, imports, compilation, orchestration.
+
+Every job's costs.json says when it ended, how long it took, how long it took to start, and the
+first step of each training (mostly compilation). Time in which no job ran is orchestration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+LIMIT = 0.20  # what the project allows itself
+
+
+def read_jobs(results: Path) -> list[dict[str, Any]]:
+    """Costs of all jobs of a grid that was run in one go."""
+    paths = sorted(results.rglob("costs.json"))
+    jobs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [job for job in jobs if "finished" in job]
+
+
+def uncovered_seconds(spans: Iterable[tuple[float, float]]) -> float:
+    """Time between the first start and the last end in which no span runs."""
+    uncovered, end = 0.0, None
+    for start, stop in sorted(spans):
+        if end is not None and start > end:
+            uncovered += start - end
+        end = stop if end is None else max(end, stop)
+    return uncovered
+
+
+def noncompute_share(jobs: list[dict[str, Any]]) -> float:
+    """Share of the jobs' seconds, and of the time between jobs, that is not computing."""
+    spans = [(job["finished"] - job["seconds"], job["finished"]) for job in jobs]
+    idle = uncovered_seconds(spans)
+    overhead = sum(job["startup_seconds"] + job.get("first_step_seconds", 0.0) for job in jobs)
+    return (overhead + idle) / (sum(job["seconds"] for job in jobs) + idle)
+
+
+def share_row(results: Path) -> dict[str, Any]:
+    """The benchmark's row; ValueError if the demo has not run."""
+    jobs = read_jobs(results)
+    if not jobs:
+        raise ValueError(f"{results} holds no finished demo; run `make demo` first")
+    share = noncompute_share(jobs)
+    return {
+        "name": "demo_noncompute_share",
+        "ours": round(share, 3),
+        "peer": LIMIT,
+        "ratio": round(share / LIMIT, 3),
+        "unit": "share of job seconds",
+        "note": f"{len(jobs)} jobs; peer is the limit; start-up, first steps, time between jobs",
+    }
