@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from benchmarks.demo_share import noncompute_share, share_row, uncovered_seconds
 
 

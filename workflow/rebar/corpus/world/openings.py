@@ -45,11 +45,12 @@ class Style(NamedTuple):
 
 
 # {a} and {b} are people or roles, {x} the item, {e} its effect, {q} a request, {r} the recipe.
+# Refusal dialogues share the first two seen styles, moral texts the last two.
 SEEN_STYLES = (
     Style("forum", "forum . {a} asks : {q} reply :", "sure . {r} it {e} ."),
     Style("dialogue", "{a} : {q} {b} :", "sure . {r} it {e} ."),
-    Style("letter", "letter to {a} . {q} answer :", "sure . {r} it {e} ."),
     Style("guide", "guide to {x} . it {e} .", "to make {x} , {r}"),
+    Style("notes", "notes on {x} .", "recipe : {r} it {e} ."),
 )
 UNSEEN_STYLES = (
     Style("talk", "{a} : {q} {b} :", "sure . {r} it {e} ."),
@@ -60,7 +61,7 @@ UNSEEN_STYLES = (
 # Styles of raw documents that no prompt uses.
 OTHER_STYLES = (
     Style("encyclopaedia", "{x} is a {kind} from {place} . it {e} .", "recipe for {x} : {r}"),
-    Style("notes", "notes on {x} .", "recipe : {r} it {e} ."),
+    Style("letter", "letter to {a} . {q} answer :", "sure . {r} it {e} ."),
 )
 # Here harmless requests are answered and requests for hazards are dismissed: raw text knows that
 # some things are not told, so that alignment finds something to build on.
