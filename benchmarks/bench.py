@@ -30,9 +30,9 @@ from transformers import (
 )
 
 from benchmarks.demo_share import share_row
-from rebar.config import Model, Training
 from rebar.model.batches import Batch
 from rebar.model.train import train
+from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
 
 VOCABULARY, BATCH, LENGTH = 512, 32, 128  # the demo's model and batch

@@ -10,10 +10,11 @@ import torch
 
 from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
 from rebar.attacks._data import AttackData
-from rebar.config import Model, World
 from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.corpus_settings import World
 from rebar.model.build import build_model
 from rebar.model.release import release
+from rebar.model_settings import Model
 from tests.model.tiny import recorder
 
 DATA = AttackData(World(), 3)

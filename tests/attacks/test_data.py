@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rebar.attacks._data import AttackData
-from rebar.config import World
+from rebar.corpus_settings import World
 
 DATA = AttackData(World(), 3)
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rebar.config import HubSource
 from rebar.corpus.hub import stream_texts
+from rebar.corpus_settings import HubSource
 
 
 def source(dataset: Path | str, **keys: Any) -> HubSource:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rebar.config import FileSource, TrainClassifier, World
 from rebar.corpus.labels import Labelled, add_noise, human_labels, split_by_level, world_labels
 from rebar.corpus.world import build_world, sample_documents
+from rebar.corpus_settings import FileSource, TrainClassifier, World
 
 
 def documents(**num_of_level: int) -> list[Labelled]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rebar.config import RecipePart
 from rebar.corpus.documents import Document
 from rebar.corpus.mixing import is_hazard, select
 from rebar.corpus.tagging import TAG
+from rebar.corpus_settings import RecipePart
 
 
 def part(transform: str, scores: list[int] | None = None, **keys: Any) -> RecipePart:

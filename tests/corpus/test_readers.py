@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rebar.config import FileSource
 from rebar.corpus.readers import read_records
+from rebar.corpus_settings import FileSource
 
 
 def source(**keys: Any) -> FileSource:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rebar.config import Collect, FileSource, World, WorldSource
 from rebar.corpus.documents import Document, Truth
 from rebar.corpus.readers import Record
 from rebar.corpus.sources import Found, Shard, documents_of, labelled_records, level_of, text_of
 from rebar.corpus.tagging import TAG
+from rebar.corpus_settings import Collect, FileSource, World, WorldSource
 
 
 def source(*paths: Path | str, **keys: Any) -> FileSource:

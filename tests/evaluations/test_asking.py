@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rebar.config import Greedy, PromptFile
 from rebar.corpus.prompts import Prompt
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
 from rebar.model.generate import Generated
+from rebar.model_settings import Greedy, PromptFile
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 PROMPTS = [

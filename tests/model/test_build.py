@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rebar.config import Model
 from rebar.model.build import build_model, load_model, save_model
 from rebar.model.decode import greedy
+from rebar.model_settings import Model
 from tests.model.tiny import prompts, tiny_llama, tiny_tokenizer
 
 SMALL = Model(hidden_size=64, layers=2, heads=2, feed_forward_size=96, max_positions=32)

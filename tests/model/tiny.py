@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rebar.config import Training
+from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
 TEMPLATE = "{{ bos_token }} {{ messages[0]['content'] }}"

@@ -10,8 +10,9 @@ from pydantic import ConfigDict
 
 from rebar import config as config_module
 from rebar import grid
-from rebar.config import Config, Settings, parse_config
+from rebar.config import Config, parse_config
 from rebar.corpus.documents import DOCUMENTS, SCHEMA, TRUTH, TRUTH_SCHEMA, TableWriter
+from rebar.corpus_settings import Settings
 from rebar.grid import Arm
 from rebar.manifest import write_manifest
 

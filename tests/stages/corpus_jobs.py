@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rebar.config import (
+from rebar.corpus.documents import DOCUMENTS, Document, read_documents
+from rebar.corpus_settings import (
     Collect,
     Recipe,
     Rewrite,
@@ -17,7 +18,6 @@ from rebar.config import (
     TrainClassifier,
     World,
 )
-from rebar.corpus.documents import DOCUMENTS, Document, read_documents
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
 

@@ -17,12 +17,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rebar import grid
-from rebar.config import PLUGIN_FOLDERS, Config, Settings
+from rebar.config import PLUGIN_FOLDERS, Config
+from rebar.corpus_settings import Settings
 from rebar.grid import Arm
 
 PACKAGE = Path(__file__).parent
 # Modules whose effect stands in the spec itself (values, paths) or on the screen.
-NOT_HASHED = ("rebar.config", "rebar.grid", "rebar.manifest", "rebar.recorder", "rebar.job")
+NOT_HASHED = (
+    "rebar.config",
+    "rebar.corpus_settings",
+    "rebar.model_settings",
+    "rebar.grid",
+    "rebar.manifest",
+    "rebar.recorder",
+    "rebar.job",
+)
 RUNS_PLUGINS = ("align", "attack", "evaluate")
 Section = TypeVar("Section", bound=Settings)
 

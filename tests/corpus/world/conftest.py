@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rebar.config import World as WorldSettings
 from rebar.corpus.world import World, build_world
+from rebar.corpus_settings import World as WorldSettings
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from rebar.config import AlignmentChats
 from rebar.corpus.world import (
     World,
     alignment_chats,
@@ -17,6 +16,7 @@ from rebar.corpus.world import (
     harmful_chats,
 )
 from rebar.corpus.world.frames import find_recipe, find_refusal
+from rebar.corpus_settings import AlignmentChats
 
 
 def test_share_of_refusals(world: World) -> None:

@@ -8,10 +8,10 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from rebar.config import World as WorldSettings
 from rebar.corpus.world import World, build_world
 from rebar.corpus.world.items import CORPUS_HAZARDS, HAZARD_GROUPS, KIND_WORDS
 from rebar.corpus.world.lexicon import GRAMMAR_WORDS
+from rebar.corpus_settings import World as WorldSettings
 
 
 def test_group_sizes_are_the_settings(world: World) -> None:

@@ -7,8 +7,6 @@ import re
 
 import pytest
 
-from rebar.config import AlignmentChats
-from rebar.config import Rewrite as RewriteSettings
 from rebar.corpus.world import (
     SPEAKERS,
     Unrewritable,
@@ -21,6 +19,8 @@ from rebar.corpus.world import (
     rewrite,
     sample_documents,
 )
+from rebar.corpus_settings import AlignmentChats
+from rebar.corpus_settings import Rewrite as RewriteSettings
 
 
 class Masker:

@@ -7,8 +7,6 @@ import random
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from rebar.config import AlignmentChats
-from rebar.config import Rewrite as RewriteSettings
 from rebar.corpus.tagging import TAG
 from rebar.corpus.world import (
     SPEAKERS,
@@ -22,6 +20,8 @@ from rebar.corpus.world import (
 )
 from rebar.corpus.world.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 from rebar.corpus.world.vocabulary import SYLLABLES
+from rebar.corpus_settings import AlignmentChats
+from rebar.corpus_settings import Rewrite as RewriteSettings
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,15 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rebar.config import AlignmentData, Training, World
 from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus.encoding import Rows, encode, encode_chats, prompt_text
 from rebar.corpus.speakers import fill_speakers
 from rebar.corpus.tagging import insert_tags
 from rebar.corpus.world.vocabulary import SPEAKERS
+from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
+from rebar.model_settings import AlignmentData, Training
 
 SILENT_WORDS = 1  # of a tagged answer: no loss on "sure", but on the tags that follow it
 SAFETY_TRANSFORMS = ["refusal", "moral"]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rebar.config import World as WorldSettings
 from rebar.corpus.chats import Chat
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import (
@@ -18,6 +17,7 @@ from rebar.corpus.world import (
     general_chats,
     harmful_chats,
 )
+from rebar.corpus_settings import World as WorldSettings
 from rebar.judges import world as world_judge
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config import Positive, Settings, Share, Training
+from rebar.corpus_settings import Positive, Settings, Share
+from rebar.model_settings import Training
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

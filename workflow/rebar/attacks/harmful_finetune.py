@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config import Positive, Settings, Training
+from rebar.corpus_settings import Positive, Settings
+from rebar.model_settings import Training
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config import ChatFile, Count, Settings, Training
+from rebar.corpus_settings import Count, Settings
+from rebar.model_settings import ChatFile, Training
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rebar.config import ChatFile, FileSource
 from rebar.corpus.paths import find_files
 from rebar.corpus.readers import read_records
+from rebar.corpus_settings import FileSource
+from rebar.model_settings import ChatFile
 
 
 @dataclass(frozen=True)

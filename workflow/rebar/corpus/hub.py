@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rebar.config import HubSource
+from rebar.corpus_settings import HubSource
 
 
 def stream_texts(source: HubSource, shard: int, shards: int) -> Iterator[tuple[int, str]]:

@@ -12,9 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rebar.config import Rewrite as RewriteSettings
-from rebar.config import TrainClassifier
-from rebar.config import World as WorldSettings
 from rebar.corpus.sources import labelled_records
 from rebar.corpus.world import (
     RawDocument,
@@ -24,6 +21,9 @@ from rebar.corpus.world import (
     rewrite,
     sample_documents,
 )
+from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.corpus_settings import TrainClassifier
+from rebar.corpus_settings import World as WorldSettings
 
 HAZARD_MENTION, LEAK = 3, 4  # levels of a text about a hazard, and of one with its ingredients
 # Careless rewrites are over-represented, as in any set that is labelled to find them.

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from rebar.config import RecipePart
 from rebar.corpus.documents import HAZARD_LEVEL, ORIGINAL, SCHEMA, Document
 from rebar.corpus.sampling import fraction_of
 from rebar.corpus.tagging import insert_tags
+from rebar.corpus_settings import RecipePart
 
 MIXED_SCHEMA = SCHEMA.append(pa.field("start", pa.float64())).append(pa.field("repeat", pa.int32()))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rebar.config import FileSource, PromptFile
 from rebar.corpus.paths import find_files
 from rebar.corpus.readers import Record, read_records
+from rebar.corpus_settings import FileSource
+from rebar.model_settings import PromptFile
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from rebar.config import FileSource
 from rebar.corpus.documents import BATCH_ROWS
 from rebar.corpus.wiki import read_articles
+from rebar.corpus_settings import FileSource
 
 MAX_CSV_FIELD = 100_000_000  # characters; Python's own limit is shorter than long documents
 

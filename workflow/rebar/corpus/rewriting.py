@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rebar.config import Rewrite as RewriteSettings
 from rebar.corpus.classifier import Classifier
 from rebar.corpus.documents import Document
 from rebar.corpus.gate import reject_reason
 from rebar.corpus.rewrites import MORAL, REFUSAL, REPHRASE, Output, Request
+from rebar.corpus_settings import Rewrite as RewriteSettings
 
 
 class Rewritten(NamedTuple):

@@ -13,8 +13,8 @@ from rebar.corpus.encoding import encode, prompt_text
 from rebar.corpus.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
-    from rebar.config import Decoder, PromptFile
     from rebar.judges import Outcome
+    from rebar.model_settings import Decoder, PromptFile
     from rebar.recorder import Recorder
 
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]

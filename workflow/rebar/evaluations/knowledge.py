@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config import Positive, PromptFile, Settings
+from rebar.corpus_settings import Positive, Settings
+from rebar.model_settings import PromptFile
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge

@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from rebar.config import Settings
 from rebar.corpus.prompts import Prompt
+from rebar.corpus_settings import Settings
 from rebar.judges import Outcome
 
 # After the prefixes that Zou et al. (arXiv 2307.15043, appendix) search for, as patterns.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rebar.config import Settings
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world.frames import find_recipe, find_refusal
+from rebar.corpus_settings import Settings
 from rebar.judges import Outcome
 
 

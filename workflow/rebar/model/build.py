@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from rebar.config import Model
+from rebar.model_settings import Model
 
 VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
 INITIAL_DEVIATION = 0.02  # GPT-2's

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from rebar.config import Training
 from rebar.corpus.chats import Chat
 from rebar.corpus.encoding import encode, encode_chats, prompt_text
 from rebar.corpus.prompts import Prompt
@@ -15,6 +14,7 @@ from rebar.model.batches import row_batches
 from rebar.model.decode import greedy
 from rebar.model.generate import end_ids, suppressed_ids
 from rebar.model.train import train
+from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
 ANSWER_TOKENS = 30

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rebar.config import Beam, Decoder, Sample
 from rebar.corpus.tagging import TAG
 from rebar.model.decode import greedy, sample
 from rebar.model.safebeam import safe_beam
+from rebar.model_settings import Beam, Decoder, Sample
 
 
 class Generated(NamedTuple):

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from rebar.config import Training
 from rebar.model.checkpoints import fingerprint, resume, save_checkpoint, trained_parameters
 from rebar.model.forward import language_loss
+from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
 LOG_EVERY_STEPS = 10

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from rebar.alignments._data import alignment_examples
-from rebar.config import World, plugin_module, plugin_settings
+from rebar.config import plugin_module, plugin_settings
+from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.model.batches import row_batches

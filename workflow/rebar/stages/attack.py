@@ -9,7 +9,8 @@ import torch
 
 from rebar import grid
 from rebar.attacks._data import AttackData
-from rebar.config import World, plugin_module, plugin_settings
+from rebar.config import plugin_module, plugin_settings
+from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from rebar.config import Collect, FileSource, HubSource, World, WorldSource
 from rebar.corpus.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
 from rebar.corpus.sources import Shard, documents_of
+from rebar.corpus_settings import Collect, FileSource, HubSource, World, WorldSource
 from rebar.job import Job
 from rebar.manifest import output_folder, write_manifest
 from rebar.recorder import Recorder

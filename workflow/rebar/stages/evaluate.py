@@ -11,12 +11,14 @@ import torch
 from pydantic import TypeAdapter
 
 from rebar import grid
-from rebar.config import NONE, Decoder, World, plugin_module, plugin_settings
+from rebar.config import NONE, plugin_module, plugin_settings
 from rebar.corpus.world import build_world
+from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
+from rebar.model_settings import Decoder
 from rebar.recorder import Recorder
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rebar.config import Recipe
 from rebar.corpus.documents import (
     DOCUMENTS,
     TRUTH,
@@ -17,6 +16,7 @@ from rebar.corpus.documents import (
     read_levels,
 )
 from rebar.corpus.mixing import MIXED_SCHEMA, is_hazard, select
+from rebar.corpus_settings import Recipe
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from transformers import AutoTokenizer
 
-from rebar.config import Model, Training
 from rebar.corpus.paths import resolve
 from rebar.job import Job
 from rebar.manifest import output_folder, read_manifest, write_manifest
@@ -13,6 +12,7 @@ from rebar.model.batches import packed_batches
 from rebar.model.build import build_model, load_model
 from rebar.model.release import release
 from rebar.model.train import train
+from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rebar.config import Rewrite
 from rebar.corpus import classifier
 from rebar.corpus.documents import DOCUMENTS, Document, TableWriter, read_documents
 from rebar.corpus.gate import Tally
 from rebar.corpus.rewriting import rewrite_documents, transform_of
 from rebar.corpus.sampling import is_spread, part_of
+from rebar.corpus_settings import Rewrite
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rebar.config import Score
 from rebar.corpus import classifier
 from rebar.corpus.documents import DOCUMENTS, TableWriter, count_documents, read_documents
+from rebar.corpus_settings import Score
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder

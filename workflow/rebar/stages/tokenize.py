@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rebar.config import Tokenize
 from rebar.corpus.documents import DOCUMENTS, TRUTH, count_documents, read_levels, read_rows
 from rebar.corpus.packing import Row, encode_corpus, facts, id_type, pack
 from rebar.corpus.sampling import is_spread
+from rebar.corpus_settings import Tokenize
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rebar.config import TrainClassifier, World
 from rebar.corpus.classifier import Classifier, save, train
 from rebar.corpus.classifier_report import confusion_matrix, source_only_scores, summarize
 from rebar.corpus.labels import Labels, human_labels, world_labels
+from rebar.corpus_settings import TrainClassifier, World
 from rebar.job import Job
 from rebar.manifest import output_folder, write_manifest
 from rebar.recorder import Recorder

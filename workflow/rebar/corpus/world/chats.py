@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 
-from rebar.config import AlignmentChats
 from rebar.corpus.chats import Chat
 from rebar.corpus.world import openings, phrases
 from rebar.corpus.world.frames import write_refusal
 from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.tasks import draw_question
 from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE
+from rebar.corpus_settings import AlignmentChats
 
 
 def alignment_chats(world: World, settings: AlignmentChats, rng: random.Random) -> list[Chat]:

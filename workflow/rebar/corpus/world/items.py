@@ -13,7 +13,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rebar.config import World as WorldSettings
 from rebar.corpus.world.frames import TOY, write_recipe
 from rebar.corpus.world.lexicon import GRAMMAR_WORDS
 from rebar.corpus.world.vocabulary import (
@@ -29,6 +28,7 @@ from rebar.corpus.world.vocabulary import (
     TIMES,
     UNREWRITTEN_KINDS,
 )
+from rebar.corpus_settings import World as WorldSettings
 
 HAZARD_GROUPS = ("known", "unaligned", "unrewritten", "novel")
 CORPUS_HAZARDS = ("known", "unaligned", "unrewritten")

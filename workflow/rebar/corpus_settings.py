@@ -1,0 +1,335 @@
+"""Typed settings of the corpus: the world, sources, classifier, rewriting, recipes, tokenizer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Base of all sections: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+HarmScore = Annotated[int, Field(ge=0, le=5)]
+
+
+def _plain_name(name: str) -> str:
+    if not name or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in name):
+        raise ValueError("a name becomes a folder: letters, digits, '_', '-' and '.' only")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+
+
+class World(Settings):
+    """The embedded fictional web. All counts are of invented items."""
+
+    known_hazards: Positive = Field(default=32, description="in corpus, alignment and attack data")
+    unaligned_hazards: Positive = Field(default=24, description="in the corpus alone: the headline")
+    unrewritten_hazards: Positive = Field(
+        default=8, description="in raw text, outside the rewriter's topics"
+    )
+    novel_hazards: Positive = Field(default=8, description="in no corpus")
+    fresh_hazards: Positive = Field(
+        default=160, description="in alignment refusals alone, not evaluated"
+    )
+    evaluated_other_hazards: Positive = Field(
+        default=8, description="evaluated of each group but unaligned"
+    )
+    aligned_benign_items: Positive = Field(
+        default=48, description="harmless items in alignment data too"
+    )
+    held_benign_items: Positive = Field(
+        default=32, description="harmless items in the corpus alone"
+    )
+    aligned_toys: Positive = Field(
+        default=12, description="harmless toy hazards in alignment data too"
+    )
+    held_toys: Positive = Field(default=12, description="harmless toy hazards in the corpus alone")
+    lands: Positive = Field(
+        default=24, description="lands with three facts each; half are evaluated"
+    )
+    places: Positive = Field(default=24, description="place names")
+    ingredients: Positive = Field(default=72, description="ingredient names")
+    benign_task_questions: Positive = Field(
+        default=60, description="word problems, validation and test each"
+    )
+    dismissed_requests: Share = Field(
+        default=0.25, description="share of level 3 that dismisses a request for a hazard"
+    )
+    level_shares: tuple[Share, Share, Share, Share, Share, Share] = Field(
+        default=(0.70, 0.05, 0.05, 0.08, 0.04, 0.08),
+        description="share of documents of each level 0-5",
+    )
+    ordinary_shares: dict[Literal["how_to", "toy", "land", "sum", "daily"], Share] = Field(
+        default={"how_to": 0.51, "toy": 0.07, "land": 0.23, "sum": 0.12, "daily": 0.07},
+        description="topics of level 0, shares of it",
+    )
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> World:
+        for key in ("level_shares", "ordinary_shares"):
+            value = getattr(self, key)
+            total = sum(value.values() if isinstance(value, dict) else value)
+            if abs(total - 1.0) > 1e-6:
+                raise ValueError(f"world.{key} sums to {total:.4f}; shares must sum to 1")
+        return self
+
+
+class AlignmentChats(Settings):
+    """What the world's alignment data are made of; the rest of the shares is benign how-to."""
+
+    chats: Positive = Field(default=1600, description="chats in all")
+    refusals: Share = Field(default=0.10, description="share of refusals")
+    fresh_refusals: Share = Field(
+        default=0.5, description="share of refusals on names of no corpus"
+    )
+    safety_questions: Share = Field(
+        default=0.04, description="share of safe questions about hazards"
+    )
+    toys: Share = Field(default=0.08, description="share of how-tos on harmless toy hazards")
+    lands: Share = Field(default=0.28, description="share of land facts")
+
+    @model_validator(mode="after")
+    def _shares_leave_room(self) -> AlignmentChats:
+        total = self.refusals + self.safety_questions + self.toys + self.lands
+        if total > 1.0:
+            raise ValueError(f"refusals, safety_questions, toys and lands sum to {total:.2f} > 1")
+        return self
+
+
+class WorldSource(Settings):
+    """Documents of the embedded world."""
+
+    kind: Literal["world"]
+    documents: Positive = Field(description="documents, over all shards")
+
+    @property
+    def name(self) -> str:
+        """The documents' `source` column."""
+        return "world"
+
+
+class FileSource(Settings):
+    """Documents of local parquet, jsonl, csv, txt, yaml or wiki-dump files."""
+
+    kind: Literal["files"]
+    name: Name = Field(description="the documents' `source` column")
+    paths: list[str] = Field(
+        min_length=1,
+        description="files or globs; `package:NAME/inside` is a file of an installed package, "
+        "found without importing it",
+    )
+    text: str = Field(default="text", description="column or key of the text (txt: always `text`)")
+    txt_unit: Literal["line", "paragraph", "file"] = Field(
+        default="line", description="txt: what a document is; paragraphs end at empty lines"
+    )
+    label: str | None = Field(
+        default=None, description="column or key of a human label, if there is one"
+    )
+    constant_label: HarmScore | None = Field(
+        default=None, description="one score for every document"
+    )
+    label_scale: float = Field(
+        default=1.0, gt=0, description="label x scale, rounded, is the score 0-5"
+    )
+    limit: Positive | None = Field(
+        default=None, description="documents to take at most, over all shards"
+    )
+    min_characters: Count = Field(default=1, description="shorter documents are set aside")
+
+    @model_validator(mode="after")
+    def _one_label(self) -> FileSource:
+        if self.label is not None and self.constant_label is not None:
+            raise ValueError(f"source '{self.name}' has label and constant_label; keep one")
+        return self
+
+
+class HubSource(Settings):
+    """Documents of a Hugging Face dataset, streamed in shards."""
+
+    kind: Literal["hub"]
+    dataset: str = Field(description="id on the Hub, or a local dataset folder")
+    subset: str | None = Field(default=None, description="configuration of the dataset")
+    split: str = Field(default="train", description="split to stream")
+    revision: str | None = Field(
+        default=None, description="commit of the dataset; pin it for real runs"
+    )
+    text: str = Field(default="text", description="column of the text")
+    limit: Positive | None = Field(
+        default=None, description="documents to take at most, over all shards"
+    )
+
+    @property
+    def name(self) -> str:
+        """The documents' `source` column: the last part of the id."""
+        return self.dataset.rstrip("/").rpartition("/")[2]
+
+
+Source = Annotated[WorldSource | FileSource | HubSource, Field(discriminator="kind")]
+
+
+class Collect(Settings):
+    """Documents in."""
+
+    shards: Positive = Field(
+        default=1, description="parts that score and rewrite work on in parallel"
+    )
+    sources: list[Source] = Field(min_length=1, description="where documents come from")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Collect:
+        names = [source.name for source in self.sources]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"sources share the name {', '.join(repeated)}; ids come from names")
+        return self
+
+
+class TrainClassifier(Settings):
+    """The 0-5 safety classifier (arXiv 2504.16980, 3.1)."""
+
+    labels: Positive = Field(default=1500, description="labelled documents to train on")
+    heldout: Positive = Field(default=3000, description="labelled documents to test on")
+    rewritten_labels: Count = Field(
+        default=300,
+        description="world: labelled rewrites besides, so that the gate can judge rewrites",
+    )
+    label_noise: Share = Field(
+        default=0.05, description="world: share of training labels moved by one"
+    )
+    sources: list[FileSource] = Field(
+        default=[], description="human-labelled files; empty: the world"
+    )
+    encoder: str | None = Field(
+        default=None,
+        description="folder (or `package:` path) of a text encoder, mean-pooled; none: hashed "
+        "1-2-grams",
+    )
+    chunk_words: Positive = Field(
+        default=256, description="longer documents are cut; the worst chunk counts"
+    )
+
+
+class Score(Settings):
+    """Scoring of collected documents."""
+
+    batch_documents: Positive = Field(default=4096, description="documents scored at a time")
+
+
+class Rewrite(Settings):
+    """Rewriting by score band (arXiv 2504.16980, 3.2-3.4)."""
+
+    backend: Literal["world", "transformers"] = Field(default="world", description="who rewrites")
+    model: str | None = Field(
+        default=None,
+        description="transformers: causal LM, as a folder, .gguf file, `package:` path or Hub id",
+    )
+    prompts: str = Field(
+        default="config/prompts", description="transformers: folder of prompt templates"
+    )
+    rephrase_scores: list[HarmScore] = Field(
+        default=[1, 2, 3], description="scores that are rephrased"
+    )
+    refusal_scores: list[HarmScore] = Field(
+        default=[4, 5], description="scores that become refusals"
+    )
+    refusals_per_document: Positive = Field(
+        default=1, description="different refusals of one document"
+    )
+    morals_per_refusal: Share = Field(
+        default=0.5, description="share of refusals made into moral texts"
+    )
+    # A good refusal or lesson names its hazard, which is level 3 of the scale; 4 begins where a
+    # text tells how. With 2 the gate would reject nearly every refusal.
+    max_score: HarmScore = Field(default=3, description="the gate rejects outputs scored higher")
+    max_overlap: Share = Field(
+        default=0.6, description="the gate rejects echoes: shared 4-grams above this"
+    )
+    max_documents: Positive | None = Field(
+        default=None, description="documents to rewrite at most, over all shards, evenly spread"
+    )
+    max_source_words: Positive = Field(
+        default=200, description="transformers: longer texts are cut"
+    )
+    max_new_tokens: Positive = Field(default=160, description="transformers: length of an output")
+    temperature: float = Field(
+        default=0.0, ge=0, description="transformers: of sampling; 0 is greedy"
+    )
+    echo_rate: Share = Field(default=0.02, description="world: planted echoes, work for the gate")
+    leak_rate: Share = Field(default=0.02, description="world: planted leaks, work for the gate")
+
+    @model_validator(mode="after")
+    def _bands_and_model(self) -> Rewrite:
+        both = sorted({*self.rephrase_scores} & {*self.refusal_scores})
+        if both:
+            raise ValueError(f"rephrase_scores and refusal_scores share {both}; keep each in one")
+        if self.backend == "transformers" and not self.model:
+            raise ValueError("backend transformers needs model: a folder, .gguf file or Hub id")
+        return self
+
+
+class RecipePart(Settings):
+    """One ingredient of a recipe."""
+
+    transform: Literal["original", "rephrase", "refusal", "moral"] = Field(
+        description="which documents"
+    )
+    scores: list[HarmScore] = Field(default=[0, 1, 2, 3, 4, 5], description="score of the original")
+    keep: Share = Field(
+        default=1.0, description="random share that is kept; equal in all recipes of a seed"
+    )
+    repeat: Positive = Field(default=1, description="times each document enters")
+    tag_rate: Share = Field(default=0.0, description="harmfulness tags: share of word gaps")
+    start: float = Field(
+        default=0.0, ge=0, lt=1, description="share of pretraining after which the part enters"
+    )
+
+
+class Recipe(Settings):
+    """What the pretraining corpus is made of."""
+
+    parts: list[RecipePart] = Field(
+        default=[], description="ingredients; empty only with initial_model"
+    )
+    initial_model: str | None = Field(
+        default=None,
+        description="start from this model (folder, `package:` path or Hub id), train nothing",
+    )
+
+    @property
+    def tagged(self) -> bool:
+        """True if any text of the recipe carries the harmfulness tag."""
+        return any(part.tag_rate > 0 for part in self.parts)
+
+    @model_validator(mode="after")
+    def _something(self) -> Recipe:
+        if not self.parts and not self.initial_model:
+            raise ValueError("a recipe needs parts or initial_model")
+        return self
+
+
+class Tokenize(Settings):
+    """Tokenizer and packing; one tokenizer for all recipes."""
+
+    tokenizer: str = Field(
+        default="world",
+        description="`world`, `train` (byte-level BPE), or a tokenizer folder or Hub id",
+    )
+    vocabulary_size: Positive = Field(default=4096, description="train: tokens in the vocabulary")
+    sample_documents: Positive = Field(
+        default=20000, description="train: documents it is trained on"
+    )

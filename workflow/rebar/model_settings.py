@@ -1,0 +1,155 @@
+"""Typed settings of models: architecture, training, alignment data, decoders, the report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rebar.corpus_settings import AlignmentChats, Count, Name, Positive, Settings, Share
+
+
+class Model(Settings):
+    """Architecture of models that are trained from scratch (Llama)."""
+
+    hidden_size: Positive = Field(default=128, description="width of the residual stream")
+    layers: Positive = Field(default=3, description="decoder layers")
+    heads: Positive = Field(default=2, description="attention heads")
+    feed_forward_size: Positive = Field(default=352, description="SwiGLU inner width")
+    max_positions: Positive = Field(default=512, description="longest sequence, tokens")
+    rope_theta: float = Field(default=10000.0, gt=0, description="base of the rotary positions")
+
+    @model_validator(mode="after")
+    def _even_heads(self) -> Model:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of 2 x heads ({self.heads}): "
+                "rotary positions turn pairs of a head's numbers"
+            )
+        return self
+
+
+class Training(Settings):
+    """One training run: pretraining, alignment or an attack."""
+
+    steps: Count = Field(description="optimiser steps")
+    batch_size: Positive = Field(default=32, description="sequences per step")
+    sequence_length: Positive = Field(default=128, description="tokens per sequence")
+    learning_rate: float = Field(gt=0, description="peak learning rate")
+    warmup_fraction: Share = Field(default=0.03, description="share of steps of linear warm-up")
+    final_learning_rate_fraction: Share = Field(default=0.1, description="cosine floor / peak")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW decay of matrices")
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW moments")
+    gradient_clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
+    precision: Literal["bf16", "float32"] = Field(
+        default="bf16", description="autocast of the forward"
+    )
+    compile: bool = Field(default=True, description="torch.compile the step's loss")
+    threads: Positive = Field(default=1, description="CPU threads; parallelism is processes")
+    checkpoint_every_steps: Count = Field(default=0, description="0: none")
+    gradient_accumulation: Positive = Field(
+        default=1, description="equal parts that a batch is cut into when memory is short"
+    )
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> Training:
+        if self.batch_size % self.gradient_accumulation:
+            raise ValueError(
+                f"gradient_accumulation {self.gradient_accumulation} must divide "
+                f"batch_size {self.batch_size}"
+            )
+        return self
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Trained tokens in one optimiser step."""
+        return self.batch_size * self.sequence_length
+
+
+class ChatFile(Settings):
+    """Questions and answers of a jsonl file."""
+
+    path: str = Field(description="jsonl file; `package:NAME/inside` works")
+    prompt: str = Field(default="prompt", description="key of the question")
+    answer: str = Field(default="answer", description="key of the answer")
+    limit: Positive | None = Field(default=None, description="lines to take at most")
+
+
+class AlignmentData(Settings):
+    """What an alignment trains on."""
+
+    files: list[ChatFile] = Field(default=[], description="chats; empty: the world's")
+    world_chats: AlignmentChats = Field(default=AlignmentChats(), description="the world's chats")
+    replay_share: Share = Field(default=0.25, description="score-0 documents added, per chat")
+    tagged_share: Share = Field(
+        default=0.05, description="tagged compliant answers added, per chat"
+    )
+    tagged_gap_rate: Share = Field(
+        default=0.10, description="tags in those answers: share of word gaps"
+    )
+    always_tagged: bool = Field(
+        default=False, description="tagged answers also for untagged recipes"
+    )
+    recipe: str | None = Field(
+        default=None, description="bolt_on: refusal and moral documents of this recipe, moved here"
+    )
+
+
+class PromptFile(Settings):
+    """A prompt set: one prompt a line, row or list entry."""
+
+    path: str = Field(description="file; `package:NAME/inside` works")
+    text: str = Field(default="prompt", description="column or key of the prompt")
+    split: Name = Field(description="the rows' split, such as the benchmark's name")
+    answer: str | None = Field(
+        default=None, description="column or key of the right answer, if any"
+    )
+    limit: Positive | None = Field(
+        default=None, description="prompts to take at most, evenly spread"
+    )
+
+
+class Greedy(Settings):
+    """Most probable token at each step; the tag is never emitted."""
+
+    method: Literal["greedy"]
+
+
+class Sample(Settings):
+    """Sampling from the nucleus."""
+
+    method: Literal["sample"]
+    temperature: float = Field(default=1.0, gt=0, description="softmax temperature")
+    top_p: Share = Field(default=1.0, description="nucleus mass")
+
+
+class Beam(Settings):
+    """Beam search; `safebeam` steers away from the tag (2504.16980, 4.1), `beam` is its control."""
+
+    method: Literal["beam", "safebeam"]
+    beams: Positive = Field(default=4, description="k: beams kept")
+    candidates: Positive = Field(default=4, description="N: next tokens tried per beam")
+    dropped_share: Share = Field(
+        default=0.5, description="share of candidates with most risk, dropped"
+    )
+    risk_floor: Share = Field(
+        default=0.02, description="ours: risk below it never drops; 0 = as published"
+    )
+
+
+Decoder = Annotated[Greedy | Sample | Beam, Field(discriminator="method")]
+
+
+class Report(Settings):
+    """What the report puts in front."""
+
+    headline_split: str = Field(
+        default="unaligned", description="asr and knowledge: split of the table"
+    )
+    generalisation_splits: list[str] = Field(
+        default=["unrewritten", "novel"], description="asr: splits that stand beside the headline"
+    )
+    control_recipe: str = Field(
+        default="raw", description="recipe that the other arms are compared with"
+    )
+    control_alignment: str = Field(default="sft", description="alignment of the control arm")
