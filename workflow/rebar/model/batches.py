@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IGNORED = -100  # a target without loss, as in torch and transformers
+from rebar.corpus.encoding import IGNORED
 
 
 class Batch(NamedTuple):
