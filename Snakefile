@@ -18,6 +18,9 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    corpus,
+    models,
+    attacks,
     summarize,
     report,
     tracking_db,

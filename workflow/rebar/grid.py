@@ -130,6 +130,21 @@ def training_recipes(config: Config) -> list[str]:
     return [name for name in used if config.recipes[name].parts]
 
 
+def jobs(config: Config, stage: str) -> list[Path]:
+    """Folders of all jobs of a stage from tokenize on, each once."""
+    folders = []
+    for seed in config.seeds:
+        for arm in arms(config):
+            has_job = {
+                "tokenize": bool(config.recipes[arm.recipe].parts),
+                "align": arm.alignment != NONE,
+                "attack": bool(attacks(config, arm)),
+            }
+            if has_job.get(stage, True):
+                folders.append(folder(stage, seed=seed, **arm._asdict()))
+    return list(dict.fromkeys(folders))
+
+
 def check(config: Config, file: str) -> None:
     """Raise ValueError for names that do not fit together; names file, key and what is allowed."""
     problems = [*_unknown_names(config), *_unused_names(config), *_impossible_cells(config)]

@@ -63,12 +63,10 @@ def log_of(stage):
     return str(RESULTS / "logs" / stage / grid.FOLDERS[stage]) + ".log"
 
 
-def all_evaluations(wildcards):
-    """Manifests of every arm and seed of the grid."""
+def chapter(stage):
+    """Manifests of a stage that the grid needs, for all arms and seeds."""
     return [
-        RESULTS / grid.folder("evaluate", seed=seed, **arm._asdict()) / "manifest.json"
-        for seed in CONFIG.seeds
-        for arm in grid.arms(CONFIG)
+        str(RESULTS / folder / "manifest.json") for folder in grid.jobs(CONFIG, stage)
     ]
 
 

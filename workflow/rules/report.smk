@@ -1,7 +1,7 @@
-# From generations to the comparison table, and the import into MLflow.
+# From generations to the comparison table, and the import into MLflow; targets of a chapter each.
 rule summarize:
     input:
-        all_evaluations,
+        chapter("evaluate"),
     output:
         RESULTS / "summary.csv",
         RESULTS / "costs.csv",
@@ -58,3 +58,19 @@ rule track:
         job=job("track"),
     shell:
         run("track")
+
+
+rule corpus:
+    input:
+        chapter("tokenize"),
+
+
+rule models:
+    input:
+        chapter("pretrain"),
+        chapter("align"),
+
+
+rule attacks:
+    input:
+        chapter("attack"),
