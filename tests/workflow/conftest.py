@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-COPIED = ("Snakefile", "workflow", "config", "profiles")
+COPIED = ("Snakefile", "workflow", "config", "profiles", "envs")
 
 
 def copy_project(target: Path) -> Path:

@@ -70,10 +70,10 @@ def _base(arm: Arm) -> Arm:
 
 
 def states(results: Results) -> list[str]:
-    """Columns: base, aligned, then the attacks in the order of the config."""
-    config = results.config
+    """Columns: base, aligned, then the attacks in the order of the grid's lists."""
+    attacks = [attack for block in results.config.grid for attack in block.attacks]
     found = {state_of(cell.arm, cell.attack) for cell in results.measured}
-    return [state for state in ("base", "aligned", *config.attacks) if state in found]
+    return [s for s in dict.fromkeys(("base", "aligned", *attacks)) if s in found]
 
 
 def cell_of(config: Config, row: Row, state: str) -> Cell:
