@@ -52,11 +52,16 @@ def snakemake(project: Path, *arguments: str, config: str = "smoke") -> subproce
     )
 
 
+def said(result: subprocess.CompletedProcess) -> str:
+    """All that a run printed: a dry run reports mistakes on stdout."""
+    return result.stdout + result.stderr
+
+
 def planned(project: Path, *arguments: str) -> dict[str, int]:
     """Jobs by rule that a run would make, without `all`."""
     result = snakemake(project, "--dry-run", "--quiet", "host", *arguments)
-    assert result.returncode == 0, result.stdout + result.stderr
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE))
+    assert result.returncode == 0, said(result)
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", said(result), re.MULTILINE))
     return {rule: int(n) for rule, n in counts.items() if rule not in ("all", "total")}
 
 
@@ -65,7 +70,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose smoke grid is finished."""
     project = copy_project(tmp_path_factory.mktemp("finished") / "project")
     result = snakemake(project, "--", "all")
-    assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
+    assert result.returncode == 0, said(result)[-5000:]
     return project
 
 

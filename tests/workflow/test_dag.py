@@ -12,7 +12,7 @@ import pytest
 
 from rebar import grid
 from rebar.config import load_config
-from tests.workflow.conftest import ROOT, copy_project, planned, snakemake
+from tests.workflow.conftest import ROOT, copy_project, planned, said, snakemake
 
 GRID_STAGES = {"summarize": 1, "report": 1, "track": 1}
 Edit = Callable[[Path, str, str], None]
@@ -51,14 +51,14 @@ def test_a_mistake_in_the_config_stops_before_any_job(tmp_path: Path, edit: Edit
     edit(project / "config/smoke.yaml", "learning_rate: 1.0e-2", "learning_rat: 1.0e-2")
     result = snakemake(project, "--dry-run")
     assert result.returncode == 1
-    assert "config/smoke.yaml: pretrain.learning_rat: unknown key; allowed: " in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "config/smoke.yaml: pretrain.learning_rat: unknown key; allowed: " in said(result)
+    assert "Traceback" not in said(result)
 
 
 def test_a_finished_grid_has_nothing_to_be_done(finished: Path) -> None:
     result = snakemake(finished, "--", "all")
     assert result.returncode == 0
-    assert "Nothing to be done" in result.stdout + result.stderr
+    assert "Nothing to be done" in said(result)
 
 
 def test_summary_has_every_cell_of_the_grid(finished: Path) -> None:
@@ -105,11 +105,11 @@ def test_one_attacks_code_recomputes_its_cells_only(clone: Path, edit: Edit) -> 
     }
     assert planned(clone) == {"attack": 2, "evaluate": 2, **GRID_STAGES}
     result = snakemake(clone, "--", f"{attacked}/manifest.json")
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, said(result)
     after = {name: (clone / attacked / name / "manifest.json").read_bytes() for name in before}
     assert after["benign_finetune_matched"] == before["benign_finetune_matched"]
     assert after["harmful_finetune_10"] != before["harmful_finetune_10"]
-    assert "benign_finetune_matched (1/2): up to date" in result.stdout + result.stderr
+    assert "benign_finetune_matched (1/2): up to date" in said(result)
 
 
 def test_a_changed_judge_asks_no_attack_to_run(clone: Path, edit: Edit) -> None:
@@ -127,7 +127,7 @@ def test_a_damaged_model_is_told_with_its_remedy(clone: Path) -> None:
     shutil.rmtree(clone / "results/smoke/evaluations/models/0/raw/none/base")
     result = snakemake(clone, "--forcerun", "evaluate", "--", "all")
     assert result.returncode == 1
-    text = result.stdout + result.stderr
+    text = said(result)
     assert "model.safetensors is missing or not" in text
     assert "remake it: snakemake" in text
 
@@ -136,4 +136,4 @@ def test_a_damaged_model_is_told_with_its_remedy(clone: Path) -> None:
 def test_seeds_must_be_numbers(tmp_path: Path, seed: str) -> None:
     result = snakemake(copy_project(tmp_path), "--dry-run", "--config", f"seeds=[{seed}]")
     assert result.returncode == 1
-    assert "seeds.0" in result.stderr
+    assert "seeds.0" in said(result)

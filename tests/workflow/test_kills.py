@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import copy_project, environment, snakemake
+from tests.workflow.conftest import copy_project, environment, said, snakemake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -46,7 +46,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The summary of a run that nothing disturbed."""
     project = project_with_longer_pretraining(tmp_path_factory.mktemp("quiet"))
     result = snakemake(project, "--", "all")
-    assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
+    assert result.returncode == 0, said(result)[-5000:]
     return (project / RESULTS / "summary.csv").read_bytes()
 
 
@@ -82,8 +82,8 @@ def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
         "attacks/*/*/none/sft/.harmful_finetune_10.unfinished",
     ]
     result = finish_after(kill_everything, moments, project)
-    assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
-    assert "Removed the lock of a Snakemake run that was killed." in result.stdout + result.stderr
+    assert result.returncode == 0, said(result)[-5000:]
+    assert "Removed the lock of a Snakemake run that was killed." in said(result)
     assert (project / RESULTS / "summary.csv").read_bytes() == expected
 
 
@@ -91,8 +91,8 @@ def test_the_driver_killed_alone_leaves_no_second_writer(tmp_path: Path, expecte
     project = project_with_longer_pretraining(tmp_path)
     moments = ["checkpoints/models/*/*/none/base/step-*0.safetensors"]
     result = finish_after(lambda driver: driver.kill(), moments, project)
-    assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
-    text = result.stdout + result.stderr
+    assert result.returncode == 0, said(result)[-5000:]
+    text = said(result)
     assert "another process works on this job; waiting for it" in text
     assert (project / RESULTS / "summary.csv").read_bytes() == expected
 
