@@ -68,6 +68,11 @@ def pattern(stage: str) -> str:
     return FOLDERS[stage] + "/manifest.json"
 
 
+def arm_of(wildcards: Mapping[str, Any]) -> Arm:
+    """The arm that a job's wildcards name."""
+    return Arm(*(str(wildcards[key]) for key in Arm._fields))
+
+
 def model_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
     """The model that a cell is measured on; unattacked: the released one."""
     names = {"seed": seed, **arm._asdict()}
@@ -238,10 +243,6 @@ def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
     return list(dict.fromkeys(_READS[stage](config, wildcards)))
 
 
-def _arm(wildcards: Mapping[str, Any]) -> Arm:
-    return Arm(*(str(wildcards[key]) for key in Arm._fields))
-
-
 def _pretrain_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     has_corpus = config.recipes[wildcards["recipe"]].parts
     return [folder("tokenize", **wildcards)] if has_corpus else []
@@ -260,7 +261,7 @@ def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 
 
 def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    arm, seed = _arm(wildcards), wildcards["seed"]
+    arm, seed = arm_of(wildcards), wildcards["seed"]
     attacked = [folder("attack", **wildcards)] if attacks(config, arm) else []
     return [released_folder(seed, arm), *attacked]
 
@@ -268,6 +269,6 @@ def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 _READS = {
     "pretrain": _pretrain_reads,
     "align": _align_reads,
-    "attack": lambda config, w: [released_folder(w["seed"], _arm(w))],
+    "attack": lambda config, w: [released_folder(w["seed"], arm_of(w))],
     "evaluate": _evaluate_reads,
 }

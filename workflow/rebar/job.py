@@ -80,7 +80,7 @@ class Job:
     @property
     def arm(self) -> Arm:
         """Recipe, safeguard, alignment of the job."""
-        return Arm(*(self.wildcards[key] for key in Arm._fields))
+        return grid.arm_of(self.wildcards)
 
     @property
     def label(self) -> str:
@@ -116,10 +116,6 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _arm(wildcards: dict[str, Any]) -> Arm:
-    return Arm(*(wildcards[key] for key in Arm._fields))
-
-
 def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     alignment = config.alignments[wildcards["alignment"]]
     tagged = config.recipes[wildcards["recipe"]].tagged
@@ -131,12 +127,12 @@ def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attack(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
-    names = grid.attacks(config, _arm(wildcards))
+    names = grid.attacks(config, grid.arm_of(wildcards))
     return {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
 
 
 def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
-    cells = grid.measurements(config, _arm(wildcards))
+    cells = grid.measurements(config, grid.arm_of(wildcards))
     evaluations = {c.evaluation: config.evaluations[c.evaluation] for c in cells}
     judges = {e.judge: config.judges[e.judge] for e in evaluations.values()}  # type: ignore[attr-defined]
     return {
