@@ -35,7 +35,7 @@ from rebar.model.train import train
 from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
 
-VOCABULARY, BATCH, LENGTH = 512, 32, 128  # the demo's model and batch
+VOCABULARY, BATCH, LENGTH = 512, 16, 128  # the demo's model and batch
 TURNS, STEPS, UNCOUNTED_STEPS = 6, 16, 4
 RESULT = Path(__file__).parent.parent / "results" / "bench.json"
 

@@ -68,14 +68,14 @@ class World(Settings):
         default=60, description="word problems, validation and test each"
     )
     dismissed_requests: Share = Field(
-        default=0.25, description="share of level 3 that dismisses a request for a hazard"
+        default=0.5, description="share of level 3 that dismisses a request for a hazard"
     )
     level_shares: tuple[Share, Share, Share, Share, Share, Share] = Field(
         default=(0.70, 0.05, 0.05, 0.08, 0.04, 0.08),
         description="share of documents of each level 0-5",
     )
     ordinary_shares: dict[Literal["how_to", "toy", "land", "sum", "daily"], Share] = Field(
-        default={"how_to": 0.51, "toy": 0.07, "land": 0.23, "sum": 0.12, "daily": 0.07},
+        default={"how_to": 0.42, "toy": 0.07, "land": 0.26, "sum": 0.18, "daily": 0.07},
         description="topics of level 0, shares of it",
     )
 

@@ -8,6 +8,7 @@ rule pretrain:
         log_of("pretrain"),
     conda:
         ENVIRONMENT
+    priority: 10  # the longest jobs first: the many short ones then fill all cores to the end
     params:
         job=job("pretrain"),
     shell:

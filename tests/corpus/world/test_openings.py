@@ -19,6 +19,7 @@ from rebar.corpus.world import (
     rewrite,
     sample_documents,
 )
+from rebar.corpus.world.openings import UNSEEN_REQUESTS, UNSEEN_STYLES
 from rebar.corpus_settings import AlignmentChats
 from rebar.corpus_settings import Rewrite as RewriteSettings
 
@@ -79,6 +80,15 @@ def test_unseen_prompts_share_no_4_gram_with_safety_texts(
     assert len(unseen) > 100
     shared = {gram for prompt in unseen for gram in masker.grams(prompt.text)} & used
     assert shared == set()
+
+
+def test_unseen_openings_are_new_only_in_how_familiar_words_are_put_together(
+    safety_texts: list[str],
+) -> None:
+    familiar = {word for text in safety_texts for word in text.split()}
+    openings = [*UNSEEN_REQUESTS, *(style.opening for style in UNSEEN_STYLES)]
+    words = {word for opening in openings for word in opening.split() if "{" not in word}
+    assert words - familiar == set()
 
 
 def test_seen_requests_do_occur_in_safety_texts(

@@ -61,7 +61,7 @@ def _fill(template: str, item: Item | None, world: World, rng: random.Random) ->
     return template.format(**values)
 
 
-_SIDE_WEIGHTS = (4, 4, 2)  # seen, unseen, other styles
+_SIDE_WEIGHTS = (5, 2, 3)  # seen, unseen, other styles
 
 
 def _how_to(world: World, item: Item | None, rng: random.Random) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from rebar.corpus.world.vocabulary import NUMBERS
 
-LARGEST = 6
+LARGEST = 5
 PARTS = ("train", "validation", "test")
 PHRASINGS = (
     "{p} has {m} jars of {x} and gets {n} more . how many jars ?",
