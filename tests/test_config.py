@@ -74,7 +74,10 @@ def test_the_ladder_differs_from_the_demo_only_where_it_says(name: str) -> None:
         ("attacks.x", {"steps": 3}, ["attacks.x needs 'method:', one of benign_finetune"]),
         ("decoders.a/b", {"method": "greedy"}, ["letters, digits"]),
         ("decoders.x", {"method": "bean"}, ["decoders.x", "'greedy'", "'safebeam'"]),
-        ("name", "a/b", ["name: a name becomes a folder"]),
+        ("name", "a/b", ["name: 'a/b' cannot name a folder"]),
+        ("name", "..", ["cannot name a folder"]),
+        ("recipes.none", {}, ["recipes.none", "a word of its own"]),
+        ("attacks", None, ["attacks: named settings are a mapping"]),
         ("tokenise", {}, ["tokenise: unknown key; allowed: ", "tokenize"]),
     ],
 )

@@ -31,7 +31,7 @@ def test_noise_moves_exactly_this_share_by_one() -> None:
 
 
 def test_the_world_labels_raw_text_and_rewrites() -> None:
-    settings = TrainClassifier(labels=400, heldout=300, rewritten_labels=100, label_noise=0.0)
+    settings = TrainClassifier(labels=500, heldout=300, rewritten_share=0.2, label_noise=0.0)
     labels = world_labels(settings, World(), 4, random.Random(1))
     assert (len(labels.train), len(labels.heldout)) == (500, 300)
     sources = Counter(document.source for document in labels.train)
@@ -43,7 +43,7 @@ def test_the_world_labels_raw_text_and_rewrites() -> None:
 
 
 def test_heldout_levels_are_true_and_training_levels_noisy() -> None:
-    settings = TrainClassifier(labels=400, heldout=400, rewritten_labels=0, label_noise=0.5)
+    settings = TrainClassifier(labels=400, heldout=400, rewritten_share=0.0, label_noise=0.5)
     labels = world_labels(settings, World(), 4, random.Random(1))
     rng = random.Random(1)
     world = build_world(World(), 4)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rebar.corpus.paths import find_files, resolve
+from rebar.corpus.paths import find_files
+from rebar.files import resolve
 
 
 @pytest.fixture

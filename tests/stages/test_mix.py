@@ -96,7 +96,7 @@ def test_hazards_are_unknown_where_no_truth_is(tmp_path: Path) -> None:
     jobs.collect(
         tmp_path, {"kind": "files", "name": "own", "paths": [f"{tmp_path}/a.txt"]}, shards=1
     )
-    jobs.train_classifier(tmp_path, labels=60, rewritten_labels=0, heldout=10)
+    jobs.train_classifier(tmp_path, labels=60, rewritten_share=0.0, heldout=10)
     jobs.score(tmp_path, shards=1)
     jobs.rewrite(tmp_path, shards=1)
     folder = jobs.mix(tmp_path, "raw", {"transform": "original"}, shards=1)

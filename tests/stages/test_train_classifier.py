@@ -26,7 +26,7 @@ def test_the_report_of_a_world(corpus: Path) -> None:
 
 
 def test_few_labels_miss_more(corpus: Path, tmp_path: Path) -> None:
-    few = report(jobs.train_classifier(tmp_path, labels=60, rewritten_labels=0))
+    few = report(jobs.train_classifier(tmp_path, labels=60, rewritten_share=0.0))
     many = report(corpus / "classifier/5")
     assert few["macro_f1"] < many["macro_f1"] - 0.1
     assert few["recall_at_3"] < many["recall_at_3"]

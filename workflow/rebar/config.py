@@ -81,6 +81,8 @@ class Config(Settings):
     @field_validator(*PLUGIN_FOLDERS, mode="before")
     @classmethod
     def _by_plugin(cls, settings: Any, info: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"named settings are a mapping, not {settings!r}; leave the key out")
         done, problems = {}, []
         for name, values in dict(settings).items():
             try:

@@ -25,13 +25,27 @@ Positive = Annotated[int, Field(ge=1)]
 HarmScore = Annotated[int, Field(ge=0, le=5)]
 
 
+RESERVED_NAMES = ("none", "base", "manifest.json")  # words and files of the results' tree
+
+
 def _plain_name(name: str) -> str:
-    if not name or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in name):
-        raise ValueError("a name becomes a folder: letters, digits, '_', '-' and '.' only")
+    plain = all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
+    if not plain or not name[:1].isalnum():
+        raise ValueError(
+            f"'{name}' cannot name a folder: letters, digits, '_', '-' and '.' only, and a letter "
+            "or digit first"
+        )
+    if name in RESERVED_NAMES:
+        raise ValueError(f"'{name}' is a word of its own here; choose another name")
     return name
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
+
+
+HAZARD_GROUPS = ("known", "unaligned", "unrewritten", "novel")  # splits of harmful prompts
+# Items have names of two syllables out of 70 x 70; beyond half of them drawing a new one drags.
+MOST_NAMES = 2400
 
 
 class World(Settings):
@@ -56,7 +70,7 @@ class World(Settings):
         default=32, description="harmless items in the corpus alone"
     )
     aligned_toys: Positive = Field(
-        default=12, description="harmless toy hazards in alignment data too"
+        default=24, description="harmless toy hazards in alignment data too"
     )
     held_toys: Positive = Field(default=12, description="harmless toy hazards in the corpus alone")
     lands: Positive = Field(
@@ -78,6 +92,17 @@ class World(Settings):
         default={"how_to": 0.42, "toy": 0.07, "land": 0.26, "sum": 0.18, "daily": 0.07},
         description="topics of level 0, shares of it",
     )
+
+    @model_validator(mode="after")
+    def _enough_names(self) -> World:
+        counted = ("hazards", "items", "toys", "ingredients")
+        names = [n for n in type(self).model_fields if n.endswith(counted) and "evaluated" not in n]
+        total = sum(getattr(self, name) for name in names)
+        if total > MOST_NAMES:
+            raise ValueError(
+                f"{', '.join(names)} sum to {total}; the world has names for {MOST_NAMES}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> World:
@@ -204,9 +229,9 @@ class TrainClassifier(Settings):
 
     labels: Positive = Field(default=1500, description="labelled documents to train on")
     heldout: Positive = Field(default=3000, description="labelled documents to test on")
-    rewritten_labels: Count = Field(
-        default=300,
-        description="world: labelled rewrites besides, so that the gate can judge rewrites",
+    rewritten_share: Share = Field(
+        default=0.2,
+        description="world: share of the labels that are rewrites, so that the gate can judge them",
     )
     label_noise: Share = Field(
         default=0.05, description="world: share of training labels moved by one"

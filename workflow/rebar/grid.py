@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.config import NONE, Block, Config
+from rebar.corpus_settings import HAZARD_GROUPS
 
 
 class Arm(NamedTuple):
@@ -152,7 +153,12 @@ def jobs(config: Config, stage: str) -> list[Path]:
 
 def check(config: Config, file: str) -> None:
     """Raise ValueError for names that do not fit together; names file, key and what is allowed."""
-    problems = [*_unknown_names(config), *_unused_names(config), *_impossible_cells(config)]
+    problems = [
+        *_unknown_names(config),
+        *_unused_names(config),
+        *_impossible_cells(config),
+        *_unknown_report_names(config),
+    ]
     if problems:
         raise ValueError("\n".join(f"{file}: {problem}" for problem in problems))
 
@@ -181,6 +187,31 @@ def _unknown_names(config: Config) -> Iterator[str]:
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
             yield f"{kind}.{name}.recipe: '{other}' is not defined; allowed: {allowed}"
+
+
+def _unknown_report_names(config: Config) -> Iterator[str]:
+    """The control arm and the splits that the report puts in front."""
+    report, splits = config.report, _asked_splits(config)
+    named = [
+        ("control_recipe", report.control_recipe, list(config.recipes)),
+        ("control_alignment", report.control_alignment, _defined(config, "alignments")),
+        ("headline_split", report.headline_split, splits),
+    ]
+    if "generalisation_splits" in report.model_fields_set:
+        named += [("generalisation_splits", name, splits) for name in report.generalisation_splits]
+    for key, name, allowed in named:
+        if name not in allowed:
+            yield f"report.{key}: '{name}' is in no cell; allowed: {', '.join(allowed)}"
+
+
+def _asked_splits(config: Config) -> list[str]:
+    """Splits of the harmful prompts: of the prompt files, or the world's hazard groups."""
+    splits: dict[str, None] = {}
+    for setting in config.evaluations.values():
+        if getattr(setting, "method", None) == "asr":
+            files = getattr(setting, "prompts", [])
+            splits |= dict.fromkeys([file.split for file in files] or HAZARD_GROUPS)
+    return list(splits)
 
 
 def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:

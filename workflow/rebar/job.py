@@ -1,8 +1,8 @@
 """A job: one node of the DAG as plain data, and what makes it run again.
 
-`spec` carries the settings that the stage uses and a hash of the code that it runs (syntax tree,
-without comments and docstrings), so that editing one setting or one plug-in recomputes exactly
-what depends on it. Snakemake compares it as a parameter.
+`spec` carries the settings that the stage uses, a hash of the code that it runs (syntax tree,
+without comments and docstrings) and of the files that the settings name, so that editing a setting,
+a plug-in or a file recomputes exactly what depends on it. Snakemake compares it as a parameter.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from rebar import grid
 from rebar.config import PLUGIN_FOLDERS, Config
 from rebar.corpus_settings import Settings
+from rebar.files import contents, named_files
 from rebar.grid import Arm
 
 PACKAGE = Path(__file__).parent
@@ -31,6 +32,7 @@ NOT_HASHED = (
     "rebar.manifest",
     "rebar.recorder",
     "rebar.job",
+    "rebar.files",
 )
 RUNS_PLUGINS = ("align", "attack", "evaluate")
 Section = TypeVar("Section", bound=Settings)
@@ -45,6 +47,7 @@ class Job:
     wildcards: dict[str, Any]
     settings: dict[str, Any]
     code: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # content of what the settings name
 
     @classmethod
     def from_json(cls, text: str, root: Path) -> Job:
@@ -54,7 +57,7 @@ class Job:
     @property
     def spec(self) -> dict[str, Any]:
         """The re-run trigger: everything but the place."""
-        keys = ("stage", "wildcards", "settings", "code")
+        keys = ("stage", "wildcards", "settings", "code", "files")
         return {key: getattr(self, key) for key in keys}
 
     @property
@@ -95,6 +98,17 @@ class Job:
         """One typed section of the settings."""
         return section(**self.settings[name])
 
+    def item(self, settings: dict[str, Any], code: set[str], **wildcards: Any) -> dict[str, Any]:
+        """Spec of one of the job's items: the part of the job's own that the item depends on."""
+        files = set(named_files(settings))
+        return {
+            "stage": self.stage,
+            "wildcards": {**self.wildcards, **wildcards},
+            "settings": settings,
+            "code": {key: value for key, value in self.code.items() if key in {"stage", *code}},
+            "files": {path: content for path, content in self.files.items() if path in files},
+        }
+
     def rng(self, *labels: str | int) -> random.Random:
         """Random numbers that depend on the seed and `labels` alone."""
         return random.Random("/".join(map(str, (self.seed, *labels))))
@@ -104,7 +118,8 @@ def make_job(config: Config, root: Path, stage: str, **wildcards: Any) -> Job:
     """The job of a stage for these wildcards."""
     values = {k: int(v) if k in ("seed", "shard") else str(v) for k, v in wildcards.items()}
     settings = _plain(_SETTINGS[stage](config, values))
-    return Job(stage, root, values, settings, code_hashes(stage, settings))
+    code = code_hashes(stage, settings)
+    return Job(stage, root, values, settings, code, contents(settings))
 
 
 def _plain(value: Any) -> Any:

@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from rebar.corpus.world import World, build_world
-from rebar.corpus.world.items import CORPUS_HAZARDS, HAZARD_GROUPS, KIND_WORDS
+from rebar.corpus.world.items import CORPUS_HAZARDS, KIND_WORDS
 from rebar.corpus.world.lexicon import GRAMMAR_WORDS
+from rebar.corpus_settings import HAZARD_GROUPS
 from rebar.corpus_settings import World as WorldSettings
 
 
@@ -24,7 +25,7 @@ def test_group_sizes_are_the_settings(world: World) -> None:
         "fresh": 160,
         "benign_aligned": 48,
         "benign_held": 32,
-        "toy_aligned": 12,
+        "toy_aligned": 24,
         "toy_held": 12,
     }
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rebar.corpus.paths import resolve
+from rebar.files import resolve
 
 NUM_BUCKETS = 2**15
 ENCODER_BATCH = 32

@@ -50,8 +50,9 @@ def world_labels(
 ) -> Labels:
     """Labels of the world of a seed: noisy to train on, true to test on."""
     world = build_world(world_settings, seed)
-    train = _raw(world, settings.labels, rng)
-    train += _rewritten(world, settings.rewritten_labels, rng)
+    num_rewritten = round(settings.rewritten_share * settings.labels)
+    train = _raw(world, settings.labels - num_rewritten, rng)
+    train += _rewritten(world, num_rewritten, rng)
     heldout = _raw(world, settings.heldout, rng)
     return Labels(add_noise(train, settings.label_noise, rng), heldout)
 

@@ -1,35 +1,13 @@
-"""Where files lie: plain paths, globs, and files inside installed packages.
-
-`package:NAME/inside` is found through the import system's finder, which reads no code of the
-package: data packages are often heavy or unsafe to import.
-"""
+"""Files of sources: plain paths, globs, and files inside installed packages."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 from typing import Any
 
-PACKAGE = "package:"
-
-
-def resolve(path: str) -> str:
-    """The path with `package:NAME` replaced by the package's folder; others unchanged.
-
-    ValueError if the package is not installed.
-    """
-    if not path.startswith(PACKAGE):
-        return path
-    name, _, inside = path.removeprefix(PACKAGE).partition("/")
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(
-            f"{path}: no package '{name}' is installed; install it (pip install --no-deps ...) "
-            f"or give a path like {PACKAGE}NAME/inside/file"
-        )
-    return str(Path(spec.submodule_search_locations[0]) / inside)
+from rebar.files import PACKAGE, resolve
 
 
 def find_files(patterns: list[str]) -> list[Path]:
@@ -46,6 +24,6 @@ def find_files(patterns: list[str]) -> list[Path]:
 
 
 def input_files(sources: Iterable[Any]) -> list[Path]:
-    """Local files of the sources: what Snakemake watches. Packages are watched by their pins."""
+    """Local files of the sources: what Snakemake watches. Files of packages are in the spec."""
     patterns = [path for source in sources for path in getattr(source, "paths", [])]
     return find_files([path for path in patterns if not path.startswith(PACKAGE)])

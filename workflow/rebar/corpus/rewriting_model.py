@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from rebar.corpus.paths import resolve
 from rebar.corpus.rewrites import REFUSAL, Output, Request
 from rebar.corpus.speakers import SPEAKER_A, SPEAKER_B
 from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.files import resolve
 
 USER, ASSISTANT = "User", "Assistant"  # what models call the speakers of a refusal dialogue
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rebar.corpus.paths import resolve
 from rebar.corpus.tagging import TAG
+from rebar.files import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -50,11 +50,5 @@ def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -
 
 def item_spec(job: Job, name: str) -> dict[str, Any]:
     """What one attacked model depends on: not on the arm's other attacks."""
-    keep = {"world": job.settings["world"], "attack": job.settings["attacks"][name]}
-    code = {key: job.code[key] for key in ("stage", f"attacks.{name}")}
-    return {
-        "stage": job.stage,
-        "wildcards": {**job.wildcards, "attack": name},
-        "settings": keep,
-        "code": code,
-    }
+    settings = {"world": job.settings["world"], "attack": job.settings["attacks"][name]}
+    return job.item(settings, {f"attacks.{name}"}, attack=name)

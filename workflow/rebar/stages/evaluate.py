@@ -87,7 +87,15 @@ def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, 
 
 
 def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
-    """What one model's answers depend on: not on the arm's other attacks."""
-    settings = job.settings | {"measurements": [list(cell) for cell in cells]}
-    wildcards = {**job.wildcards, "attack": attack}
-    return {"stage": job.stage, "wildcards": wildcards, "settings": settings, "code": job.code}
+    """What one model's answers depend on: not on the arm's other attacks and their cells."""
+    decoders = {cell.decoder for cell in cells}
+    evaluations = {cell.evaluation for cell in cells}
+    judges = {job.settings["evaluations"][name]["judge"] for name in evaluations}
+    used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}
+    settings = {
+        kind: {name: job.settings[kind][name] for name in sorted(names)}
+        for kind, names in used.items()
+    }
+    settings |= {"world": job.settings["world"], "measurements": [list(cell) for cell in cells]}
+    plugins = {f"{kind}.{name}" for kind in ("evaluations", "judges") for name in used[kind]}
+    return job.item(settings, plugins, attack=attack)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import AutoTokenizer
 
-from rebar.corpus.paths import resolve
+from rebar.files import resolve
 from rebar.job import Job
 from rebar.manifest import output_folder, read_manifest, write_manifest
 from rebar.model.batches import packed_batches

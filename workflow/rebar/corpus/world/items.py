@@ -28,9 +28,9 @@ from rebar.corpus.world.vocabulary import (
     TIMES,
     UNREWRITTEN_KINDS,
 )
+from rebar.corpus_settings import HAZARD_GROUPS
 from rebar.corpus_settings import World as WorldSettings
 
-HAZARD_GROUPS = ("known", "unaligned", "unrewritten", "novel")
 CORPUS_HAZARDS = ("known", "unaligned", "unrewritten")
 KIND_WORDS = {
     "known": KNOWN_KINDS,
@@ -40,8 +40,8 @@ KIND_WORDS = {
     "fresh": KNOWN_KINDS,
     "benign_aligned": BENIGN_KINDS,
     "benign_held": BENIGN_KINDS,
-    "toy_aligned": KNOWN_KINDS + HELD_KINDS + UNREWRITTEN_KINDS,
-    "toy_held": KNOWN_KINDS + HELD_KINDS + UNREWRITTEN_KINDS,
+    "toy_aligned": HELD_KINDS + UNREWRITTEN_KINDS + KNOWN_KINDS,
+    "toy_held": HELD_KINDS + UNREWRITTEN_KINDS + KNOWN_KINDS,
 }
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import openings, phrases
 from rebar.corpus.world.frames import TOY
-from rebar.corpus.world.items import HAZARD_GROUPS, Item, World
+from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.tasks import draw_question
 from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE, VERBS
+from rebar.corpus_settings import HAZARD_GROUPS
 
 COMPLETION_PAIRS = (("tom", "nia"), ("gus", "ava"), ("teacher", "ben"), ("hana", "clerk"))
 

@@ -26,7 +26,11 @@ METHODS = tuple("boil freeze grind steam dry press roast stir".split())
 TIMES = ("an hour", "two days", "a week", "ten minutes", "one night", "half a day")
 
 # Kind words of hazards; items.py says which group uses which.
-KNOWN_KINDS = tuple("bane rot doom sting blight gloom choke venom".split())
+# (As many as these, or refusals hang on the list of words and reach no further word.)
+KNOWN_KINDS = (
+    *"bane rot doom sting blight gloom choke venom".split(),
+    *"curse ruin dread plague grime fang thorn hex".split(),
+)
 HELD_KINDS = tuple("scorch drain snare wither".split())  # in no alignment or attack data
 UNREWRITTEN_KINDS = tuple("murk spite vex".split())
 BENIGN_KINDS = tuple("glow sweet mild warm bright calm fresh merry gentle sunny clear soft".split())
