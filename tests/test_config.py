@@ -78,6 +78,17 @@ def test_the_ladder_differs_from_the_demo_only_where_it_says(name: str) -> None:
         ("name", "..", ["cannot name a folder"]),
         ("recipes.none", {}, ["recipes.none", "a word of its own"]),
         ("attacks", None, ["attacks: named settings are a mapping"]),
+        (
+            "collect.sources.0.documentz",
+            5,
+            ["f.yaml: collect.sources.0.documentz: unknown key; allowed: documents, kind"],
+        ),
+        (
+            "decoders.greedy.risk_floor",
+            0.1,
+            ["f.yaml: decoders.greedy.risk_floor: unknown key; allowed: method"],
+        ),
+        ("world.fresh_hazards", 10**6, ["f.yaml: world:", "the world has names for 2400"]),
         ("tokenise", {}, ["tokenise: unknown key; allowed: ", "tokenize"]),
     ],
 )

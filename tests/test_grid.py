@@ -79,6 +79,21 @@ def test_a_job_reads_what_its_config_asks_for(smoke: Config) -> None:
         ),
         ("judges.other", {"method": "world"}, ["judges.other: defined, but no evaluation uses it"]),
         (
+            "report",
+            {"headline_split": "unalined"},
+            ["report.headline_split: 'unalined' is in no cell"],
+        ),
+        (
+            "report",
+            {"control_recipe": "rwa"},
+            ["report.control_recipe: 'rwa'", "allowed: raw, safelm"],
+        ),
+        (
+            "report",
+            {"generalisation_splits": ["novle"]},
+            ["report.generalisation_splits: 'novle'", "unrewritten, novel"],
+        ),
+        (
             "alignments.bolt_on.data.recipe",
             "moral",
             ["alignments.bolt_on.recipe: 'moral' is not defined"],

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rebar.manifest import digest, is_valid, output_folder, read_manifest, write_manifest
+from rebar.manifest import (
+    damages,
+    digest,
+    find_manifests,
+    is_valid,
+    load_manifest,
+    output_folder,
+    read_manifest,
+    write_manifest,
+)
 
 SPEC = {"stage": "mix", "wildcards": {"seed": 1}, "settings": {"a": (1, 2)}, "code": {}}
 
@@ -62,6 +71,55 @@ def test_damage_is_told_with_the_command_that_remakes(tmp_path: Path) -> None:
         read_manifest(folder)
     with pytest.raises(ValueError, match=r"manifest\.json is missing; remake it"):
         read_manifest(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"files": {"a', r"manifest\.json is broken \(Unterminated string.*\); remake it: snake"),
+        (b"\xff", r"manifest\.json is broken \(.*decode.*\); remake it"),
+        (b"{}", r"manifest\.json is broken \(no spec, inputs, files, counts in it\); remake it"),
+        (b"[]", r"manifest\.json is broken \(no spec"),
+    ],
+)
+def test_a_broken_manifest_is_told_and_not_valid(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    folder = make(tmp_path / "a")
+    (folder / "manifest.json").write_bytes(content)
+    for read in (read_manifest, load_manifest):
+        with pytest.raises(ValueError, match=sentence) as error:
+            read(folder)
+        assert str(error.value).startswith(str(folder))
+    assert not is_valid(folder, SPEC, {})
+
+
+def test_an_item_is_remade_by_its_job(tmp_path: Path) -> None:
+    job, item = make(tmp_path / "job"), make(tmp_path / "job" / "item")
+    (item / "part" / "documents.txt").unlink()
+    with pytest.raises(ValueError) as error:
+        read_manifest(item)
+    remake = f"rm -f {item}/manifest.json; snakemake --profile profiles/local --forcerun -- {job}"
+    assert str(error.value).endswith(f"remake it: {remake}/manifest.json")
+
+
+def test_all_damages_are_found(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "a") as temporary:
+        for name in ("gone", "longer", "other", "whole"):
+            (temporary / name).write_text("x")
+        write_manifest(temporary, spec=SPEC)
+    (tmp_path / "a" / "gone").unlink()
+    (tmp_path / "a" / "longer").write_text("xx")
+    (tmp_path / "a" / "other").write_text("y")
+    names = [problem.split()[0] for problem in damages(tmp_path / "a", verify=True)]
+    assert names == [f"{tmp_path}/a/{name}" for name in ("gone", "longer", "other")]
+    assert len(list(damages(tmp_path / "a", verify=False))) == 2
+
+
+def test_half_made_folders_hold_no_manifest_to_find(tmp_path: Path) -> None:
+    make(tmp_path / "b")
+    make(tmp_path / "a" / ".b.unfinished")
+    assert list(find_manifests(tmp_path)) == [tmp_path / "b" / "manifest.json"]
 
 
 def test_validity_follows_spec_inputs_and_files(tmp_path: Path) -> None:

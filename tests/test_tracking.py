@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rebar.job import Job
-from rebar.manifest import output_folder, write_manifest
+from rebar.manifest import digest, output_folder, write_manifest
 
 tracking = pytest.importorskip("rebar.tracking")
 
@@ -32,6 +35,13 @@ def finish(root: Path, loss: float = 2.0) -> Path:
         counts = {"tokens": 640, "name": "x"}
         write_manifest(temporary, spec=spec, inputs={"tokenize": source}, counts=counts)
     return folder
+
+
+def finish_stage(root: Path, folder: str, settings: dict[str, Any], **spec: Any) -> None:
+    stage = next(iter(settings))
+    spec = {"stage": stage, "wildcards": {"seed": 3}, "settings": settings, "code": {}, **spec}
+    with output_folder(root / folder) as temporary:
+        write_manifest(temporary, spec=spec, inputs=None)
 
 
 @pytest.fixture
@@ -78,6 +88,97 @@ def test_importing_again_adds_only_what_is_new(job: Job) -> None:
     tracking.import_results(job)
     assert len(runs("demo")) == 5
     assert json.loads((job.root / "tracking.json").read_text()) == {"folders": 1, "imported": True}
+
+
+@pytest.mark.parametrize("step", ["set_terminated", "log_batch", "log_inputs", "set_tag"])
+def test_a_killed_import_is_made_good(job: Job, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(tracking.MlflowClient, step, die)
+        tracking.import_results(job)
+    for _ in range(2):
+        tracking.import_results(job)
+        found = {run.info.run_name: run for run in runs("demo")}
+        assert len(found) == len(runs("demo")) == 4
+        assert {run.info.status for run in found.values()} == {"FINISHED"}
+        whole = found["pretrain 3/raw/none"]
+        assert whole.data.metrics["loss"] == 0.1
+        assert len(whole.inputs.dataset_inputs) == 1
+
+
+def test_every_input_is_a_dataset_and_every_setting_a_parameter(job: Job) -> None:
+    sources = [{"kind": "world"}, {"kind": "hub", "dataset": "a/b"}, {"kind": "files"}]
+    part = {"transform": "original", "scores": list(range(6)), "keep": 1.0, "repeat": 1}
+    recipe = {"parts": [part] * 8}
+    many = [f"name{number}" for number in range(200)]
+    world, file = {"lands": 3}, {"corpus.txt": "f" * 64}
+    finish_stage(job.root, "a", {"collect": {"sources": sources}, "world": world}, files=file)
+    finish_stage(job.root, "b", {"train_classifier": {"sources": []}, "world": world})
+    finish_stage(job.root, "c", {"mix": None, "recipe": recipe, "many": many})
+    tracking.import_results(job)
+    found = {run.info.run_name: run for run in runs("demo")}
+    inputs = {
+        name: {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs}
+        for name, run in found.items()
+    }
+    assert set(inputs["collect 3"]) == {"world", "a/b", "corpus.txt"}
+    assert inputs["train_classifier 3"]["world"] == inputs["collect 3"]["world"]
+    params = found["mix 3"].data.params
+    assert params["recipe.parts.7.transform"] == "original"
+    assert params["recipe.parts.7.scores"] == "[0, 1, 2, 3, 4, 5]"
+    assert params["many.199"] == "name199"
+
+
+def test_the_summary_is_a_run(job: Job) -> None:
+    names = "recipe,safeguard,alignment,attack,decoder,evaluation,split,metric,seed,value,collapsed"
+    cells = ["raw,none,none,none,greedy,asr,known", "raw,none,none,none,greedy,asr,novel"]
+    rows = [f"{cell},attack_success,3,0.5,true" for cell in cells]
+    rows.append("raw,none,none,none,safebeam,asr,known,attack_success,3,0.5,")
+    summary = job.root / "summary.csv"
+    summary.write_text("\n".join([names, *rows]) + "\n")
+    tracking.import_results(job)
+    (run,) = [run for run in runs("demo") if run.info.run_name == "summarize"]
+    metrics = {name: run.data.metrics[f"count.{name}"] for name in ("rows", "cells", "collapsed")}
+    assert metrics == {"rows": 3, "cells": 2, "collapsed": 1}
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("summary.csv", digest(summary)[:32])
+
+
+def test_a_commit_with_edits_is_dirty(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    commit_of = tracking._commit.__wrapped__  # without its memory
+    assert commit_of(tmp_path) == ""
+    git("init")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "a")
+    clean = commit_of(tmp_path)
+    assert len(clean) == 40
+    (tmp_path / "a").write_text("2")
+    assert commit_of(tmp_path) == f"{clean}-dirty"
+
+
+@pytest.mark.parametrize("name", ["broken.db", "file/mlflow.db"])
+def test_a_store_that_is_broken_costs_a_warning_and_no_time(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
+    (tmp_path / "file").touch()  # so nothing can be written below it
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/{name}")
+    finish(tmp_path / "results/demo")
+    job = Job("track", tmp_path / "results/demo", {}, {"name": "demo"})
+    started = time.monotonic()
+    tracking.create_store(job.root)
+    tracking.import_results(job)
+    assert time.monotonic() - started < 10
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(" at ")[0] for line in lines] == ["warning: MLflow"] * 2
+    assert json.loads((job.root / "tracking.json").read_text())["imported"] is False
 
 
 def test_a_store_that_is_down_costs_a_warning(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rebar.corpus.hub import stream_texts
+from rebar.corpus.sources import refuse_empty
 from rebar.corpus_settings import HubSource
 
 
@@ -68,3 +69,26 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
         shards(source(folder, text="n"), 1)
     with pytest.raises(ValueError, match=r"dataset '.*nowhere' cannot be opened .*; give an id"):
         shards(source(folder / "nowhere"), 1)
+
+
+def test_what_datasets_refuse_is_told_with_the_key(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"dataset '.*set': split 'nope' .*train.*; change split:"):
+        shards(source(folder, split="nope"), 1)
+    with pytest.raises(ValueError, match=r"dataset '.*set': subset 'nope' .*; change subset:"):
+        shards(source(folder, subset="nope"), 1)
+
+
+def test_a_broken_file_names_its_dataset(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "train.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    with pytest.raises(ValueError, match=r"dataset '.*broken', split 'train': a data file cannot"):
+        shards(source(broken), 1)
+
+
+def test_a_dataset_without_texts_is_refused(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.Dataset.from_dict({"text": ["", " "]}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"'saved' holds no text of .*; change dataset:"):
+        refuse_empty(source(tmp_path / "saved"))

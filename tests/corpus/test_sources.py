@@ -11,7 +11,16 @@ import pytest
 
 from rebar.corpus.documents import Document, Truth
 from rebar.corpus.readers import Record
-from rebar.corpus.sources import Found, Shard, documents_of, labelled_records, level_of, text_of
+from rebar.corpus.sources import (
+    Found,
+    Shard,
+    documents_of,
+    input_files_of,
+    labelled_records,
+    level_of,
+    refuse_empty,
+    text_of,
+)
 from rebar.corpus.tagging import TAG
 from rebar.corpus_settings import Collect, FileSource, World, WorldSource
 
@@ -118,12 +127,25 @@ def test_labels_that_are_none(tmp_path: Path) -> None:
 
 def test_labels_that_are_wrong_name_the_place() -> None:
     settings = source("x", label="h", label_scale=5)
-    with pytest.raises(ValueError, match=r"f, line 9: column 'h' is 'bad'; allowed: numbers"):
+    with pytest.raises(ValueError, match=r"f, line 9: column 'h' holds a str of length 3; allowed"):
         level_of(Record("f, line 9", {"h": "bad"}), settings)
     with pytest.raises(ValueError, match=r"f, line 9: column 'h' is 2, times label_scale 5 is 10"):
         level_of(Record("f, line 9", {"h": 2}), settings)
     with pytest.raises(ValueError, match=r"f, line 9: column 'text' holds a list, not text"):
         text_of(Record("f, line 9", {"text": []}), settings)
+
+
+@pytest.mark.parametrize("value", ["how to do harm", ["how to do harm"], {"how to do harm": 1}])
+def test_a_label_that_is_no_number_is_not_shown(value: Any) -> None:
+    with pytest.raises(ValueError, match="allowed: numbers; set label:") as error:
+        level_of(Record("f, line 9", {"h": value}), source("x", label="h"))
+    assert "harm" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["inf", float("-inf"), 1e308, 10**400])
+def test_a_label_without_end_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"f, line 9: column 'h' .*allowed: "):
+        level_of(Record("f, line 9", {"h": value}), source("x", label="h", label_scale=5))
 
 
 def test_a_human_label_is_the_truth(tmp_path: Path) -> None:
@@ -138,6 +160,37 @@ def test_labelled_records_skip_what_has_no_label(tmp_path: Path) -> None:
     )
     settings = source(path, label="h", limit=2)
     assert list(labelled_records(settings)) == [("one more", 5), ("four", 1)]
+
+
+def test_labelled_records_of_a_source_without_any(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.csv", "text,h", "one,", ",3")
+    with pytest.raises(
+        ValueError, match=r"'n' holds no labelled document: .*a\.csv; change paths:"
+    ):
+        list(labelled_records(source(path, label="h")))
+
+
+@pytest.mark.parametrize("content", ["", "\n", '{"text": null}\n{"text": "x"}\n'])
+def test_a_source_without_documents_in_any_shard_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.jsonl").write_text(content)
+    empty = source(tmp_path / "a.jsonl", min_characters=2)
+    with pytest.raises(ValueError, match=r"'n' holds no text of at least 2 characters: .*a\.jsonl"):
+        refuse_empty(empty)
+    full = lines(tmp_path / "b.jsonl", '{"text": "two"}')
+    refuse_empty(source(tmp_path / "a.jsonl", full, min_characters=2))
+
+
+def test_input_files_are_named_without_their_folders(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        lines(tmp_path / folder / "x.txt", "one")
+    own = source(f"{tmp_path}/*/x.txt")
+    world = WorldSource(kind="world", documents=1)
+    assert input_files_of([world, own], Shard(0, 3)) == {
+        "n/x.txt": tmp_path / "a/x.txt",
+        "n/x.txt (2)": tmp_path / "b/x.txt",
+    }
+    assert input_files_of([own], Shard(1, 2)) == {"n/x.txt": tmp_path / "b/x.txt"}
 
 
 def test_settings_that_contradict_themselves() -> None:

@@ -38,7 +38,7 @@ def test_the_tree_exists_and_every_file_has_a_phrase() -> None:
 @pytest.mark.parametrize("folder", ["workflow/rebar", "workflow"])
 def test_the_tree_leaves_nothing_out(folder: str) -> None:
     listed = {Path(path).name for path in tree() if str(Path(path).parent) == folder}
-    hidden = {"__init__.py", "__main__.py", "__pycache__", "report", "schemas", "dvc_stage.sh"}
+    hidden = {"__init__.py", "__main__.py", "__pycache__", "schemas", "dvc_stage.sh"}
     small = {"lock.py", "schema.py"}  # helpers of the command line and of the Snakefile
     found = {p.name for p in (ROOT / folder).iterdir() if not p.name.endswith(".egg-info")}
     assert found - hidden - small == listed

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rebar.manifest import write_manifest
 from rebar.model.build import build_model, load_model, save_model
 from rebar.model.decode import greedy
 from rebar.model_settings import Model
@@ -118,6 +119,18 @@ def test_an_untrained_source_is_explained(tmp_path: Path, monkeypatch) -> None:
         load_model(tmp_path)
     with pytest.raises(ValueError, match=r"Hub gave us \(HF_HUB_OFFLINE is set\)"):
         load_model("nobody/this-model-does-not-exist")
+
+
+def test_broken_weights_are_told_with_what_mends_them(tmp_path: Path) -> None:
+    save_model(tiny_llama(), tiny_tokenizer(20), tmp_path, end_ids=[2], card="x")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"\xff" * weights.stat().st_size)
+    with pytest.raises(ValueError, match=r"the model cannot be read .*; copy or download") as error:
+        load_model(tmp_path)
+    assert str(error.value).startswith(str(tmp_path))
+    write_manifest(tmp_path, spec={})
+    with pytest.raises(ValueError, match=r"the model cannot be read .*; remake it: snakemake"):
+        load_model(tmp_path)
 
 
 @pytest.mark.slow

@@ -45,7 +45,9 @@ def collect(root: Path, *sources: dict[str, Any], shards: int = SHARDS) -> list[
 
 
 def train_classifier(root: Path, **keys: Any) -> Path:
-    settings = TrainClassifier.model_validate({"labels": 600, "heldout": 600, **keys})
+    settings = TrainClassifier.model_validate(
+        {"labels": 900, "rewritten_share": 1 / 3, "heldout": 600, **keys}
+    )
     return run(root, "train_classifier", {"train_classifier": settings, "world": World()})
 
 

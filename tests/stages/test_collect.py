@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rebar.corpus.documents import TRUTH, read_levels
+from rebar.manifest import digest, read_manifest
 from tests.stages import corpus_jobs as jobs
 
 
@@ -63,3 +64,20 @@ def test_a_bad_file_leaves_no_output_behind(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a.csv, line 3: a row must have 1 columns"):
         jobs.collect(tmp_path, source)
     assert not (tmp_path / "corpus/5/collected/0").exists()
+
+
+def test_a_source_that_yields_nothing_at_all_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": ""}\n')
+    source = {"kind": "files", "name": "own", "paths": [f"{tmp_path}/a.jsonl"]}
+    with pytest.raises(
+        ValueError, match=r"'own' holds no text of at least 1 characters: .*a\.jsonl"
+    ):
+        jobs.collect(tmp_path, {"kind": "world", "documents": 4}, source)
+
+
+def test_the_manifest_holds_the_files_that_were_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n")
+    source = {"kind": "files", "name": "own", "paths": [f"{tmp_path}/a.txt"]}
+    whole, empty = jobs.collect(tmp_path, source)
+    inputs = {"own/a.txt": digest(tmp_path / "a.txt")}
+    assert read_manifest(whole)["inputs"] == read_manifest(empty)["inputs"] == inputs

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rebar.manifest import read_manifest
 from tests.stages import corpus_jobs as jobs
 
 
@@ -23,6 +24,9 @@ def test_the_report_of_a_world(corpus: Path) -> None:
     assert made["recall_at_3"] > 0.9
     assert "source_only" not in made
     assert jobs.counts(corpus / "classifier/5") == {"labels": 900, "heldout": 600}
+    names = ("macro_f1", "recall_at_1", "recall_at_3", "false_positive_rate")
+    logged = json.loads((corpus / "classifier/5/metrics.jsonl").read_text())
+    assert logged == {"step": 900, **{name: made[name] for name in names}}
 
 
 def test_few_labels_miss_more(corpus: Path, tmp_path: Path) -> None:
@@ -45,7 +49,9 @@ def test_human_labels_come_with_a_source_only_baseline(tmp_path: Path) -> None:
         {"kind": "files", "name": name, "paths": [f"{tmp_path}/{name}.csv"], "label": "h"}
         for name in ("good", "bad")
     ]
-    made = report(jobs.train_classifier(tmp_path, labels=40, heldout=40, sources=sources))
+    folder = jobs.train_classifier(tmp_path, labels=40, heldout=40, sources=sources)
+    made = report(folder)
+    assert set(read_manifest(folder)["inputs"]) == {"good/good.csv", "bad/bad.csv"}
     assert made["n"] == 40
     assert set(made["f1"]) == {"0", "5"}
     by_source = made["source_only"]

@@ -2,7 +2,7 @@
 
 `python -m rebar pretrain --results results/demo --job JSON` runs one job; Snakemake writes the
 JSON. `python -m rebar schema` regenerates the documentation of the config keys; `where` says where
-the results of a config lie.
+the results of a config lie; `verify` compares every file of them with its recorded hash.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import importlib
 import json
 import os
+import re
 import resource
 import sys
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from rebar import grid
 from rebar.job import Job
+from rebar.manifest import MANIFEST, damages, find_manifests
 
 STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)
 
@@ -50,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("where", help="print the table and where the results are")
     command.add_argument("--configfile", required=True, help="a file of config/")
     command.set_defaults(run=_where)
+    command = commands.add_parser("verify", help="check size and hash of every result")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--configfile", help="a file of config/")
+    which.add_argument("--results", type=Path, help="results/<name>")
+    command.set_defaults(run=_verify)
     return parser
 
 
@@ -62,7 +69,8 @@ def run_stage(options: argparse.Namespace) -> None:
     assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
     _quiet_environment(options.results)
     if job.stage == "track":
-        _tracking().import_results(job)
+        with _alone(job):
+            _tracking().import_results(job)
         return
     module = importlib.import_module(f"rebar.stages.{job.stage}")
     _no_bars_of_libraries()
@@ -143,8 +151,50 @@ def _where(options: argparse.Namespace) -> None:
     from rebar.config import load_config
 
     results = Path("results") / load_config(options.configfile).name
-    print((results / "table.md").read_text(encoding="utf-8"))
+    table = results / "table.md"
+    if not table.exists():
+        raise ValueError(
+            f"{table} is not made yet; make it: {_snakemake(options.configfile)} -- all"
+        )
+    print(table.read_text(encoding="utf-8"))
     print(f"report:   {results / 'report.html'} (opens in a browser, offline)")
     print(f"figures:  {results / 'figures'}/")
     print(f"numbers:  {results / 'summary.csv'}, {results / 'table.csv'}, {results / 'costs.csv'}")
     print("tracking: .venv/bin/mlflow ui --host 127.0.0.1, then open http://127.0.0.1:5000")
+
+
+def _snakemake(configfile: str) -> str:
+    return f"snakemake --profile profiles/local --configfile {configfile}"
+
+
+def _verify(options: argparse.Namespace) -> None:
+    """ValueError lists what is damaged, each with the command that remakes it."""
+    results, configfile = options.results, options.configfile
+    if configfile:
+        from rebar.config import load_config
+
+        results = Path("results") / load_config(configfile).name
+    else:
+        configfile = f"config/{results.name}.yaml"
+    folders = [path.parent for path in find_manifests(results)]
+    if not folders:
+        raise ValueError(f"{results} holds no manifest; make it: {_snakemake(configfile)} -- all")
+    problems = [
+        f"{problem}; remake it: {_remake(folder, results, configfile)}"
+        for folder in folders
+        for problem in damages(folder, verify=True)
+    ]
+    if problems:
+        raise ValueError("\n".join([f"{len(problems)} damaged below {results}", *problems]))
+    print(f"{results}: {len(folders)} folders, every file as recorded")
+
+
+def _remake(folder: Path, results: Path, configfile: str) -> str:
+    """The command for a job's folder; for an item of a job, which skips items that look whole."""
+    inside, manifest = str(folder.relative_to(results)), folder / MANIFEST
+    patterns = [re.sub(r"\{\w+\}", "[^/]+", pattern) for pattern in grid.FOLDERS.values()]
+    command = f"{_snakemake(configfile)} --forcerun"
+    if any(re.fullmatch(pattern, inside) for pattern in patterns):
+        return f"{command} -- {manifest}"
+    rule = "attack" if inside.startswith("attacks/") else "evaluate"
+    return f"rm -f {manifest}; {command} {rule} -- all"

@@ -122,7 +122,8 @@ def plugin_settings(folder: str, name: str, values: Any) -> Any:
     try:
         return config_class(**values)
     except ValidationError as error:
-        raise ValueError("\n".join(_sentences(error, config_class, f"{folder}.{name}"))) from error
+        sentences = _sentences(error, config_class, values, f"{folder}.{name}")
+        raise ValueError("\n".join(sentences)) from error
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
@@ -135,8 +136,10 @@ def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
             if hasattr(model, "model_fields"):
                 break
             arguments = [a for a in getattr(model, "__args__", ()) if a is not type(None)]
-            tagged = [a for a in arguments if _tag_of(a) == step]
-            model = tagged[0] if tagged else (arguments[-1] if arguments else model)
+            tagged = {_tag_of(a): a for a in arguments if _tag_of(a)}
+            if len(tagged) > 1 and step not in tagged:
+                break  # a union: its tag is a later step of the location
+            model = tagged.get(step) or (arguments[-1] if arguments else model)
     return sorted(getattr(model, "model_fields", {}))
 
 
@@ -148,12 +151,27 @@ def _tag_of(model: Any) -> str | None:
     return None
 
 
-def _sentences(error: ValidationError, model: Any, prefix: str = "") -> list[str]:
+def _key(location: tuple[Any, ...], values: Any) -> str:
+    """The key as it stands in the file: pydantic also names the tag of a union's member."""
+    parts = []
+    for step in location:
+        if isinstance(values, Mapping) and step not in values:
+            if step in (values.get("kind"), values.get("method")):
+                continue
+        parts.append(str(step))
+        is_there = isinstance(values, list) or (isinstance(values, Mapping) and step in values)
+        values = values[step] if is_there else None
+    return ".".join(parts)
+
+
+def _sentences(
+    error: ValidationError, model: Any, values: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
     """One sentence a problem: which key, which value, what is allowed."""
     sentences = []
     for problem in error.errors(include_url=False):
         location = tuple(problem["loc"])
-        key = ".".join(part for part in (prefix, *map(str, location)) if part)
+        key = ".".join(part for part in (prefix, _key(location, values)) if part)
         if problem["type"] == "extra_forbidden":
             allowed = ", ".join(_fields_at(model, location)) or "no keys"
             sentences.append(f"{key}: unknown key; allowed: {allowed}")
@@ -172,7 +190,7 @@ def parse_config(values: Mapping[str, Any], file: str) -> Config:
     try:
         return Config(**dict(values))
     except ValidationError as error:
-        lines = "\n".join(f"{file}: {line}" for line in _sentences(error, Config))
+        lines = "\n".join(f"{file}: {line}" for line in _sentences(error, Config, values))
         raise ValueError(lines) from error
 
 

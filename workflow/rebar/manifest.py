@@ -18,6 +18,7 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 UNTRACKED = ("costs.json", MANIFEST)  # times differ from run to run
+KEYS = ("spec", "inputs", "files", "counts")
 
 
 def digest(path: Path) -> str:
@@ -68,7 +69,8 @@ def write_manifest(
     """Describe all files now in `folder`.
 
     `spec` is what made them (stage, wildcards, settings, code); `inputs` maps a name to the
-    manifest that was read; `counts` are documents, tokens, rows; `facts` anything else small.
+    manifest or source file that was read; `counts` are documents, tokens, rows; `facts` anything
+    else small.
     """
     files = {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": digest(path)}
@@ -86,25 +88,73 @@ def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
 
     `verify` also compares hashes. ValueError names the file and how to remake it.
     """
-    path = folder / MANIFEST
-    remake = f"remake it: snakemake --profile profiles/local --forcerun -- {path}"
-    if not path.exists():
-        raise ValueError(f"{path} is missing; {remake}")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for name, entry in content["files"].items():
+    for problem in damages(folder, verify=verify):
+        raise ValueError(f"{problem}; {remake(folder)}")
+    return _parse(folder)
+
+
+def load_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest alone, without a look at its files; ValueError if it is missing or broken."""
+    try:
+        return _parse(folder)
+    except ValueError as error:
+        raise ValueError(f"{error}; {remake(folder)}") from error
+
+
+def damages(folder: Path, *, verify: bool) -> Iterator[str]:
+    """One sentence for the manifest or each file that is not whole; `verify` compares hashes."""
+    try:
+        files = _parse(folder)["files"]
+    except ValueError as error:
+        yield str(error)
+        return
+    for name, entry in files.items():
         file = folder / name
         if not file.exists() or file.stat().st_size != entry["bytes"]:
-            raise ValueError(f"{file} is missing or not {entry['bytes']} bytes long; {remake}")
-        if verify and digest(file) != entry["sha256"]:
-            raise ValueError(f"{file} does not have the recorded SHA-256; {remake}")
+            yield f"{file} is missing or not {entry['bytes']} bytes long"
+        elif verify and digest(file) != entry["sha256"]:
+            yield f"{file} does not have the recorded SHA-256"
+
+
+def _parse(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.exists():
+        raise ValueError(f"{path} is missing")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise ValueError(f"{path} is broken ({error})") from error
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(f"{path} is broken (no {', '.join(missing)} in it)")
     return content
+
+
+def find_manifests(root: Path) -> Iterator[Path]:
+    """Manifests of all finished folders below `root`, ancestors first."""
+    for path in sorted(root.rglob(MANIFEST)):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
+            yield path
+
+
+def remake(folder: Path) -> str:
+    """How to make a folder again.
+
+    An item of a job (an attacked model) is made by the job, whose manifest lies above it; the job
+    skips items that look whole, so the item's own manifest goes first.
+    """
+    path, job = folder / MANIFEST, folder.parent / MANIFEST
+    command = "snakemake --profile profiles/local --forcerun --"
+    if job.exists():
+        return f"remake it: rm -f {path}; {command} {job}"
+    return f"remake it: {command} {path}"
 
 
 def is_valid(folder: Path, spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> bool:
     """True if the folder was made by this spec from these inputs and its files are whole."""
     try:
         content = read_manifest(folder)
-    except (ValueError, KeyError):
+    except ValueError:
         return False
     digests = {name: digest(path) for name, path in inputs.items() if path.exists()}
     return content["spec"] == json.loads(json.dumps(spec)) and content["inputs"] == digests

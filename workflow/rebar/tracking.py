@@ -7,12 +7,15 @@ end at once. Importing again adds only what is new.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +24,26 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+import sqlalchemy
+from alembic.util.exc import CommandError
 from mlflow import MlflowClient, get_tracking_uri
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from sqlalchemy.exc import SQLAlchemyError
 
 from rebar import grid
 from rebar.job import Job
-from rebar.manifest import MANIFEST, digest
+from rebar.manifest import digest, find_manifests, fingerprint, load_manifest
 
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
 VALUE_LENGTH = 500
-PATH_TAG, DIGEST_TAG = "rebar.path", "rebar.manifest_sha256"
+PATH_TAG, DIGEST_TAG = "rebar.path", "rebar.manifest_sha256"  # a run has the second when whole
+ARM = "arm:"  # begins the path of a run that groups others
+SUMMARY = "summary.csv"
+CELL = ("recipe", "safeguard", "alignment", "attack", "decoder", "evaluation", "seed")
+# A store that is down, full, broken, of another version, or whose driver is not installed.
+FAILURES = (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError)
 
 
 class Finished(NamedTuple):
@@ -59,12 +71,31 @@ def create_store(root: Path) -> None:
     Two processes that create an SQLite store together both fail: migrations race.
     """
     try:
-        MlflowClient().search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
+        _client().search_experiments(max_results=1)
+    except FAILURES as error:
         _warn(error)
     else:
         print(f"MLflow store: {_store()}")
     _write(root / "tracking_db.json", {"store": _store()})
+
+
+def _client() -> MlflowClient:
+    """A client, after one try to reach the store if that is a database, and to write to SQLite.
+
+    MLflow itself would try for 100 seconds.
+    """
+    address = get_tracking_uri()
+    if address.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+        engine = sqlalchemy.create_engine(address)
+        if engine.dialect.name == "sqlite" and engine.url.database:
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with engine.connect() as connection:
+                if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # takes the lock of a writer
+        finally:
+            engine.dispose()
+    return MlflowClient()
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
@@ -80,8 +111,11 @@ def _store() -> str:
 
 
 def _warn(error: Exception) -> None:
+    """One line; of the error only what holds no address, password or parameter."""
+    reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
+    reason = f": {reason}" if reason else ""
     print(
-        f"warning: MLflow at {_store()} does not answer ({type(error).__name__}); "
+        f"warning: MLflow at {_store()} does not answer ({type(error).__name__}{reason}); "
         "nothing is lost: `snakemake --profile profiles/local --forcerun track` imports later",
         file=sys.stderr,
     )
@@ -90,53 +124,84 @@ def _warn(error: Exception) -> None:
 def import_results(job: Job) -> None:
     """Import every finished folder that is not there yet; write what was found."""
     finished = list(find_finished(job.root))
+    runs = [*finished, *_summary(job.root)]
     try:
-        imported = _import(job.settings["name"], finished, job.root)
-    except (MlflowException, OSError) as error:
+        imported = _import(job.settings["name"], runs, job.root)
+    except FAILURES as error:
         _warn(error)
         imported = None
     if imported is not None:
-        print(f"MLflow: {imported} new runs, {len(finished)} in all, {_store()}")
+        print(f"MLflow: {imported} new runs, {len(runs)} in all, {_store()}")
     state = {"folders": len(finished), "imported": imported is not None}
     _write(job.root / "tracking.json", state)
 
 
 def find_finished(root: Path) -> Iterator[Finished]:
     """All folders with a manifest, ancestors first."""
-    for path in sorted(root.rglob(MANIFEST)):
-        if any(part.startswith(".") for part in path.relative_to(root).parts):
-            continue
-        content = json.loads(path.read_text(encoding="utf-8"))
+    for path in find_manifests(root):
         relative = str(path.parent.relative_to(root))
-        yield Finished(relative, path.parent, content, digest(path))
+        yield Finished(relative, path.parent, load_manifest(path.parent), digest(path))
+
+
+def _summary(root: Path) -> Iterator[Finished]:
+    """The table of all measurements, which is a file without a manifest, as one more run."""
+    path = root / SUMMARY
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    collapsed = {tuple(row[key] for key in CELL): row["collapsed"] == "true" for row in rows}
+    counts = {"rows": len(rows), "cells": len(collapsed), "collapsed": sum(collapsed.values())}
+    spec = {"stage": "summarize", "wildcards": {}, "settings": {"name": root.name}, "code": {}}
+    sha = digest(path)
+    yield Finished(SUMMARY, root, {"spec": spec, "inputs": {SUMMARY: sha}, "counts": counts}, sha)
 
 
 def _import(experiment: str, finished: list[Finished], root: Path) -> int:
-    client = MlflowClient()
+    client = _client()
     found = client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else client.create_experiment(experiment)
     known = _known_runs(client, experiment_id)
-    values = _values_by_model(root / "summary.csv")
-    new = [item for item in finished if known.get(item.path) != item.digest]
+    values = _values_by_model(root / SUMMARY)
+    new = [item for item in finished if (item.path, item.digest) not in known.whole]
     for item in new:
-        parent = _parent(client, experiment_id, item, known)
+        parent = _parent(client, experiment_id, item, known.arms)
         _log_run(client, experiment_id, item, parent, values)
     return len(new)
 
 
-def _known_runs(client: MlflowClient, experiment_id: str) -> dict[str, str]:
-    """Path -> digest of what is in the store; parents have their run id as digest."""
-    known: dict[str, str] = {}
+class Known(NamedTuple):
+    """What is in the store: run ids of arms by path; path and digest of every whole run."""
+
+    arms: dict[str, str]
+    whole: set[tuple[str, str]]
+
+
+def _known_runs(client: MlflowClient, experiment_id: str) -> Known:
+    """What is in the store, after deleting what a killed import left half-made."""
+    known = Known({}, set())
+    for run in list(_runs(client, experiment_id)):
+        tags, is_finished = run.data.tags, run.info.status == "FINISHED"
+        path = tags.get(PATH_TAG)
+        if path is None:
+            continue  # not of this import
+        if is_finished and path.startswith(ARM):
+            known.arms[path] = run.info.run_id
+        elif is_finished and DIGEST_TAG in tags:
+            known.whole.add((path, tags[DIGEST_TAG]))
+        else:
+            client.delete_run(run.info.run_id)
+    return known
+
+
+def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
     token: str | None = None
     while True:
-        page = client.search_runs([experiment_id], page_token=token, order_by=["start_time ASC"])
-        for run in page:
-            tags = run.data.tags
-            if PATH_TAG in tags:
-                known[tags[PATH_TAG]] = tags.get(DIGEST_TAG, run.info.run_id)
+        page = client.search_runs([experiment_id], page_token=token)
+        yield from page
         token = page.token
         if not token:
-            return known
+            return
 
 
 def _parent(
@@ -149,7 +214,7 @@ def _parent(
         if key not in item.wildcards:
             break
         below.append(item.wildcards[key])
-        path = "arm:" + "/".join(below)
+        path = ARM + "/".join(below)
         if path not in known:
             tags = {PATH_TAG: path, **dict(zip(grid.LINEAGE, below, strict=False))}
             known[path] = _create(client, experiment_id, f"arm {'/'.join(below)}", tags, parent)
@@ -179,11 +244,14 @@ def _log_run(
     parent: str | None,
     values: dict[str, dict[str, float]],
 ) -> None:
-    """One run: parameters, metrics over steps, input datasets, code version, times."""
+    """One run: parameters, metrics over steps, input datasets, code version, times.
+
+    The digest, by which a later import knows the run, comes last: a run without it is half-made.
+    """
     costs = _json(item.folder / "costs.json")
     end_ms = round(1000 * costs.get("finished", item.folder.stat().st_mtime))
     start_ms = end_ms - round(1000 * costs.get("seconds", 0))
-    tags = {PATH_TAG: item.path, DIGEST_TAG: item.digest, "stage": item.manifest["spec"]["stage"]}
+    tags = {PATH_TAG: item.path, "stage": item.manifest["spec"]["stage"]}
     tags |= item.wildcards | _code_tags(item)
     run_id = _create(client, experiment_id, item.name, tags, parent, start_ms)
     params = _flat(item.manifest["spec"]["settings"])
@@ -193,9 +261,10 @@ def _log_run(
     metrics = list(_metrics(item, costs, values.get(item.path, {}), end_ms))
     for start in range(0, len(metrics), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
-    if item.manifest["inputs"]:
-        client.log_inputs(run_id, datasets=_datasets(item))
+    if datasets := _datasets(item):
+        client.log_inputs(run_id, datasets=datasets)
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED), end_ms)
+    client.set_tag(run_id, DIGEST_TAG, item.digest)
 
 
 def _metrics(
@@ -212,22 +281,48 @@ def _metrics(
 
 
 def _datasets(item: Finished) -> list[DatasetInput]:
-    """The manifests that the stage read, by name and digest."""
+    """What the stage read, by name and digest."""
     return [
         DatasetInput(
             Dataset(name=name, digest=sha[:32], source_type="local", source=f"sha256:{sha}"),
             [InputTag("mlflow.data.context", item.manifest["spec"]["stage"])],
         )
-        for name, sha in item.manifest["inputs"].items()
+        for name, sha in _inputs(item).items()
     ]
+
+
+def _inputs(item: Finished) -> dict[str, str]:
+    """Digests of manifests and files that were read, and of sources that are no files."""
+    spec, found = item.manifest["spec"], dict(item.manifest["inputs"])
+    for name, sha in spec.get("files", {}).items():
+        if sha not in found.values():
+            found[name] = sha
+    section = spec["settings"].get(spec["stage"])
+    if not isinstance(section, dict) or "sources" not in section:
+        return found
+    for source in section["sources"] or [{"kind": "world"}]:  # labels without sources: the world's
+        if source["kind"] == "world":
+            found["world"] = fingerprint([spec["settings"]["world"], item.wildcards["seed"]])
+        elif source["kind"] == "hub":
+            found[source["dataset"]] = fingerprint(source)
+    return found
 
 
 def _code_tags(item: Finished) -> dict[str, str]:
     code = {f"code.{key}": value for key, value in item.manifest["spec"]["code"].items()}
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commit = _commit(Path(__file__).parent)
     return {**code, "mlflow.source.git.commit": commit} if commit else code
+
+
+@cache
+def _commit(folder: Path) -> str:
+    """Commit of the code, `-dirty` if tracked files differ from it; empty outside a repository."""
+    if shutil.which("git") is None:
+        return ""
+    describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    return subprocess.run(
+        [*describe, "--exclude=*"], capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _values_by_model(path: Path) -> dict[str, dict[str, float]]:
@@ -250,11 +345,15 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys."""
+    """Nested settings as dotted keys; lists by index, unless they are short and of plain values."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, list):
+        is_nested = any(isinstance(item, dict) for item in value)
+        value = dict(enumerate(value)) if is_nested or len(text) > VALUE_LENGTH else text
     if isinstance(value, dict):
-        parts = (_flat(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items())
-        return {key: text for part in parts for key, text in part.items()}
-    return {prefix: value if isinstance(value, str) else json.dumps(value)}
+        dotted = {f"{prefix}.{key}" if prefix else str(key): value[key] for key in value}
+        return {k: v for key, item in dotted.items() for k, v in _flat(item, key).items()}
+    return {prefix: text}
 
 
 def _flat_numbers(value: Any) -> dict[str, float]:

@@ -20,6 +20,14 @@ RESULTS = Path("results") / CONFIG.name
 ENVIRONMENT = "../../envs/rebar.yaml"  # used with `--sdm conda` only
 
 
+def source_files(section):
+    """Local files of a section's sources."""
+    try:
+        return input_files(getattr(CONFIG, section).sources)
+    except ValueError as error:
+        raise WorkflowError(f"{file_name}: {section}.sources: {error}") from None
+
+
 def job(stage):
     """Parameter of a rule: the job's settings and code, a function of wildcards only."""
 

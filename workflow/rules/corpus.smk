@@ -1,7 +1,7 @@
 # From sources to packed token streams.
 rule collect:
     input:
-        input_files(CONFIG.collect.sources),
+        source_files("collect"),
     output:
         made("collect"),
     log:
@@ -16,7 +16,7 @@ rule collect:
 
 rule train_classifier:
     input:
-        input_files(CONFIG.train_classifier.sources),
+        source_files("train_classifier"),
     output:
         made("train_classifier"),
     log:

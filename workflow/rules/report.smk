@@ -23,6 +23,12 @@ rule report:
         RESULTS / "report.html",
         RESULTS / "table.md",
         RESULTS / "table.csv",
+        report(
+            directory(RESULTS / "figures"),
+            patterns=["{figure}.png"],
+            caption="../report/figures.rst",
+            category="figures",
+        ),
     log:
         RESULTS / "logs/report.log",
     conda:

@@ -6,9 +6,9 @@ rule pretrain:
         made("pretrain"),
     log:
         log_of("pretrain"),
+    priority: 10  # the longest jobs first: the many short ones then fill all cores to the end
     conda:
         ENVIRONMENT
-    priority: 10  # the longest jobs first: the many short ones then fill all cores to the end
     params:
         job=job("pretrain"),
     shell:

@@ -17,14 +17,14 @@ from rebar.corpus_settings import HubSource
 def stream_texts(source: HubSource, shard: int, shards: int) -> Iterator[tuple[int, str]]:
     """Position in the stream and text of the documents of one shard.
 
-    ValueError names the dataset or the column that is not there.
+    ValueError names the dataset and the subset, split, file or column that is not there.
     """
     stream = _open(source)
     if stream.num_shards >= shards:
         stream, step = stream.shard(shards, shard, contiguous=False), 1
     else:
         step = shards
-    for position, row in enumerate(stream):
+    for position, row in enumerate(_rows(stream, source)):
         if step == 1 or position % step == shard:
             yield position, _text(row, source)
 
@@ -32,7 +32,6 @@ def stream_texts(source: HubSource, shard: int, shards: int) -> Iterator[tuple[i
 def _open(source: HubSource) -> Any:
     """The dataset as a stream (datasets.IterableDataset)."""
     import datasets
-    from datasets.exceptions import DatasetNotFoundError
 
     if (Path(source.dataset) / "state.json").exists():  # written by Dataset.save_to_disk
         return datasets.Dataset.load_from_disk(source.dataset).to_iterable_dataset()
@@ -44,11 +43,43 @@ def _open(source: HubSource) -> Any:
             revision=source.revision,
             streaming=True,
         )
-    except (DatasetNotFoundError, ConnectionError, OSError) as error:
+    except ValueError as error:
+        key, value = _wrong_key(str(error), source)
+        raise ValueError(
+            f"dataset '{source.dataset}': {key} '{value}' cannot be opened: {_first_line(error)}; "
+            f"change {key}:"
+        ) from error
+    except OSError as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise ValueError(
             f"dataset '{source.dataset}' cannot be opened{offline}: {error}; give an id on the "
             "Hub, or a local folder of data files"
+        ) from error
+
+
+def _wrong_key(message: str, source: HubSource) -> tuple[str, str | None]:
+    """Which key of the config a refusal of `datasets` is about."""
+    if message.startswith("Bad split"):
+        return "split", source.split
+    if "BuilderConfig" in message:
+        return "subset", source.subset
+    return "dataset", source.dataset
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _rows(stream: Any, source: HubSource) -> Iterator[Mapping[str, Any]]:
+    """Rows of the stream; ValueError if a file of the dataset is broken."""
+    from datasets.exceptions import DatasetsError
+
+    try:
+        yield from stream
+    except (ValueError, OSError, DatasetsError) as error:  # Arrow's errors are ValueErrors
+        raise ValueError(
+            f"dataset '{source.dataset}', split '{source.split}': a data file cannot be read: "
+            f"{_first_line(error)}; mend the file, or change dataset:"
         ) from error
 
 

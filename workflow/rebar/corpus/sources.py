@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.corpus.documents import Document, Truth
@@ -20,6 +21,8 @@ from rebar.corpus.readers import Record, read_records
 from rebar.corpus.sampling import part_of
 from rebar.corpus.tagging import TAG, remove_tags
 from rebar.corpus_settings import FileSource, HubSource, World, WorldSource
+
+FILES_SHOWN = 3  # in an error message
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,40 @@ def documents_of(
         found = _file_documents(source, shard)
     else:
         found = _hub_documents(source, shard)
-    min_characters = source.min_characters if isinstance(source, FileSource) else 1
-    return _take(found, _share_of_limit(source, shard), min_characters, counts)
+    return _take(found, _share_of_limit(source, shard), _min_characters(source), counts)
+
+
+def refuse_empty(source: WorldSource | FileSource | HubSource) -> None:
+    """ValueError if no shard finds a document of the source; for a shard that found none to ask.
+
+    One empty shard of many is as it should be, so this looks through all files, up to the first
+    document.
+    """
+    if isinstance(source, WorldSource):
+        return
+    shortest = _min_characters(source)
+    if isinstance(source, FileSource):
+        place, keys = _shown_files(source), "paths:, text: or min_characters:"
+        records = (r for path in find_files(source.paths) for r in read_records(path, source))
+        texts = (text_of(record, source) for record in records)
+    else:
+        place, keys = f"dataset '{source.dataset}'", "dataset:, subset:, split: or text:"
+        texts = (text for _, text in stream_texts(source, 0, 1))
+    if not any(len(text.strip()) >= shortest for text in texts):
+        raise ValueError(
+            f"collect.sources: '{source.name}' holds no text of at least {shortest} characters: "
+            f"{place}; change {keys}"
+        )
+
+
+def _shown_files(source: FileSource) -> str:
+    files = [str(path) for path in find_files(source.paths)]
+    more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
+    return ", ".join(files[:FILES_SHOWN]) + more
+
+
+def _min_characters(source: WorldSource | FileSource | HubSource) -> int:
+    return source.min_characters if isinstance(source, FileSource) else 1
 
 
 def _share_of_limit(source: WorldSource | FileSource | HubSource, shard: Shard) -> float:
@@ -92,16 +127,37 @@ def _world_documents(
 
 
 def _file_documents(source: FileSource, shard: Shard) -> Iterator[Found]:
-    files = find_files(source.paths)
-    by_file = len(files) >= shard.count
+    files, by_file = _files_of(source, shard)
     position = 0
-    for index, path in enumerate(files):
-        if by_file and index % shard.count != shard.index:
-            continue
+    for path in files:
         for record in read_records(path, source):
             if by_file or position % shard.count == shard.index:
                 yield _found(record, source, f"{source.name}-{shard.index}-{position}")
             position += 1
+
+
+def _files_of(source: FileSource, shard: Shard) -> tuple[list[Path], bool]:
+    """The files that a shard reads, and whether they are its own."""
+    files = find_files(source.paths)
+    if len(files) < shard.count:
+        return files, False
+    return files[shard.index :: shard.count], True
+
+
+def input_files_of(
+    sources: Iterable[WorldSource | FileSource | HubSource], shard: Shard
+) -> dict[str, Path]:
+    """The files that a shard reads, named `source/file`: folders differ between machines."""
+    named: dict[str, Path] = {}
+    for source in sources:
+        for path in _files_of(source, shard)[0] if isinstance(source, FileSource) else ():
+            name = plain = f"{source.name}/{path.name}"
+            number = 1
+            while name in named:
+                number += 1
+                name = f"{plain} ({number})"
+            named[name] = path
+    return named
 
 
 def _found(record: Record, source: FileSource, name: str) -> Found:
@@ -116,7 +172,10 @@ def _hub_documents(source: HubSource, shard: Shard) -> Iterator[Found]:
 
 
 def labelled_records(source: FileSource) -> Iterator[tuple[str, int]]:
-    """Text and level of all labelled documents of a source, up to its limit."""
+    """Text and level of all labelled documents of a source, up to its limit.
+
+    ValueError if there is none.
+    """
     num_taken = 0
     for path in find_files(source.paths):
         for record in read_records(path, source):
@@ -127,6 +186,11 @@ def labelled_records(source: FileSource) -> Iterator[tuple[str, int]]:
             num_taken += 1
             if num_taken == source.limit:
                 return
+    if not num_taken:
+        raise ValueError(
+            f"train_classifier.sources: '{source.name}' holds no labelled document: "
+            f"{_shown_files(source)}; change paths:, text:, label: or min_characters:"
+        )
 
 
 def text_of(record: Record, source: FileSource) -> str:
@@ -144,19 +208,22 @@ def text_of(record: Record, source: FileSource) -> str:
 def level_of(record: Record, source: FileSource) -> int | None:
     """The record's level 0-5 (half rounds up, to the unsafe side); None without a label.
 
-    ValueError if the label is no number or the scaled label lies outside 0-5.
+    ValueError if the label is no number or the scaled label lies outside 0-5. What is no number
+    is not shown: it may be the harmful text itself.
     """
     if source.label is None:
         return source.constant_label
     value = record.get(source.label, "label")
-    number = _number(value, f"{record.place}: column '{source.label}'")
+    place = f"{record.place}: column '{source.label}'"
+    number = _number(value, place)
     if number is None:
         return None
-    level = math.floor(number * source.label_scale + 0.5)
+    scaled = number * source.label_scale
+    level = math.floor(scaled + 0.5) if math.isfinite(scaled) else -1
     if not 0 <= level <= 5:
         raise ValueError(
-            f"{record.place}: column '{source.label}' is {value!r}, times label_scale "
-            f"{source.label_scale:g} is {level}; allowed: 0 to 5; change label_scale:"
+            f"{place} is {number:g}, times label_scale {source.label_scale:g} is {scaled:g}; "
+            "allowed: 0 to 5; change label: or label_scale:"
         )
     return level
 
@@ -167,6 +234,8 @@ def _number(value: Any, place: str) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{place} is {value!r}; allowed: numbers; set label:") from None
+    except (TypeError, ValueError, OverflowError):
+        kind = type(value).__name__
+        size = f" of length {len(value)}" if hasattr(value, "__len__") else ""
+        raise ValueError(f"{place} holds a {kind}{size}; allowed: numbers; set label:") from None
     return None if math.isnan(number) else number

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from huggingface_hub import is_offline_mode
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -24,6 +25,7 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from rebar.manifest import MANIFEST, remake
 from rebar.model_settings import Model
 
 VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
@@ -79,7 +81,7 @@ def load_model(source: str | Path, *, trust_remote_code: bool = False) -> Loaded
     if not folder.is_dir():
         return _load_from_hub(str(source), trust_remote_code)
     if (folder / "config.json").is_file():
-        return _load(folder, trust_remote_code=trust_remote_code)
+        return _load_from_folder(folder, trust_remote_code)
     quantized = sorted(path.name for path in folder.glob("*.gguf"))
     if len(quantized) != 1:
         raise ValueError(
@@ -87,6 +89,15 @@ def load_model(source: str | Path, *, trust_remote_code: bool = False) -> Loaded
             f"{', '.join(quantized) or 'neither'}"
         )
     return _dequantized(_load(folder, gguf_file=quantized[0]))
+
+
+def _load_from_folder(folder: Path, trust_remote_code: bool) -> LoadedModel:
+    try:
+        return _load(folder, trust_remote_code=trust_remote_code)
+    except (SafetensorError, OSError) as error:
+        is_ours = (folder / MANIFEST).exists()
+        mend = remake(folder) if is_ours else "copy or download the model again"
+        raise ValueError(f"{folder}: the model cannot be read ({error}); {mend}") from error
 
 
 def _load_from_hub(source: str, trust_remote_code: bool) -> LoadedModel:

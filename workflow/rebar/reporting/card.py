@@ -109,9 +109,10 @@ def read_card(root: Path, config: Config, seed: int) -> Card:
 
 
 def harmful_phrases(scored: list[Path], levels: dict[str, int]) -> frozenset[tuple[str, ...]]:
-    """The pairs and triples of words most frequent at level 5 that never occur at level 0.
+    """The pairs and triples of words most frequent at level 5 that never occur below level 4.
 
-    The level is the truth, or the classifier's score where there is none.
+    So a phrase tells how, and is not the mere name of a hazard, which a refusal has to say. The
+    level is the truth, or the classifier's score where there is none.
     """
     harmful: Counter[tuple[str, ...]] = Counter()
     harmless: set[tuple[str, ...]] = set()
@@ -119,7 +120,7 @@ def harmful_phrases(scored: list[Path], levels: dict[str, int]) -> frozenset[tup
         level = levels.get(document_id, score)
         if level == max(LEVELS):
             harmful.update(phrases_of(text))
-        elif level == 0:
+        elif level is not None and level < HAZARD_LEVEL:
             harmless.update(phrases_of(text))
     candidates = [(-n, phrase) for phrase, n in harmful.items() if phrase not in harmless]
     return frozenset(phrase for _, phrase in sorted(candidates)[:NUM_PHRASES])

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from rebar.corpus.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
-from rebar.corpus.sources import Shard, documents_of
+from rebar.corpus.sources import Shard, documents_of, input_files_of, refuse_empty
 from rebar.corpus_settings import Collect, FileSource, HubSource, World, WorldSource
 from rebar.job import Job
 from rebar.manifest import output_folder, write_manifest
@@ -18,7 +18,12 @@ def run(job: Job) -> None:
     settings = job.section("collect", Collect)
     with output_folder(job.folder) as folder:
         counts = _collect(job, settings, folder)
-        write_manifest(folder, spec=job.spec, counts=counts)
+        inputs = input_files_of(settings.sources, _shard(job, settings))
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts)
+
+
+def _shard(job: Job, settings: Collect) -> Shard:
+    return Shard(job.wildcards["shard"], settings.shards)
 
 
 def _collect(job: Job, settings: Collect, folder: Path) -> dict[str, dict[str, int]]:
@@ -42,11 +47,13 @@ def _collect_source(
     documents: TableWriter,
     truths: TableWriter,
 ) -> Counter[str]:
-    shard = Shard(job.wildcards["shard"], settings.shards)
+    shard = _shard(job, settings)
     counts: Counter[str] = Counter(read=0, documents=0)
     world, rng = job.section("world", World), job.rng("collect", source.name, shard.index)
     for found in documents_of(source, shard, world=world, seed=job.seed, rng=rng, counts=counts):
         documents.add([found.document])
         truths.add([found.truth] if found.truth else [])
         counts["documents"] += 1
+    if not counts["documents"]:
+        refuse_empty(source)
     return counts

@@ -8,12 +8,14 @@ from typing import Any
 from rebar.corpus.classifier import Classifier, save, train
 from rebar.corpus.classifier_report import confusion_matrix, source_only_scores, summarize
 from rebar.corpus.labels import Labels, human_labels, world_labels
+from rebar.corpus.sources import Shard, input_files_of
 from rebar.corpus_settings import TrainClassifier, World
 from rebar.job import Job
 from rebar.manifest import output_folder, write_manifest
 from rebar.recorder import Recorder
 
 REPORT = "report.json"
+METRICS = ("macro_f1", "recall_at_1", "recall_at_3", "false_positive_rate")  # MLflow shows these
 
 
 def run(job: Job) -> None:
@@ -32,9 +34,13 @@ def run(job: Job) -> None:
         save(classifier, folder)
         text = json.dumps(report, indent=1, sort_keys=True) + "\n"
         (folder / REPORT).write_text(text, encoding="utf-8")
+        recorder = Recorder(folder, job.label)
         f1, recall = report["macro_f1"], report["recall_at_1"]
-        Recorder(folder, job.label).say(f"macro-F1 {f1}, recall at 1 {recall} on {report['n']}")
-        write_manifest(folder, spec=job.spec, counts=counts)
+        recorder.say(f"macro-F1 {f1}, recall at 1 {recall} on {report['n']}")
+        known = {name: report[name] for name in METRICS if report[name] is not None}
+        recorder.log(len(labels.train), **known)
+        inputs = input_files_of(settings.sources, Shard(0, 1))
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts)
 
 
 def _labels(job: Job, settings: TrainClassifier) -> Labels:

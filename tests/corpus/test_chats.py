@@ -1,0 +1,50 @@
+"""Chats of files, and sentences for what is no chat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebar.corpus.chats import Chat, read_chats
+from rebar.model_settings import ChatFile
+
+
+def put(folder: Path, *rows: dict[str, Any]) -> ChatFile:
+    path = folder / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ChatFile(path=str(path))
+
+
+def test_chats_come_in_order_up_to_the_limit(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{i}", "answer": f"a{i}"} for i in range(3)]
+    file = put(tmp_path, *rows).model_copy(update={"limit": 2})
+    assert read_chats(file) == [Chat("p0", "a0"), Chat("p1", "a1")]
+
+
+def test_without_a_prompt_it_is_plain_text(tmp_path: Path) -> None:
+    assert read_chats(put(tmp_path, {"prompt": None, "answer": "a"})) == [Chat(None, "a")]
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"prompt": "p", "answer": None}, r"line 2: 'answer' holds nothing \(null\), not text"),
+        ({"prompt": "p", "answer": ["harm"]}, r"line 2: 'answer' holds a list, .* set answer:"),
+        ({"prompt": 7, "answer": "a"}, r"line 2: 'prompt' holds a int, not text; .* set prompt:"),
+        ({"prompt": "p"}, r"line 2: no column 'answer'; columns here: prompt; set answer:"),
+    ],
+)
+def test_what_is_no_chat_names_file_and_line(tmp_path: Path, row: Any, sentence: str) -> None:
+    file = put(tmp_path, {"prompt": "p", "answer": "a"}, row)
+    with pytest.raises(ValueError, match=sentence) as error:
+        read_chats(file)
+    assert str(error.value).startswith(file.path)
+    assert "harm" not in str(error.value)
+
+
+def test_a_file_without_chats_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"chats\.jsonl holds no chats; give a file with"):
+        read_chats(put(tmp_path))
