@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -16,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rebar import grid
 from rebar.config import Config, load_config
 from rebar.grid import Arm
-from rebar.job import Job, make_job
 from rebar.manifest import read_manifest
+from tests.grid_runs import run_grid, run_job
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,13 +25,6 @@ COLUMNS = [
     "prompt_id", "hazard_id", "split", "prompt_style", "prompt", "answer", "outcome", "correct",
     "decoder", "evaluation", "judge", "recipe", "safeguard", "alignment", "attack", "seed",
 ]  # fmt: skip
-
-
-def run(config: Config, root: Path, stage: str, **wildcards: str | int) -> Job:
-    """One job in this process, without Snakemake."""
-    job = make_job(config, root, stage, **wildcards)
-    importlib.import_module(f"rebar.stages.{stage}").run(job)
-    return job
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +36,7 @@ def smoke_config() -> Config:
 def smoke_results(smoke_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """results/smoke, complete up to the report."""
     root = tmp_path_factory.mktemp("results") / "smoke"
-    shard = {"seed": 0, "shard": 0}
-    run(smoke_config, root, "collect", **shard)
-    run(smoke_config, root, "train_classifier", seed=0)
-    for stage in ("score", "rewrite"):
-        run(smoke_config, root, stage, **shard)
-    for recipe in grid.training_recipes(smoke_config):
-        for stage in ("mix", "tokenize"):
-            run(smoke_config, root, stage, seed=0, recipe=recipe)
-        run(smoke_config, root, "pretrain", seed=0, recipe=recipe, safeguard="none")
-    for arm in grid.arms(smoke_config):
-        names = {"seed": 0, **arm._asdict()}
-        if arm.alignment != "none":
-            run(smoke_config, root, "align", **names)
-            if grid.attacks(smoke_config, arm):
-                run(smoke_config, root, "attack", **names)
-        run(smoke_config, root, "evaluate", **names)
-    for stage in ("summarize", "report"):
-        run(smoke_config, root, stage)
+    run_grid(smoke_config, root)
     return root
 
 
@@ -156,7 +131,7 @@ def test_a_damaged_model_changes_its_answers(
     save_file(noisy, folder / "model.safetensors", metadata={"format": "pt"})
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"damaged": True}))
-    run(smoke_config, root, "evaluate", **SFT)
+    run_job(smoke_config, root, "evaluate", **SFT)
     for arm, attack in every_model(smoke_config):
         before, after = (generations(r, arm, attack).answer for r in (smoke_results, root))
         is_damaged = (*arm, attack) == ("safelm", "none", "sft", "none")
@@ -171,7 +146,7 @@ def test_running_a_stage_again_gives_the_same_manifest(
     target = root / "models/0/safelm/none/sft/aligned/manifest.json"
     before = target.read_bytes()
     target.unlink()
-    run(smoke_config, root, "align", **SFT)
+    run_job(smoke_config, root, "align", **SFT)
     assert target.read_bytes() == before
 
 

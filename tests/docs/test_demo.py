@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 SEED = 21
-MOST_MINUTES = 25  # 15 on a quiet machine with two cores; CI machines are noisy
+MOST_MINUTES = 20  # 15 on a quiet machine with two cores; CI machines are noisy
 # The clone borrows the environment, which is older than its files but made from the same pins.
 COMMAND = ["make", "--old-file", ".venv/ready", "demo", f"SEEDS={SEED}"]
 
