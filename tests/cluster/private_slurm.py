@@ -1,8 +1,8 @@
 """A private SLURM for tests: one controller, several node daemons, fake GPUs, loopback only.
 
 Nothing outside its folder is written, nothing is daemonised: every daemon is a foreground child
-(under `reaper.py`), dies with this process and is waited for. Authentication is off (`auth/none`), which is why it
-listens on 127.0.0.1 alone. The settings were found by experiment; those that look odd say why.
+(under `reaper.py`), dies with this process and is waited for. Authentication is off (`auth/none`),
+which is why it listens on 127.0.0.1 alone. Settings that look odd say why they are so.
 """
 
 from __future__ import annotations
@@ -167,11 +167,15 @@ class PrivateSlurm:
         """Ids, names and states of the jobs that wait or run: `7 train.x=1 RUNNING`."""
         return self.run("squeue", "-h", "-r", "-o", "%i %j %T").stdout.splitlines()
 
+    def clear(self) -> None:
+        """Leave no job: nothing of one test may meet the next."""
+        self.run("scancel", "--me", check=False)
+        _wait_until(lambda: not self.queue(), 30)
+
     def stop(self) -> None:
         """End jobs and daemons; every child is waited for."""
         if "slurmctld" in self.daemons:
-            self.run("scancel", "-u", getpass.getuser(), check=False)
-            _wait_until(lambda: not self.queue(), 20)
+            self.clear()
         daemons = [*self.lost, *reversed(self.daemons.values())]
         for daemon in daemons:
             daemon.terminate()
