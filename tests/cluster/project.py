@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -95,7 +96,7 @@ class Project:
         assert names, "no job noted anything"
         for name in names:
             runs = self.runs(name)
-            for earlier, later in zip(runs, runs[1:], strict=False):
+            for earlier, later in pairwise(runs):
                 assert earlier[-1]["time"] <= later[0]["time"], f"{name} overlapped itself"
 
 

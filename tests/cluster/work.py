@@ -1,7 +1,7 @@
 """`python work.py NAME OUTPUT STEPS`: a job that counts steps of 0.1 s, saves and resumes.
 
-Its begin and end go to `times/NAME.jsonl`, with the process's id, so that a test can see whether two
-runs of a job overlapped; a run that was killed has no end, its last step stands for it.
+It notes begin, steps and end in `times/NAME.jsonl`, with the process's id, so that a test can see
+whether two runs of a job overlapped; a run that was killed has no end, its last step stands for it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-from snakemake_executor_plugin_submitit import claim, logs, names, queue, submission
+from snakemake_executor_plugin_submitit import claim, logs, names, queue, resources, submission
 from snakemake_executor_plugin_submitit.ledger import Entry, Ledger
 from snakemake_executor_plugin_submitit.queue import Busy, Queue, Row
 from snakemake_executor_plugin_submitit.run import Run
@@ -41,12 +41,23 @@ class Executor(RemoteExecutor):
         self._folder = Path(settings.folder).resolve()
         self._name = logs.new_run()
         self._num_submissions = 0
+        self._cores = 1
         self._queue = Queue(settings.squeue_seconds)
         self._ledger = Ledger(self._folder)
         self._runs: dict[tuple[str, int], Run] = {}
         self._survivors: dict[str, Run] | None = None
         kept = {entry.token.partition("/")[0] for entry in self._ledger.entries()}
         logs.clean(self._folder, settings.keep_days, kept)
+
+    @property
+    def cores(self) -> int:
+        """What the inner Snakemake may use: the job's CPUs, not all of a node that it shares."""
+        return self._cores
+
+    def get_job_args(self, job: JobExecutorInterface) -> str:
+        """Arguments of the inner Snakemake."""
+        self._cores = resources.num_cpus(job)
+        return super().get_job_args(job)
 
     # Submission
 

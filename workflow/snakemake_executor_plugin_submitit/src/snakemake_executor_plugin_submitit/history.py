@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 
 START, TIMEOUT, PREEMPTED, TERMINATED, END = "start", "timeout", "preempted", "terminated", "end"
@@ -48,8 +49,7 @@ class History:
     @property
     def losses(self) -> int:
         """How often it was lost without a word, before its latest start."""
-        pairs = zip(self.events, self.events[1:], strict=False)
-        return sum(pair == (START, START) for pair in pairs)
+        return sum(pair == (START, START) for pair in pairwise(self.events))
 
     def _ends_line(self) -> bool:
         data = self._path.read_bytes()

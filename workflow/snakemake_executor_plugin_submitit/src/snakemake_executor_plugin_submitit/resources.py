@@ -33,7 +33,7 @@ def parameters(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[st
     resources = dict(job.resources.items())
     result: dict[str, object] = {
         "timeout_min": minutes(job, settings),
-        "cpus_per_task": _number(resources, "cpus_per_task", max(1, job.threads)),
+        "cpus_per_task": num_cpus(job),
         "nodes": _number(resources, "nodes", 1),
         "stderr_to_stdout": True,
     }
@@ -46,9 +46,14 @@ def parameters(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[st
     return result
 
 
+def num_cpus(job: JobExecutorInterface) -> int:
+    """CPUs of a task: the resource cpus_per_task, else the rule's threads."""
+    return _number(dict(job.resources.items()), "cpus_per_task", max(1, job.threads))
+
+
 def minutes(job: JobExecutorInterface, settings: ExecutorSettings) -> int:
     """The job's time limit."""
-    runtime = _number(job.resources, "runtime", DEFAULT_MINUTES)
+    runtime = _number(dict(job.resources.items()), "runtime", DEFAULT_MINUTES)
     return max(1, math.ceil(runtime * settings.time_factor))
 
 
@@ -63,7 +68,6 @@ def _slurm(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[str, o
     resources = dict(job.resources.items())
     _check_names(resources)
     tasks = _number(resources, "tasks_per_node", 1)
-    cpus = _number(resources, "cpus_per_task", max(1, job.threads))
     gpus = _number(resources, "gpu", 0)
     partition = settings.gpu_partition if gpus and settings.gpu_partition else settings.partition
     result = {
@@ -77,7 +81,7 @@ def _slurm(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[str, o
         "slurm_signal_delay_s": signal_seconds(minutes(job, settings), settings),
         # One process starts the command, on the first node, with all that the job has there.
         # srun does not take over sbatch's --cpus-per-task.
-        "slurm_srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={cpus * tasks}"],
+        "slurm_srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={num_cpus(job) * tasks}"],
         "slurm_additional_parameters": {
             "requeue": True,
             **extra(str(resources.get("slurm_extra", settings.extra or ""))),
