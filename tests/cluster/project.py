@@ -81,7 +81,7 @@ class Project:
                     return note
             return None
 
-        return until(reached, 60)
+        return until(reached, 150)  # the first import of Snakemake may take long
 
     def runs(self, name: str) -> list[list[dict]]:
         """The notes of each process that ran the job, in the order of their beginnings."""
@@ -112,7 +112,7 @@ class Driver:
         """What it has printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self, seconds: float = 150) -> int:
+    def wait(self, seconds: float = 200) -> int:
         """Its exit status."""
         try:
             return self.process.wait(seconds)

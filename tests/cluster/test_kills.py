@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_timeout_saves_requeues_and_resumes(project: Project) -> None:
     assert driver.wait(280) == 0, driver.text
     runs = project.runs("train.0")
     assert len(runs) >= 2
-    for earlier, later in zip(runs, runs[1:], strict=False):
+    for earlier, later in pairwise(runs):
         assert earlier[-1]["event"] == "saved"
         assert later[0]["step"] == earlier[-1]["step"]
     assert len({note["job"] for note in project.times("train.0")}) == 1
