@@ -235,6 +235,7 @@ def _signal_group(process: subprocess.Popen, number: int) -> bool:
 
 def _end_group(process: subprocess.Popen) -> None:
     """End what is left of the command: nothing of a job may outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop this half-way
     for number, seconds in ((signal.SIGTERM, 0.6), (signal.SIGKILL, 2.0)):
         if _signal_group(process, number):
             _wait_for_group(process, seconds)

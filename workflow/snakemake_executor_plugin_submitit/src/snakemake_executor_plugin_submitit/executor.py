@@ -9,6 +9,7 @@ import asyncio
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,10 @@ class Executor(RemoteExecutor):
     def _submit(self, batch: Batch) -> None:
         """Submit a batch; ask again while the controller is busy, else fail its jobs."""
         error = ""
-        for pause in (0, *self._queue.waits(_SUBMISSION_TRIES)):
+        for pause in (0, *islice(self._queue.pauses(), _SUBMISSION_TRIES)):
             if pause:
-                self.logger.info(f"{error}\nThe controller is busy; asking again in {pause} s.")
+                text = f"The controller is busy; asking again in {pause:.0f} s."
+                self.logger.info(f"{error}\n{text}")
                 time.sleep(pause)
             error = self._try_to_submit(batch)
             if not queue.is_busy(error):
@@ -110,7 +112,7 @@ class Executor(RemoteExecutor):
             )
         except (RuntimeError, OSError, ValueError) as error:
             self._withdraw(entries)
-            return str(error)
+            return str(error) or type(error).__name__
         for job, handle, entry in zip(batch.jobs, handles, entries, strict=True):
             self._register(job, Run(handle, entry, names.job_name(job)))
         return ""
@@ -192,12 +194,13 @@ class Executor(RemoteExecutor):
 
     def _ask_queue(self) -> list[Row]:
         """The queue, however long the controller takes: to guess could run a job twice."""
+        pauses = self._queue.pauses()
         while True:
             try:
                 return queue.squeue()
             except Busy as error:
-                pause = self._settings.squeue_seconds
-                self.logger.info(f"{error}; asking again in {pause} s")
+                pause = next(pauses)
+                self.logger.info(f"{error}; asking again in {pause:.0f} s")
                 time.sleep(pause)
 
     # The ends of jobs
@@ -208,42 +211,48 @@ class Executor(RemoteExecutor):
         """Report the jobs that have ended and yield the others."""
         waiting = [info for info in active_jobs if not self._report_result(info)]
         rows = self._poll() if waiting and self._is_slurm else None
-        now = time.monotonic()
+        dead = []
         for info in waiting:
-            run = _run(info)
-            reason = None
-            if not self._is_slurm:
-                reason = run.why_ended(now)
-            elif rows is not None:
-                row = rows.get(run.entry.key)
-                self._tell_state(run, row)
-                reason = run.why_dead(row, now, self._settings.gone_seconds)
+            reason = self._why_dead(_run(info), rows)
             if reason is None:
                 yield info
             else:
-                self._fail(info, reason, may_be_alive=True)
+                dead.append((info, reason))
+        if dead and self._is_slurm:
+            # Nothing of them may come back: SLURM could requeue one that looks dead.
+            self._withdraw([_run(info).entry for info, _ in dead])
+        for info, reason in dead:
+            self._fail(info, reason)
+
+    def _why_dead(self, run: Run, rows: dict[tuple[str, int], Row] | None) -> str | None:
+        """Why a job without a result can leave none, None while it may; `rows` as in `_poll`."""
+        now = time.monotonic()
+        if not self._is_slurm:
+            return run.why_ended(now)
+        if rows is None:
+            return None
+        row = rows.get(run.entry.key)
+        if row and run.state == "RUNNING" and row.state == "PENDING":
+            self.logger.info(f"{run.name} ({run.id}) was requeued")
+        run.state = row.state if row else run.state
+        return run.why_dead(row, now, self._settings.gone_seconds)
 
     def _poll(self) -> dict[tuple[str, int], Row] | None:
+        """The queue by key; None when it was not asked, or gave no answer."""
         try:
             return self._queue.poll()
         except Busy as error:
             self.logger.info(str(error))
             return None
 
-    def _tell_state(self, run: Run, row: Row | None) -> None:
-        state = row.state if row else run.state
-        if run.state == "RUNNING" and state == "PENDING":
-            self.logger.info(f"{run.name} ({run.id}) was requeued")
-        run.state = state
-
     def _report_result(self, info: SubmittedJobInfo) -> bool:
         """Report a job that left a result; False when it left none."""
         run = _run(info)
-        result = run.result()
-        if result is None:
+        error = run.error()
+        if error is None:
             return False
-        if result.error:
-            self._fail(info, result.error, may_be_alive=False)
+        if error:
+            self._fail(info, error)
             return True
         for target in run.entry.digests:
             claim.forget(claim.folder_of(self._folder, target))
@@ -251,14 +260,12 @@ class Executor(RemoteExecutor):
         self.report_job_success(info)
         return True
 
-    def _fail(self, info: SubmittedJobInfo, reason: str, *, may_be_alive: bool) -> None:
+    def _fail(self, info: SubmittedJobInfo, reason: str) -> None:
         run = _run(info)
         text = (
             f"{self._settings.cluster} job {run.id} failed: {reason}\nlog: {run.log}\n"
             f"its last lines:\n{textwrap.indent(run.tail(), '    ')}\n"
         )
-        if may_be_alive and self._is_slurm:
-            self._withdraw([run.entry])
         # SLURM's own restarts after the loss of a node have used up as many retries.
         job: Any = info.job
         job.attempt += run.losses()
@@ -282,14 +289,11 @@ class Executor(RemoteExecutor):
     # Cancelling
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Leave nothing of this run in the queue: also what sbatch had just begun to submit."""
-        runs = list(self._runs.values())
+        """Leave nothing in the queue: also what sbatch has just begun to submit."""
         if self._is_slurm:
-            ours = f"{self._name}/"
-            entries = {entry.key: entry for entry in self._ledger.entries()}
-            mine = [entry for entry in entries.values() if entry.token.startswith(ours)]
-            self._withdraw([*mine, *(run.entry for run in runs if run.entry not in mine)])
+            self._withdraw(self._ledger.entries())
             return
+        runs = list(self._runs.values())
         for run in runs:
             run.handle.cancel(check=False)
         _wait_until(lambda: all(run.handle.done() for run in runs), 10)

@@ -89,10 +89,12 @@ class Queue:
         self._next = self._clock() + self._wait
         return {row.key: row for row in rows}
 
-    def waits(self, tries: int) -> Iterator[float]:
-        """Growing pauses between tries of something else that a busy controller refused."""
-        for number in range(tries):
-            yield self._seconds * min(2**number, MAX_BACK_OFF)
+    def pauses(self) -> Iterator[float]:
+        """Seconds between tries of anything that a busy controller refuses."""
+        factor = 1
+        while True:
+            yield factor * self._seconds
+            factor = min(2 * factor, MAX_BACK_OFF)
 
 
 def squeue() -> list[Row]:

@@ -80,8 +80,14 @@ def _slurm(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[str, o
         "slurm_gpus_per_node": _gpus(gpus, resources.get("gpu_model", settings.gpu_type)),
         "slurm_signal_delay_s": signal_seconds(minutes(job, settings), settings),
         # One process starts the command, on the first node, with all that the job has there.
-        # srun does not take over sbatch's --cpus-per-task.
-        "slurm_srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={num_cpus(job) * tasks}"],
+        # srun does not take over sbatch's --cpus-per-task. A `srun --overlap` of the job inherits
+        # the distribution, and for one task srun would choose cyclic.
+        "slurm_srun_args": [
+            "--nodes=1",
+            "--ntasks=1",
+            f"--cpus-per-task={num_cpus(job) * tasks}",
+            "--distribution=block",
+        ],
         "slurm_additional_parameters": {
             "requeue": True,
             **extra(str(resources.get("slurm_extra", settings.extra or ""))),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import submitit
 
@@ -18,12 +17,6 @@ _TAIL_LINES = 20
 _TAIL_BYTES = 20_000
 # submitit's own account of the failure follows; what the job said stands before it.
 _END_OF_JOB = "submitit ERROR"
-
-
-class Result(NamedTuple):
-    """How a job ended; `error` is empty when it succeeded."""
-
-    error: str
 
 
 @dataclass
@@ -54,14 +47,14 @@ class Run:
         """Where the job's output goes."""
         return self.handle.paths.stdout
 
-    def result(self) -> Result | None:
-        """None while there is none."""
+    def error(self) -> str | None:
+        """Why the job failed, empty when it succeeded, None while there is no result."""
         path = self.handle.paths.result_pickle
         try:
             outcome, value = pickle.loads(path.read_bytes())
         except (OSError, EOFError, pickle.UnpicklingError):
             return None  # not there, or not yet whole on this node
-        return Result("" if outcome == "success" else _last_sentence(value))
+        return "" if outcome == "success" else _last_sentence(value)
 
     def why_dead(self, row: Row | None, now: float, gone_seconds: float) -> str | None:
         """Why no result can come any more; None while one may.

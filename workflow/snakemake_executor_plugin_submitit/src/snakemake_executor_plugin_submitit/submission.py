@@ -71,16 +71,18 @@ def command(
 ) -> Command:
     """What submitit runs for a job."""
     limit = resources.minutes(job, settings)
+    is_debug = settings.cluster == "debug"
+    claims = tuple(claim.folder_of(base, target) for target in names.targets(job))
     return Command(
         shell=shell,
         name=names.job_name(job),
         token=token,
-        claims=tuple(claim.folder_of(base, target) for target in names.targets(job)),
+        claims=() if is_debug else claims,
         minutes=limit,
         signal_seconds=resources.signal_seconds(limit, settings),
         max_requeues=settings.max_requeues,
         max_losses=retries_left(job),
-        is_debug=settings.cluster == "debug",
+        is_debug=is_debug,
         is_slurm=settings.cluster == "slurm",
     )
 
