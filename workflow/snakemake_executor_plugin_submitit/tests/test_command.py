@@ -16,7 +16,12 @@ from snakemake_executor_plugin_submitit import claim, command
 from snakemake_executor_plugin_submitit.command import Command, JobFailed
 from snakemake_executor_plugin_submitit.history import START, TIMEOUT, History
 
-SAVES = 'python3 -c \'import signal, sys, time; signal.signal(signal.SIGUSR2, lambda *a: sys.exit(75)); open("up", "w"); time.sleep(30)\''
+SAVES = """python3 -c '
+import signal, sys, time
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit(75))
+open("up", "w")
+time.sleep(30)
+'"""
 
 
 @pytest.fixture
