@@ -38,6 +38,7 @@ def test_scancel(project: Project, slurm: PrivateSlurm) -> None:
     slurm.run("scancel", project.wait_for_step("train.0", 5)["job"])
     assert driver.wait() == 0, driver.text
     assert driver.text.count(" failed: ") == 1
+    assert "failed: SLURM says CANCELLED" in driver.text
     assert len(project.runs("train.0")) == 2
     _done(project)
 
@@ -79,6 +80,16 @@ def test_preemption_saves_and_resumes(project: Project, slurm: PrivateSlurm) -> 
     assert second[0]["step"] == first[-1]["step"] > 0
     assert first[0]["job"] == second[0]["job"]
     _done(project, 100)
+
+
+def test_requeue_without_a_warning(project: Project, slurm: PrivateSlurm) -> None:
+    """As preemption does at sites that send no signal before: SIGTERM, then the queue."""
+    driver = project.start("all", *ONE)
+    slurm.run("scontrol", "requeue", project.wait_for_step("train.0", 5)["job"])
+    assert driver.wait() == 0, driver.text
+    assert len(project.runs("train.0")) == 2
+    assert len({note["job"] for note in project.times("train.0")}) == 1
+    _done(project)
 
 
 @pytest.fixture

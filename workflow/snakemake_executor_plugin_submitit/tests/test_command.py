@@ -158,7 +158,7 @@ def test_a_replaced_run_ends_itself(
         claim.grant(job.claims[0], "run/2")
 
     threading.Thread(target=replace_it, daemon=True).start()
-    with pytest.raises(JobFailed, match=r"train\.x=1: submission run/1 was replaced by run/2"):
+    with pytest.raises(SystemExit, match=r"train\.x=1: submission run/1 was replaced by run/2"):
         replace(job, shell="echo $$ > up; sleep 30")()
     assert not Path(f"/proc/{(tmp_path / 'up').read_text().strip()}").exists()
 
@@ -169,3 +169,11 @@ def test_debug_uses_no_files(job: Command, tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="exit status 4"):
         replace(job, is_debug=True, claims=(), shell="exit 4")()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_command_that_slurm_ends_leaves_no_result(job: Command, tmp_path: Path) -> None:
+    """SLURM signals all processes, the command's included."""
+    _soon(tmp_path / "up", signal.SIGTERM)
+    with pytest.raises(SystemExit, match=r"train\.x=1: ended by SLURM"):
+        replace(job, shell="trap 'exit 143' TERM; echo > up; sleep 1; kill $$", is_slurm=True)()
+    assert History(Path("5_history.jsonl")).events == ["start", "terminated"]

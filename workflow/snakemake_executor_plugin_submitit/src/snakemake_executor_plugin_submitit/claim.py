@@ -25,7 +25,11 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class ClaimLost(RuntimeError):
-    """This run of the job may not go on."""
+    """Another run has taken the job over: this one ends and has no say in it any more."""
+
+
+class Occupied(RuntimeError):
+    """An older run of the job does not end."""
 
 
 def folder_of(base: Path, target: str) -> Path:
@@ -56,7 +60,8 @@ def hold(folders: list[Path], token: str, start: str) -> Iterator[list[int]]:
     """Work on targets alone; the file descriptors of the locks are for the child that works.
 
     Raises:
-        ClaimLost: another submission may run a target, or an older run does not end.
+        ClaimLost: another submission or a later start may run a target.
+        Occupied: an older run does not end.
     """
     # A fixed order, so that two groups with common members cannot wait for each other.
     folders = sorted(folders)
@@ -96,7 +101,7 @@ def _lock(lock: int, folder: Path, end: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > end:
-                raise ClaimLost(
+                raise Occupied(
                     f"an older run still works on this job after {LOCK_SECONDS} s; when you know "
                     f"that it is dead, delete {folder}"
                 ) from None

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ CHECK_SECONDS = 5  # how soon a run notices that a later one has replaced it
 # SLURM looks for jobs near their end twice a minute, and a job needs a moment to start.
 _EARLY_SECONDS = 45
 _REQUEUE_TRIES = 5
+_TERM_SECONDS = 0.5  # the command may hear of its end before this process does
 
 
 class JobFailed(RuntimeError):
@@ -68,7 +70,8 @@ class Command:
         """Run the command to its end.
 
         Raises:
-            JobFailed: the command failed, or may not run (again).
+            JobFailed: the command failed, or may not run again.
+            SystemExit: it was requeued, or another run has taken it over; there is no result.
         """
         if self.is_debug:
             self._check_status(subprocess.call(["bash", "-c", self.shell]))
@@ -82,6 +85,11 @@ class Command:
                 status = self._run(history, start, locks, signals)
                 history.note(END)
         except claim.ClaimLost as error:
+            # Not an error for submitit: it would store a result, and the later start of the same
+            # submission, which works on, would be taken for failed.
+            sys.exit(f"{self.name}: {error}")
+        except claim.Occupied as error:
+            history.note(END)
             raise JobFailed(f"{self.name}: {error}") from None
         self._check_status(status)
         return self.name
@@ -107,9 +115,26 @@ class Command:
             is_requeued = self._watch(process, history, start, signals)
         finally:
             _end_group(process)
-        if is_requeued and process.returncode != 0:
+        if process.returncode != 0 and is_requeued:
             signals.requeue()
+        if process.returncode != 0 and self.is_slurm:
+            self._leave_if_terminated(history, signals)
         return process.returncode
+
+    def _leave_if_terminated(self, history: History, signals: _Signals) -> None:
+        """After SIGTERM, which SLURM sends when it cancels, preempts or requeues, say nothing.
+
+        Only SLURM knows whether the job starts again, and the driver asks it. A stored failure
+        would end a job that was merely preempted.
+        """
+        time.sleep(_TERM_SECONDS)
+        self._note_termination(history, signals)
+        if history.events[-1] == TERMINATED:
+            sys.exit(f"{self.name}: ended by SLURM")
+
+    def _note_termination(self, history: History, signals: _Signals) -> None:
+        if signals.take(signal.SIGTERM):
+            history.note(TERMINATED)
 
     def _watch(
         self, process: subprocess.Popen, history: History, start: str, signals: _Signals
@@ -120,8 +145,7 @@ class Command:
         while process.poll() is None and time.monotonic() < give_up:
             signals.wait(CHECK_SECONDS)
             claim.check(list(self.claims), self.token, start)
-            if signals.take(signal.SIGTERM):
-                history.note(TERMINATED)
+            self._note_termination(history, signals)
             if signals.take(signal.SIGUSR2) and give_up == float("inf"):
                 give_up = time.monotonic() + max(5, self.signal_seconds - 15)
                 self._note_signal(history, time.monotonic() - began)
