@@ -1,0 +1,32 @@
+"""One private SLURM for all tests of this folder; without SLURM they are skipped."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.private_slurm import PrivateSlurm, missing_programs
+from tests.cluster.project import Project
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[PrivateSlurm]:
+    if missing := missing_programs():
+        pytest.skip(f"SLURM is not installed: no {', '.join(missing)}")
+    # Not pytest's own folder: the path of a socket has at most 107 characters.
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        cluster = PrivateSlurm(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+@pytest.fixture
+def project(tmp_path: Path, slurm: PrivateSlurm) -> Iterator[Project]:
+    yield Project(tmp_path / "project", slurm.environment)
+    slurm.clear()

@@ -1,0 +1,130 @@
+"""Who may work on a job: what keeps two runs of it apart, whatever SLURM or the driver believe.
+
+A target has a folder with three files. `token` names the submission that may run it; the driver
+writes it. `start` names the process that runs it now; that process writes it, and an older one that
+finds another name there ends itself (its node was given up as lost, but it lives). `lock` is held
+by the process and its command while they live: a new one waits until the old one has gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+LOCK_SECONDS = 600  # an older run that sees it is replaced ends within seconds
+
+# What file systems without locks say (Lustre without `flock`, some NFS).
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class ClaimLost(RuntimeError):
+    """Another run has taken the job over: this one ends and has no say in it any more."""
+
+
+class Occupied(RuntimeError):
+    """An older run of the job does not end."""
+
+
+def folder_of(base: Path, target: str) -> Path:
+    """The claim folder of a target."""
+    return base / "claims" / hashlib.sha256(target.encode()).hexdigest()[:24]
+
+
+def grant(folder: Path, token: str) -> None:
+    """Let the submission run the target, and no other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "token", token)
+
+
+def revoke(folder: Path) -> None:
+    """Let nobody run the target."""
+    (folder / "token").unlink(missing_ok=True)
+
+
+def forget(folder: Path) -> None:
+    """Remove the claim of a job that has succeeded."""
+    revoke(folder)
+    # The ending job may still hold the lock file: NFS then keeps the folder, which does no harm.
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def hold(folders: list[Path], token: str, start: str) -> Iterator[list[int]]:
+    """Work on targets alone; the file descriptors of the locks are for the child that works.
+
+    Raises:
+        ClaimLost: another submission or a later start may run a target.
+        Occupied: an older run does not end.
+    """
+    # A fixed order, so that two groups with common members cannot wait for each other.
+    folders = sorted(folders)
+    _check_token(folders, token)
+    for folder in folders:
+        _write(folder / "start", start)
+    with ExitStack() as stack:
+        locks = [stack.enter_context((folder / "lock").open("a")).fileno() for folder in folders]
+        end = time.monotonic() + LOCK_SECONDS
+        for folder, lock in zip(folders, locks, strict=True):
+            _lock(lock, folder, end)
+        check(folders, token, start)
+        yield locks
+
+
+def check(folders: list[Path], token: str, start: str) -> None:
+    """Raise ClaimLost when another run has taken a target over."""
+    _check_token(folders, token)
+    for folder in folders:
+        if _read(folder / "start") != start:
+            raise ClaimLost(f"a later start of this job has replaced {start}")
+
+
+def _check_token(folders: list[Path], token: str) -> None:
+    for folder in folders:
+        current = _read(folder / "token")
+        if current != token:
+            raise ClaimLost(f"submission {token} was replaced by {current or 'none (cancelled)'}")
+
+
+def _lock(lock: int, folder: Path, end: float) -> None:
+    """Wait for the lock until `end` of the monotonic clock."""
+    has_told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise Occupied(
+                    f"an older run still works on this job after {LOCK_SECONDS} s; when you know "
+                    f"that it is dead, delete {folder}"
+                ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            print(f"{folder}: no locks on this file system; an older run ends itself", flush=True)
+            return
+        if not has_told:
+            print("an older run still works on this job; waiting for its end", flush=True)
+            has_told = True
+        time.sleep(0.5)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole: readers on other nodes see the old text or the new one."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -1,0 +1,86 @@
+"""Which submissions have no known end: what a driver that was killed leaves to the next one.
+
+A file of JSON lines that is only appended to. An intent is written before a job is submitted, so
+that no job in the queue is unknown here, whenever the driver was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One job of a submission: a single job, or an element of an array.
+
+    Attributes:
+        token: name of the submission, unique over all drivers: `<run>/<number>`.
+        index: which element of the array; 0 for a single job.
+        digests: target -> digest of what the job does, see `names.digests`.
+        is_array: whether SLURM's id carries the index.
+    """
+
+    token: str
+    index: int
+    is_array: bool
+    digests: dict[str, str] = field(hash=False)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Identifies the entry."""
+        return self.token, self.index
+
+
+class Ledger:
+    """The open entries of a folder, on disk and in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there; a half-written last line (a killed driver) is not counted."""
+        self._path = folder / "ledger.jsonl"
+        self._lock = threading.Lock()  # one thread submits, another sees jobs end
+        self._open: dict[tuple[str, int], Entry] = {}
+        for line in self._lines():
+            record = json.loads(line)
+            if "done" in record:
+                self._open.pop(tuple(record["done"]), None)
+            else:
+                entry = Entry(**record)
+                self._open[entry.key] = entry
+        self._compact()
+
+    def entries(self) -> list[Entry]:
+        """Entries without an end, oldest first."""
+        return list(self._open.values())
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Record jobs that are about to be submitted."""
+        added = list(entries)
+        self._append([asdict(entry) for entry in added])
+        self._open |= {entry.key: entry for entry in added}
+
+    def close(self, entry: Entry) -> None:
+        """Record that a job has ended and is not in the queue any more."""
+        if self._open.pop(entry.key, None):
+            self._append([{"done": entry.key}])
+
+    def _lines(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        text = self._path.read_text(encoding="utf-8")
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def _append(self, records: Iterable[dict[str, object]]) -> None:
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+
+    def _compact(self) -> None:
+        """Drop what is closed, so that the file grows with one run only."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        lines = (json.dumps(asdict(entry)) + "\n" for entry in self._open.values())
+        new.write_text("".join(lines), encoding="utf-8")
+        new.replace(self._path)

@@ -1,0 +1,46 @@
+"""Where logs lie, and how long.
+
+`<folder>/<run>/<number>/` holds the logs of a submission; `<folder>/logs/` has a name for each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+
+_RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+
+
+def new_run() -> str:
+    """A name for this driver's run that sorts by time and is unique over all projects."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def link(folder: Path, rule: str, wildcards: str, log: Path) -> Path:
+    """Make `logs/<rule>/<wildcards>.log` point at a job's log, which may not be there yet."""
+    path = folder / "logs" / rule / f"{wildcards[:200] or 'job'}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(os.path.relpath(log, path.parent))
+    new.replace(path)
+    return path
+
+
+def clean(folder: Path, days: int, kept: Collection[str]) -> None:
+    """Delete runs older than `days`, except `kept`, and the names of their logs; 0 deletes none."""
+    if not days or not folder.exists():
+        return
+    oldest = time.time() - days * 86400
+    for path in folder.iterdir():
+        is_old = path.is_dir() and path.stat().st_mtime < oldest
+        if is_old and path.name not in kept and _RUN.fullmatch(path.name):
+            shutil.rmtree(path)
+    for path in (folder / "logs").glob("*/*.log"):
+        if not path.exists():
+            path.unlink()

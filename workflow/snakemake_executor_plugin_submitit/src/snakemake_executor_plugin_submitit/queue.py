@@ -1,0 +1,163 @@
+"""SLURM's queue: who of us is in it, and out of it with them. Needs no accounting database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+# States after which SLURM starts nothing any more. Others are alive, as are those of versions to
+# come: a job that is taken for dead would be submitted again.
+DEAD = frozenset(
+    ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+     "PREEMPTED", "REVOKED", "SPECIAL_EXIT", "TIMEOUT")
+)  # fmt: skip
+
+MAX_BACK_OFF = 16
+_TIMEOUT_SECONDS = 60
+_IDS_PER_CALL = 200  # the command line has an end
+
+# What SLURM says when asking again may help.
+BUSY = (
+    "Connection refused",
+    "Connection timed out",
+    "Resource temporarily unavailable",
+    "Socket timed out",
+    "Transport endpoint is not connected",
+    "Unable to contact slurm controller",
+    "Zero Bytes were transmitted",
+    "controller not responding",
+    "temporarily unable to accept job",
+)
+
+# How clients reach the controller: the only SLURM_* that a job may get from outside.
+_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+# Set by an outer job for its own GPUs and tasks.
+_OUTER = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+
+
+class Row(NamedTuple):
+    """A line of squeue; `id` is `12`, or `12_3` for an element of an array."""
+
+    id: str
+    state: str
+    comment: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the job may still run, now or later."""
+        return self.state not in DEAD
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Submission (its name is the job's comment) and element."""
+        return self.comment, int(self.id.partition("_")[2] or 0)
+
+
+class Busy(RuntimeError):
+    """The controller gave no answer."""
+
+
+class Queue:
+    """Asks squeue once for all jobs, not oftener than stated, seldom while there is no answer."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`seconds` lie between two calls."""
+        self._seconds = seconds
+        self._clock = clock
+        self._wait = seconds
+        self._next = 0.0
+
+    def poll(self) -> dict[tuple[str, int], Row] | None:
+        """All jobs of this user by key; None when it is not yet time to ask.
+
+        Raises:
+            Busy: no answer; the next call that asks comes after twice the time.
+        """
+        if self._clock() < self._next:
+            return None
+        try:
+            rows = squeue()
+        except Busy as error:
+            self._wait = min(2 * self._wait, MAX_BACK_OFF * self._seconds)
+            self._next = self._clock() + self._wait
+            raise Busy(f"{error}; asking again in {self._wait:.0f} s") from None
+        self._wait = self._seconds
+        self._next = self._clock() + self._wait
+        return {row.key: row for row in rows}
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds between tries of anything that a busy controller refuses."""
+        factor = 1
+        while True:
+            yield factor * self._seconds
+            factor = min(2 * factor, MAX_BACK_OFF)
+
+
+def squeue() -> list[Row]:
+    """All jobs of this user that SLURM remembers, elements of arrays one by one.
+
+    Raises:
+        Busy: the controller did not answer.
+    """
+    command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T|%k"]
+    result = _call(command)
+    if result.returncode:
+        raise Busy(f"squeue: {result.stderr.strip()}")
+    # A line of another form is a headline for one of several clusters.
+    lines = [line for line in result.stdout.splitlines() if line.count("|") >= 2]
+    return [Row(*line.split("|", 2)) for line in lines]
+
+
+def scancel(ids: Iterable[str]) -> None:
+    """Cancel jobs; those that have ended already are no error.
+
+    Raises:
+        Busy: the controller did not answer.
+    """
+    every = list(ids)
+    for first in range(0, len(every), _IDS_PER_CALL):
+        result = _call(["scancel", "--quiet", *every[first : first + _IDS_PER_CALL]])
+        if is_busy(result.stderr):
+            raise Busy(f"scancel: {result.stderr.strip()}")
+
+
+def is_busy(text: str) -> bool:
+    """Whether an error of SLURM is one that asking again may cure."""
+    return any(sentence in text for sentence in BUSY)
+
+
+def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise Busy(f"{command[0]}: no answer in {_TIMEOUT_SECONDS} s") from None
+
+
+def _environment() -> dict[str, str]:
+    """Without variables that change what squeue and sbatch do, or belong to an outer job."""
+    is_inside = "SLURM_JOB_ID" in os.environ
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT
+        or not (name.startswith(("SLURM_", "SQUEUE_")) or (is_inside and name in _OUTER))
+    }
+
+
+@contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """Call sbatch as if this process were in no job: what it sees, the new job inherits."""
+    before = dict(os.environ)
+    clean = _environment()
+    for name in set(before) - set(clean):
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
