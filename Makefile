@@ -12,10 +12,13 @@ SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
 setup: .venv/ready
 
-.venv/ready: pyproject.toml
+PLUGIN := workflow/snakemake_executor_plugin_submitit
+
+.venv/ready: pyproject.toml $(PLUGIN)/pyproject.toml
 	$$(command -v python3.11 || command -v python3) -m venv .venv
 	pip install --quiet --disable-pip-version-check torch==2.13.0
 	pip install --quiet --disable-pip-version-check -e '.[dev]'
+	pip install --quiet --disable-pip-version-check ./$(PLUGIN)  # non-editable, or it is not found
 	touch .venv/ready
 
 demo: setup  ## the SafeLM ladder in the embedded world; SEEDS="11 12 13" for several
@@ -42,6 +45,7 @@ real: .venv/real  ## the same DAG on real text (about 45 minutes)
 
 test: setup  ## the tests, minutes
 	pytest -m "not slow"
+	pytest $(PLUGIN)/tests
 
 test-slow: setup .venv/real  ## the demo, the kills and the README's commands, tens of minutes
 	pytest -m slow

@@ -12,6 +12,14 @@ from tests.cluster.private_slurm import PrivateSlurm, missing_programs
 from tests.cluster.project import Project
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Minutes on a real SLURM: all of this folder is slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[PrivateSlurm]:
     if missing := missing_programs():
