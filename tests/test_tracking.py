@@ -163,12 +163,13 @@ def test_a_commit_with_edits_is_dirty(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == f"{clean}-dirty"
 
 
-@pytest.mark.parametrize("name", ["broken.db", "file/mlflow.db"])
+@pytest.mark.parametrize("name", ["broken.db", "file/mlflow.db", "folder"])
 def test_a_store_that_is_broken_costs_a_warning_and_no_time(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
     (tmp_path / "file").touch()  # so nothing can be written below it
+    (tmp_path / "folder").mkdir()  # so no file can have this name
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/{name}")
     finish(tmp_path / "results/demo")
     job = Job("track", tmp_path / "results/demo", {}, {"name": "demo"})

@@ -92,6 +92,7 @@ def _client() -> MlflowClient:
         try:
             with engine.connect() as connection:
                 if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA busy_timeout = 20000")  # as MLflow waits
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # takes the lock of a writer
         finally:
             engine.dispose()
