@@ -46,14 +46,14 @@ def test_every_damage_is_told_with_the_command_that_remakes(results: Path) -> No
     (results / "classifier/3/manifest.json").write_text("{")
     with pytest.raises(SystemExit) as stop:
         main(["verify", "--results", str(results)])
-    first, item, classifier, answers = str(stop.value).splitlines()
-    assert first == "error: 3 damaged below results/smoke"
+    first, classifier, item, answers = str(stop.value).splitlines()
+    assert first == "error: 3 damaged below results/smoke; mend them in this order"
     assert item.startswith(f"{results}/{ITEM}/data does not have the recorded SHA-256; remake it: ")
     rm = f"rm -f {results}/{ITEM}/manifest.json"
     assert item.endswith(f"remake it: {rm}; {RUN} --forcerun attack -- all")
     broken = f"{results}/classifier/3/manifest.json"
     assert classifier.startswith(f"{broken} is broken (")
-    assert classifier.endswith(f"remake it: {RUN} --forcerun -- {broken}")
+    assert classifier.endswith(f"remake it: {RUN} --force -- {broken}")
     assert answers.endswith(f"/manifest.json; {RUN} --forcerun evaluate -- all")
 
 

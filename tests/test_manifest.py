@@ -99,7 +99,7 @@ def test_an_item_is_remade_by_its_job(tmp_path: Path) -> None:
     (item / "part" / "documents.txt").unlink()
     with pytest.raises(ValueError) as error:
         read_manifest(item)
-    remake = f"rm -f {item}/manifest.json; snakemake --profile profiles/local --forcerun -- {job}"
+    remake = f"rm -f {item}/manifest.json; snakemake --profile profiles/local --force -- {job}"
     assert str(error.value).endswith(f"remake it: {remake}/manifest.json")
 
 

@@ -168,7 +168,7 @@ def _snakemake(configfile: str) -> str:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    """ValueError lists what is damaged, each with the command that remakes it."""
+    """ValueError lists what is damaged, in the order of the stages, with what remakes it."""
     results, configfile = options.results, options.configfile
     if configfile:
         from rebar.config import load_config
@@ -176,7 +176,10 @@ def _verify(options: argparse.Namespace) -> None:
         results = Path("results") / load_config(configfile).name
     else:
         configfile = f"config/{results.name}.yaml"
-    folders = [path.parent for path in find_manifests(results)]
+    folders = sorted(
+        (path.parent for path in find_manifests(results)),
+        key=lambda folder: STAGES.index(_maker(folder, results)[0]),
+    )
     if not folders:
         raise ValueError(f"{results} holds no manifest; make it: {_snakemake(configfile)} -- all")
     problems = [
@@ -185,16 +188,24 @@ def _verify(options: argparse.Namespace) -> None:
         for problem in damages(folder, verify=True)
     ]
     if problems:
-        raise ValueError("\n".join([f"{len(problems)} damaged below {results}", *problems]))
+        first = f"{len(problems)} damaged below {results}; mend them in this order"
+        raise ValueError("\n".join([first, *problems]))
     print(f"{results}: {len(folders)} folders, every file as recorded")
 
 
 def _remake(folder: Path, results: Path, configfile: str) -> str:
     """The command for a job's folder; for an item of a job, which skips items that look whole."""
-    inside, manifest = str(folder.relative_to(results)), folder / MANIFEST
-    patterns = [re.sub(r"\{\w+\}", "[^/]+", pattern) for pattern in grid.FOLDERS.values()]
-    command = f"{_snakemake(configfile)} --forcerun"
-    if any(re.fullmatch(pattern, inside) for pattern in patterns):
-        return f"{command} -- {manifest}"
-    rule = "attack" if inside.startswith("attacks/") else "evaluate"
-    return f"rm -f {manifest}; {command} {rule} -- all"
+    stage, is_item = _maker(folder, results)
+    manifest, command = folder / MANIFEST, _snakemake(configfile)
+    if is_item:
+        return f"rm -f {manifest}; {command} --forcerun {stage} -- all"
+    return f"{command} --force -- {manifest}"
+
+
+def _maker(folder: Path, results: Path) -> tuple[str, bool]:
+    """The stage that makes a folder, and whether the folder is an item of a job."""
+    inside = str(folder.relative_to(results))
+    for stage, pattern in grid.FOLDERS.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), inside):
+            return stage, False
+    return "attack" if inside.startswith("attacks/") else "evaluate", True

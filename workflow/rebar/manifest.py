@@ -131,7 +131,7 @@ def _parse(folder: Path) -> dict[str, Any]:
 
 
 def find_manifests(root: Path) -> Iterator[Path]:
-    """Manifests of all finished folders below `root`, ancestors first."""
+    """Manifests of all finished folders below `root`, by path."""
     for path in sorted(root.rglob(MANIFEST)):
         if not any(part.startswith(".") for part in path.relative_to(root).parts):
             yield path
@@ -144,7 +144,7 @@ def remake(folder: Path) -> str:
     skips items that look whole, so the item's own manifest goes first.
     """
     path, job = folder / MANIFEST, folder.parent / MANIFEST
-    command = "snakemake --profile profiles/local --forcerun --"
+    command = "snakemake --profile profiles/local --force --"
     if job.exists():
         return f"remake it: rm -f {path}; {command} {job}"
     return f"remake it: {command} {path}"

@@ -138,7 +138,7 @@ def import_results(job: Job) -> None:
 
 
 def find_finished(root: Path) -> Iterator[Finished]:
-    """All folders with a manifest, ancestors first."""
+    """All folders with a manifest, by path."""
     for path in find_manifests(root):
         relative = str(path.parent.relative_to(root))
         yield Finished(relative, path.parent, load_manifest(path.parent), digest(path))
