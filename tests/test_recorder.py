@@ -34,3 +34,15 @@ def test_progress_has_rate_and_eta(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "pretrain 1/raw: 50/100 steps, 5.0 steps/s, ETA 10 s",
         "pretrain 1/raw: 100/100 steps, 5.0 steps/s, ETA 0 s",
     ]
+
+
+def test_what_is_copied_stays_for_a_run_that_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    recorder = Recorder(tmp_path / "checkpoints", "pretrain")
+    recorder.log(3, loss=1.5)
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        recorder.truncate(3)
+        recorder.copy_to(tmp_path / name)
+    first, again = ((tmp_path / n / "metrics.jsonl").read_bytes() for n in ("first", "again"))
+    assert first == again != b""

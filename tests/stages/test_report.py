@@ -141,7 +141,7 @@ def test_stale_summary_is_refused(tmp_path: Path) -> None:
     summarize.run(job(tmp_path, seeds=[11]))
     path = tmp_path / "summary.csv"
     path.write_text(path.read_text().replace("0.750000", "0.100000", 1))
-    with pytest.raises(ValueError, match=r"summary\.csv does not hold.*--forcerun"):
+    with pytest.raises(ValueError, match=r"summary\.csv does not hold.*--force"):
         report.run(job(tmp_path, "report", seeds=[11]))
 
 

@@ -40,11 +40,14 @@ class Recorder:
             costs[name] = round(costs.get(name, 0.0) + value, 2)
         self.costs_path.write_text(json.dumps(costs, sort_keys=True) + "\n", encoding="utf-8")
 
-    def move_to(self, folder: Path) -> None:
-        """Move the written files beside the outputs of the finished job."""
+    def copy_to(self, folder: Path) -> None:
+        """Copy the written files beside the outputs of the finished job.
+
+        The checkpoints keep theirs: a finished run that is made again ends with the same files.
+        """
         for path in (self.path, self.costs_path):
             if path.exists():
-                shutil.move(path, folder / path.name)
+                shutil.copyfile(path, folder / path.name)
 
     def truncate(self, step: int) -> None:
         """Drop lines after `step`: a resumed run writes them again."""

@@ -96,7 +96,7 @@ def read_measured(root: Path, config: Config) -> Measured:
 
 def _command(root: Path, seed: int, arm: Arm) -> str:
     manifest = root / grid.folder("evaluate", seed=seed, **arm._asdict()) / "manifest.json"
-    return f"make them: snakemake --profile profiles/local --forcerun -- {manifest}"
+    return f"make them: snakemake --profile profiles/local --force -- {manifest}"
 
 
 def _read(path: Path, remake: str) -> pd.DataFrame:

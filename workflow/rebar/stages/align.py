@@ -51,5 +51,5 @@ def run(job: Job) -> None:
         recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
-        recorder.move_to(folder)
+        recorder.copy_to(folder)
         write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts)

@@ -50,5 +50,5 @@ def _check_summary(job: Job, results: Results) -> None:
     if not path.exists() or path.read_text(encoding="utf-8") != expected:
         raise ValueError(
             f"{path} does not hold the values of the stored answers; remake it: "
-            f"snakemake --profile profiles/local --forcerun -- {path}"
+            f"snakemake --profile profiles/local --force -- {path}"
         )
