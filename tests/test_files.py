@@ -84,3 +84,13 @@ def test_an_attack_hangs_on_its_own_setting_alone(smoke) -> None:
     assert set(spec["code"]) == {"stage", "attacks.harmful_finetune_10"}
     assert spec["settings"]["attack"] == job.settings["attacks"]["harmful_finetune_10"]
     assert spec["wildcards"]["attack"] == "harmful_finetune_10"
+
+
+def test_a_glob_has_the_content_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1")
+    first = contents({"paths": [f"{tmp_path}/*.txt"]})
+    files._content.cache_clear()
+    (tmp_path / "a.txt").write_text("2")
+    second = contents({"paths": [f"{tmp_path}/*.txt"]})
+    assert set(first) == set(second) == {f"{tmp_path}/*.txt"}
+    assert first != second

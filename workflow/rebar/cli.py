@@ -12,7 +12,6 @@ import fcntl
 import importlib
 import json
 import os
-import re
 import resource
 import sys
 import time
@@ -178,7 +177,7 @@ def _verify(options: argparse.Namespace) -> None:
         configfile = f"config/{results.name}.yaml"
     folders = sorted(
         (path.parent for path in find_manifests(results)),
-        key=lambda folder: STAGES.index(_maker(folder, results)[0]),
+        key=lambda folder: STAGES.index(grid.maker(folder.relative_to(results))[0]),
     )
     if not folders:
         raise ValueError(f"{results} holds no manifest; make it: {_snakemake(configfile)} -- all")
@@ -195,17 +194,8 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _remake(folder: Path, results: Path, configfile: str) -> str:
     """The command for a job's folder; for an item of a job, which skips items that look whole."""
-    stage, is_item = _maker(folder, results)
+    stage, is_item = grid.maker(folder.relative_to(results))
     manifest, command = folder / MANIFEST, _snakemake(configfile)
     if is_item:
         return f"rm -f {manifest}; {command} --forcerun {stage} -- all"
     return f"{command} --force -- {manifest}"
-
-
-def _maker(folder: Path, results: Path) -> tuple[str, bool]:
-    """The stage that makes a folder, and whether the folder is an item of a job."""
-    inside = str(folder.relative_to(results))
-    for stage, pattern in grid.FOLDERS.items():
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), inside):
-            return stage, False
-    return "attack" if inside.startswith("attacks/") else "evaluate", True

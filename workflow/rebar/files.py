@@ -8,12 +8,14 @@ those jobs run again that read it.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any
+
+from rebar.manifest import digest, fingerprint
 
 PACKAGE = "package:"
 # Keys of the settings whose value is a file, a folder, or an id of the Hub. (Documents of `collect`
@@ -38,6 +40,27 @@ def resolve(path: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / inside)
 
 
+def find_files(patterns: list[str]) -> list[Path]:
+    """Files of all patterns in a fixed order, each once; ValueError for a pattern without files."""
+    files: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = _matches(resolve(pattern))
+        if not matches:
+            raise ValueError(f"paths: no file matches '{pattern}'; give files or globs that exist")
+        files |= dict.fromkeys(matches)
+    return list(files)
+
+
+def _matches(pattern: str) -> list[Path]:
+    return sorted(path for path in map(Path, glob(pattern, recursive=True)) if path.is_file())
+
+
+def input_files(sources: Iterable[Any]) -> list[Path]:
+    """Local files of the sources: what Snakemake watches. Files of packages are in the spec."""
+    patterns = [path for source in sources for path in getattr(source, "paths", [])]
+    return find_files([path for path in patterns if not path.startswith(PACKAGE)])
+
+
 def named_files(settings: Any) -> Iterator[str]:
     """Every path that plain settings name, in their order."""
     if isinstance(settings, Mapping):
@@ -55,23 +78,22 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def contents(settings: Any) -> dict[str, str]:
-    """Digest of each named file or folder that is there; Hub ids and globs have none."""
+    """Digest of each named file, glob or folder that is there; Hub ids have none."""
     found = {path: _content(path) for path in named_files(settings)}
     return {path: content for path, content in sorted(found.items()) if content}
 
 
 @cache
 def _content(path: str) -> str:
-    """SHA-256 of a file; of a folder (a model) names and sizes, since it may be huge."""
+    """SHA-256 of a file, of all files of a glob; of a folder names and sizes: models are huge."""
     try:
         place = Path(resolve(path))
     except ValueError:
         return ""  # the stage that needs the package says so
     if place.is_file():
-        with place.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if not place.is_dir():
-        return ""
-    files = sorted(p for p in place.rglob("*") if p.is_file())
-    listing = "\n".join(f"{p.relative_to(place)} {p.stat().st_size}" for p in files)
-    return hashlib.sha256(listing.encode()).hexdigest()
+        return digest(place)
+    if place.is_dir():
+        files = sorted(p for p in place.rglob("*") if p.is_file())
+        return fingerprint([[str(p.relative_to(place)), p.stat().st_size] for p in files])
+    files = _matches(str(place))
+    return fingerprint([[p.name, digest(p)] for p in files]) if files else ""

@@ -6,6 +6,7 @@ evaluation and seed, one number of the grid. Everything here is pure: config in,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,6 +68,14 @@ def folder(stage: str, **wildcards: str | int) -> Path:
 def pattern(stage: str) -> str:
     """The stage's manifest with Snakemake wildcards."""
     return FOLDERS[stage] + "/manifest.json"
+
+
+def maker(place: Path) -> tuple[str, bool]:
+    """The stage that makes a folder of results/<name>, and whether it is an item of a job."""
+    for stage, place_of_jobs in FOLDERS.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", place_of_jobs), str(place)):
+            return stage, False
+    return "attack" if place.parts[0] == "attacks" else "evaluate", True
 
 
 def arm_of(wildcards: Mapping[str, Any]) -> Arm:

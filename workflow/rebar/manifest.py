@@ -88,9 +88,10 @@ def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
 
     `verify` also compares hashes. ValueError names the file and how to remake it.
     """
-    for problem in damages(folder, verify=verify):
+    content = load_manifest(folder)
+    for problem in _damaged_files(folder, content["files"], verify):
         raise ValueError(f"{problem}; {remake(folder)}")
-    return _parse(folder)
+    return content
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:
@@ -107,7 +108,11 @@ def damages(folder: Path, *, verify: bool) -> Iterator[str]:
         files = _parse(folder)["files"]
     except ValueError as error:
         yield str(error)
-        return
+    else:
+        yield from _damaged_files(folder, files, verify)
+
+
+def _damaged_files(folder: Path, files: dict[str, Any], verify: bool) -> Iterator[str]:
     for name, entry in files.items():
         file = folder / name
         if not file.exists() or file.stat().st_size != entry["bytes"]:

@@ -124,10 +124,10 @@ def _warn(error: Exception) -> None:
 
 def import_results(job: Job) -> None:
     """Import every finished folder that is not there yet; write what was found."""
-    finished = list(find_finished(job.root))
-    runs = [*finished, *_summary(job.root)]
+    finished, rows = list(find_finished(job.root)), _summary_rows(job.root / SUMMARY)
+    runs = [*finished, *_summary(job.root, rows)]
     try:
-        imported = _import(job.settings["name"], runs, job.root)
+        imported = _import(job.settings["name"], runs, _values_by_model(rows))
     except FAILURES as error:
         _warn(error)
         imported = None
@@ -144,26 +144,29 @@ def find_finished(root: Path) -> Iterator[Finished]:
         yield Finished(relative, path.parent, load_manifest(path.parent), digest(path))
 
 
-def _summary(root: Path) -> Iterator[Finished]:
-    """The table of all measurements, which is a file without a manifest, as one more run."""
-    path = root / SUMMARY
+def _summary_rows(path: Path) -> list[dict[str, str]]:
     if not path.exists():
-        return
+        return []
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        return list(csv.DictReader(file))
+
+
+def _summary(root: Path, rows: list[dict[str, str]]) -> Iterator[Finished]:
+    """The table of all measurements, which is a file without a manifest, as one more run."""
+    if not (root / SUMMARY).exists():
+        return
     collapsed = {tuple(row[key] for key in CELL): row["collapsed"] == "true" for row in rows}
     counts = {"rows": len(rows), "cells": len(collapsed), "collapsed": sum(collapsed.values())}
     spec = {"stage": "summarize", "wildcards": {}, "settings": {"name": root.name}, "code": {}}
-    sha = digest(path)
+    sha = digest(root / SUMMARY)
     yield Finished(SUMMARY, root, {"spec": spec, "inputs": {SUMMARY: sha}, "counts": counts}, sha)
 
 
-def _import(experiment: str, finished: list[Finished], root: Path) -> int:
+def _import(experiment: str, finished: list[Finished], values: dict[str, dict[str, float]]) -> int:
     client = _client()
     found = client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else client.create_experiment(experiment)
     known = _known_runs(client, experiment_id)
-    values = _values_by_model(root / SUMMARY)
     new = [item for item in finished if (item.path, item.digest) not in known.whole]
     for item in new:
         parent = _parent(client, experiment_id, item, known.arms)
@@ -326,17 +329,12 @@ def _commit(folder: Path) -> str:
     ).stdout.strip()
 
 
-def _values_by_model(path: Path) -> dict[str, dict[str, float]]:
+def _values_by_model(rows: list[dict[str, str]]) -> dict[str, dict[str, float]]:
     """Measured values of each evaluated model, keyed by its folder below evaluations/."""
-    if not path.exists():
-        return {}
-    import pandas as pd
-
     values: dict[str, dict[str, float]] = {}
-    for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
-        arm = grid.Arm(row["recipe"], row["safeguard"], row["alignment"])
-        folder = str(grid.evaluation_folder(row["seed"], arm, row["attack"]))
-        name = ".".join(str(row[key]) for key in ("evaluation", "metric", "split", "decoder"))
+    for row in rows:
+        folder = str(grid.evaluation_folder(int(row["seed"]), grid.arm_of(row), row["attack"]))
+        name = ".".join(row[key] for key in ("evaluation", "metric", "split", "decoder"))
         values.setdefault(folder, {})[name] = float(row["value"])
     return values
 

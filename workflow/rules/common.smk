@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from rebar import grid
 from rebar.config import parse_config
-from rebar.corpus.paths import input_files
+from rebar.files import input_files
 from rebar.job import make_job
 
 try:

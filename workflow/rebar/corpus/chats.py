@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rebar.corpus.paths import find_files
 from rebar.corpus.readers import Record, read_records
 from rebar.corpus_settings import FileSource
+from rebar.files import find_files
 from rebar.model_settings import ChatFile
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rebar.corpus.paths import find_files
 from rebar.corpus.readers import Record, read_records
 from rebar.corpus_settings import FileSource
+from rebar.files import find_files
 from rebar.model_settings import PromptFile
 
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from rebar.corpus.documents import Document, Truth
 from rebar.corpus.hub import stream_texts
-from rebar.corpus.paths import find_files
 from rebar.corpus.readers import Record, read_records
 from rebar.corpus.sampling import part_of
 from rebar.corpus.tagging import TAG, remove_tags
 from rebar.corpus_settings import FileSource, HubSource, World, WorldSource
+from rebar.files import find_files
 
 FILES_SHOWN = 3  # in an error message
 

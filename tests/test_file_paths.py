@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.corpus.paths import find_files
-from rebar.files import resolve
+from rebar.files import find_files, resolve
 
 
 @pytest.fixture
