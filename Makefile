@@ -35,7 +35,7 @@ ladder: setup  ## the cells that the paper left empty (hours)
 	  python -m rebar where --configfile config/$$name.yaml; \
 	done
 
-real: .venv/real  ## the same DAG on real text (about 45 minutes)
+real: .venv/real  ## the same DAG on real text (12 minutes)
 	$(SNAKEMAKE) --configfile config/real.yaml -- all
 	@python -m rebar where --configfile config/real.yaml
 
