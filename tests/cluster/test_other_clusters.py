@@ -52,7 +52,7 @@ def test_local_ctrl_c_ends_the_jobs(plain: Project) -> None:
     pid = plain.wait_for_step("train.0", 3)["pid"]
     driver.interrupt()
     assert driver.wait(30) != 0
-    until(lambda: not _is_alive(pid), 5)
+    until(lambda: not _is_alive(pid), 20)
 
 
 def test_debug(plain: Project) -> None:

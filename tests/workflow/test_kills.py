@@ -16,7 +16,11 @@ from tests.workflow.conftest import copy_project, environment, said, snakemake
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RESULTS = Path("results/smoke")
-LONGER = ("steps: 30\n", "steps: 600\n")  # of pretraining: a run that can be hit
+LONGER = {  # runs that last long enough to be hit
+    "steps: 30\n": "steps: 1500\n",
+    "every_steps: 10": "every_steps: 100",
+    "*attack_training\n    examples: 10": "{<<: *attack_training, steps: 300}\n    examples: 10",
+}
 
 
 def start(project: Path) -> subprocess.Popen:
@@ -33,29 +37,32 @@ def start(project: Path) -> subprocess.Popen:
 
 def wait_for(pattern: str, project: Path, driver: subprocess.Popen) -> None:
     """Until a file of this pattern appears below the results."""
-    for _ in range(3000):
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
         if list((project / RESULTS).glob(pattern)):
             return
         assert driver.poll() is None, f"the run ended before {pattern} appeared"
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"{pattern} never appeared")
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The summary of a run that nothing disturbed."""
-    project = project_with_longer_pretraining(tmp_path_factory.mktemp("quiet"))
+    project = project_with_longer_trainings(tmp_path_factory.mktemp("quiet"))
     result = snakemake(project, "--", "all")
     assert result.returncode == 0, said(result)[-5000:]
     return (project / RESULTS / "summary.csv").read_bytes()
 
 
-def project_with_longer_pretraining(folder: Path) -> Path:
+def project_with_longer_trainings(folder: Path) -> Path:
     project = copy_project(folder)
     file = project / "config/smoke.yaml"
     text = file.read_text()
-    assert LONGER[0] in text
-    file.write_text(text.replace(*LONGER).replace("every_steps: 10", "every_steps: 50"))
+    for short, long in LONGER.items():
+        assert text.count(short) == 1, short
+        text = text.replace(short, long)
+    file.write_text(text)
     return project
 
 
@@ -75,7 +82,7 @@ def kill_everything(driver: subprocess.Popen) -> None:
 
 
 def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
-    project = project_with_longer_pretraining(tmp_path)
+    project = project_with_longer_trainings(tmp_path)
     moments = [
         "corpus/*/rewritten/.0.unfinished",
         "checkpoints/models/*/raw/none/base/step-*0.safetensors",
@@ -88,7 +95,7 @@ def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
 
 
 def test_the_driver_killed_alone_leaves_no_second_writer(tmp_path: Path, expected: bytes) -> None:
-    project = project_with_longer_pretraining(tmp_path)
+    project = project_with_longer_trainings(tmp_path)
     moments = ["checkpoints/models/*/*/none/base/step-*0.safetensors"]
     result = finish_after(lambda driver: driver.kill(), moments, project)
     assert result.returncode == 0, said(result)[-5000:]
@@ -98,7 +105,7 @@ def test_the_driver_killed_alone_leaves_no_second_writer(tmp_path: Path, expecte
 
 
 def test_a_resumed_pretraining_did_not_start_over(tmp_path: Path) -> None:
-    project = project_with_longer_pretraining(tmp_path)
+    project = project_with_longer_trainings(tmp_path)
     driver = start(project)
     wait_for("checkpoints/models/*/raw/none/base/step-*0.safetensors", project, driver)
     kill_everything(driver)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,29 @@ def test_nothing_outlives_the_command(job: Command) -> None:
     pid = Path("pid").read_text().strip()
     status = Path(f"/proc/{pid}/status")
     assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_nothing_outlives_a_killed_watcher(job: Command) -> None:
+    """submitit kills the process of a `local` job one second after Ctrl-C, ready or not."""
+    stubborn = "(trap '' TERM INT; echo $BASHPID > pid.new; mv pid.new pid; sleep 50) & wait"
+    process = multiprocessing.get_context("fork").Process(target=replace(job, shell=stubborn))
+    process.start()
+    _until(Path("pid").exists)
+    process.kill()
+    process.join()
+    number = int(Path("pid").read_text())
+    _until(lambda: not Path(f"/proc/{number}").exists() or _is_zombie(number))
+
+
+def _is_zombie(pid: int) -> bool:
+    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "not so after 20 s"
+        time.sleep(0.02)
 
 
 def test_the_signal_saves_and_requeues(job: Command, requeued: list[int], tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ CHECK_SECONDS = 5  # how soon a run notices that a later one has replaced it
 _EARLY_SECONDS = 45
 _REQUEUE_TRIES = 5
 _TERM_SECONDS = 0.5  # the command may hear of its end before this process does
+# This process may be killed before it can end the command: submitit's `local` gives it a second.
+# The command's group then ends itself, because its standard input is a pipe that nothing holds.
+_END_WITH_PARENT = "exec {pipe}<&0 </dev/null; (read -u $pipe; kill -KILL 0) & exec {pipe}<&-"
 
 
 class JobFailed(RuntimeError):
@@ -105,8 +108,8 @@ class Command:
         # bash and the inner Snakemake ignore the checkpoint signal, and so does what they start
         # unless it installs a handler of its own.
         process = subprocess.Popen(
-            ["bash", "-c", f"trap '' USR2\n{self.shell}"],
-            stdin=subprocess.DEVNULL,
+            ["bash", "-c", f"trap '' USR2\n{_END_WITH_PARENT}\n{self.shell}"],
+            stdin=subprocess.PIPE,
             env=_child_environment(),
             process_group=0,
             pass_fds=locks,
