@@ -42,24 +42,6 @@ def test_paths_spell_the_lineage() -> None:
     assert grid.pattern("collect") == "corpus/{seed}/collected/{shard}/manifest.json"
 
 
-def test_a_job_reads_what_its_config_asks_for(smoke: Config) -> None:
-    names = {"seed": 0, "recipe": "raw", "safeguard": "none"}
-    assert grid.reads(smoke, "pretrain", **names) == [Path("corpus/0/packed/raw")]
-    assert grid.reads(smoke, "align", alignment="bolt_on", **names) == [
-        Path("models/0/raw/none/base"),
-        Path("corpus/0/mixed/raw"),
-        Path("corpus/0/mixed/safelm"),
-        Path("corpus/0/packed/safelm"),
-    ]
-    assert grid.reads(smoke, "evaluate", alignment="none", **names) == [
-        Path("models/0/raw/none/base")
-    ]
-    assert grid.reads(smoke, "evaluate", alignment="sft", **names) == [
-        Path("models/0/raw/none/sft/aligned"),
-        Path("attacks/0/raw/none/sft"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("path", "value", "sentences"),
     [
@@ -115,16 +97,3 @@ def test_tags_come_from_the_recipe_or_from_alignment() -> None:
     assert grid.is_tagged(ladder, Arm("raw_tag", "none", "none"))
     assert not grid.is_tagged(ladder, Arm("raw", "none", "none"))
     assert grid.is_tagged(ladder, Arm("raw", "none", "sft_tag"))
-
-
-def test_jobs_of_a_stage_are_those_that_the_arms_need(smoke: Config) -> None:
-    names = {
-        stage: [str(path) for path in grid.jobs(smoke, stage)]
-        for stage in grid.FOLDERS
-        if stage not in ("collect", "score", "rewrite")
-    }
-    assert names["tokenize"] == ["corpus/0/packed/raw", "corpus/0/packed/safelm"]
-    assert names["pretrain"] == ["models/0/raw/none/base", "models/0/safelm/none/base"]
-    assert names["attack"] == ["attacks/0/raw/none/sft", "attacks/0/safelm/none/sft"]
-    assert len(names["align"]) == 3
-    assert len(names["evaluate"]) == 5

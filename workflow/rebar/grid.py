@@ -145,21 +145,6 @@ def training_recipes(config: Config) -> list[str]:
     return [name for name in used if config.recipes[name].parts]
 
 
-def jobs(config: Config, stage: str) -> list[Path]:
-    """Folders of all jobs of a stage from tokenize on, each once."""
-    folders = []
-    for seed in config.seeds:
-        for arm in arms(config):
-            has_job = {
-                "tokenize": bool(config.recipes[arm.recipe].parts),
-                "align": arm.alignment != NONE,
-                "attack": bool(attacks(config, arm)),
-            }
-            if has_job.get(stage, True):
-                folders.append(folder(stage, seed=seed, **arm._asdict()))
-    return list(dict.fromkeys(folders))
-
-
 def check(config: Config, file: str) -> None:
     """Raise ValueError for names that do not fit together; names file, key and what is allowed."""
     problems = [
@@ -276,39 +261,3 @@ def is_tagged(config: Config, arm: Arm) -> bool:
     """True if the arm's model has learned the harmfulness tag."""
     data = getattr(config.alignments.get(arm.alignment), "data", None)
     return config.recipes[arm.recipe].tagged or getattr(data, "always_tagged", False)
-
-
-def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
-    """Folders that a training or measuring job reads; the corpus rules name theirs by pattern."""
-    return list(dict.fromkeys(_READS[stage](config, wildcards)))
-
-
-def _pretrain_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    has_corpus = config.recipes[wildcards["recipe"]].parts
-    return [folder("tokenize", **wildcards)] if has_corpus else []
-
-
-def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    """The base model, the recipe's documents for replay, and those that are bolted on."""
-    data = getattr(config.alignments[wildcards["alignment"]], "data")  # noqa: B009
-    paths = [folder("pretrain", **wildcards)]
-    if config.recipes[wildcards["recipe"]].parts and data.replay_share > 0:
-        paths.append(folder("mix", **wildcards))
-    if data.recipe:
-        bolted = {**wildcards, "recipe": data.recipe}
-        paths += [folder("mix", **bolted), folder("tokenize", **bolted)]
-    return paths
-
-
-def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    arm, seed = arm_of(wildcards), wildcards["seed"]
-    attacked = [folder("attack", **wildcards)] if attacks(config, arm) else []
-    return [released_folder(seed, arm), *attacked]
-
-
-_READS = {
-    "pretrain": _pretrain_reads,
-    "align": _align_reads,
-    "attack": lambda config, w: [released_folder(w["seed"], arm_of(w))],
-    "evaluate": _evaluate_reads,
-}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from rebar import grid
+from rebar import dag, grid
 from rebar.config import parse_config
 from rebar.files import input_files
 from rebar.job import make_job
@@ -51,10 +51,10 @@ def made(stage):
 
 
 def reads(stage):
-    """Manifests that a job of the stage reads, where that depends on the config."""
+    """Manifests that a job of the stage reads, a function of its wildcards."""
 
     def paths(wildcards):
-        folders = grid.reads(CONFIG, stage, **dict(wildcards.items()))
+        folders = dag.reads(CONFIG, stage, **dict(wildcards.items()))
         return [str(RESULTS / folder / "manifest.json") for folder in folders]
 
     return paths
@@ -74,7 +74,7 @@ def log_of(stage):
 def chapter(stage):
     """Manifests of a stage that the grid needs, for all arms and seeds."""
     return [
-        str(RESULTS / folder / "manifest.json") for folder in grid.jobs(CONFIG, stage)
+        str(RESULTS / folder / "manifest.json") for folder in dag.jobs(CONFIG, stage)
     ]
 
 

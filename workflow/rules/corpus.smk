@@ -31,8 +31,7 @@ rule train_classifier:
 
 rule score:
     input:
-        made("collect"),
-        made("train_classifier"),
+        reads("score"),
     output:
         made("score"),
     log:
@@ -47,8 +46,7 @@ rule score:
 
 rule rewrite:
     input:
-        made("score"),
-        made("train_classifier"),
+        reads("rewrite"),
         prompts=prompt_files(CONFIG.rewrite),
     output:
         made("rewrite"),
@@ -64,8 +62,7 @@ rule rewrite:
 
 rule mix:
     input:
-        expand(made("score"), shard=grid.shards(CONFIG), allow_missing=True),
-        expand(made("rewrite"), shard=grid.shards(CONFIG), allow_missing=True),
+        reads("mix"),
     output:
         made("mix"),
     log:
@@ -80,8 +77,7 @@ rule mix:
 
 rule tokenize:
     input:
-        made("mix"),
-        expand(made("collect"), shard=grid.shards(CONFIG), allow_missing=True),
+        reads("tokenize"),
     output:
         made("tokenize"),
     log:

@@ -1,0 +1,134 @@
+"""Which job reads which: the DAG of a config, the one that the rules declare to Snakemake.
+
+A job is known by its folder, relative to results/<name>. The stages that run once for a whole grid
+(`summarize`, `report`, `track`) stand outside: they read everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rebar import grid
+from rebar.config import NONE, Config
+from rebar.grid import FOLDERS, folder
+
+
+class Node(NamedTuple):
+    """A job: its stage, and the names that tell it from the stage's other jobs."""
+
+    stage: str
+    wildcards: dict[str, Any]
+
+
+def node(place: Path) -> Node:
+    """The job whose folder this is."""
+    for stage, pattern in _patterns().items():
+        if found := pattern.fullmatch(str(place)):
+            names = found.groupdict()
+            return Node(stage, {k: _typed(k, value) for k, value in names.items()})
+    raise ValueError(f"{place} is the folder of no job; jobs write {', '.join(FOLDERS.values())}")
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    return {
+        stage: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", place))
+        for stage, place in FOLDERS.items()
+    }
+
+
+def _typed(key: str, value: str) -> str | int:
+    return int(value) if key in ("seed", "shard") else value
+
+
+def jobs(config: Config, stage: str) -> list[Path]:
+    """Folders of all jobs of a stage from tokenize on that belong to arms, each once."""
+    folders = []
+    for seed in config.seeds:
+        for arm in grid.arms(config):
+            has_job = {
+                "tokenize": bool(config.recipes[arm.recipe].parts),
+                "align": arm.alignment != NONE,
+                "attack": bool(grid.attacks(config, arm)),
+            }
+            if has_job.get(stage, True):
+                folders.append(folder(stage, seed=seed, **arm._asdict()))
+    return list(dict.fromkeys(folders))
+
+
+def all_jobs(config: Config) -> dict[Path, list[Path]]:
+    """Folders of all jobs of the grid, each after those that it reads, with what it reads."""
+    found: dict[Path, list[Path]] = {}
+
+    def visit(place: Path) -> None:
+        if place not in found:
+            stage, wildcards = node(place)
+            read = reads(config, stage, **wildcards)
+            for other in read:
+                visit(other)
+            found[place] = read
+
+    for place in jobs(config, "evaluate"):
+        visit(place)
+    return found
+
+
+def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
+    """Folders that a job reads."""
+    return list(dict.fromkeys(_READS[stage](config, wildcards)))
+
+
+def _mix_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    stages = ("score", "rewrite")
+    return [folder(s, **wildcards, shard=i) for s in stages for i in grid.shards(config)]
+
+
+def _tokenize_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    """The recipe's documents; the tokenizer's sample, which is the same for all recipes."""
+    collected = [folder("collect", **wildcards, shard=i) for i in grid.shards(config)]
+    return [folder("mix", **wildcards), *collected]
+
+
+def _pretrain_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    has_corpus = config.recipes[wildcards["recipe"]].parts
+    return [folder("tokenize", **wildcards)] if has_corpus else []
+
+
+def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    """The base model, the recipe's documents for replay, and those that are bolted on."""
+    data = getattr(config.alignments[wildcards["alignment"]], "data")  # noqa: B009
+    paths = [folder("pretrain", **wildcards)]
+    if config.recipes[wildcards["recipe"]].parts and data.replay_share > 0:
+        paths.append(folder("mix", **wildcards))
+    if data.recipe:
+        bolted = {**wildcards, "recipe": data.recipe}
+        paths += [folder("mix", **bolted), folder("tokenize", **bolted)]
+    return paths
+
+
+def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    return [grid.released_folder(wildcards["seed"], grid.arm_of(wildcards))]
+
+
+def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    arm, seed = grid.arm_of(wildcards), wildcards["seed"]
+    attacked = [folder("attack", **wildcards)] if grid.attacks(config, arm) else []
+    return [grid.released_folder(seed, arm), *attacked]
+
+
+_READS = {
+    "collect": lambda config, w: [],
+    "train_classifier": lambda config, w: [],
+    "score": lambda config, w: [folder("collect", **w), folder("train_classifier", **w)],
+    "rewrite": lambda config, w: [folder("score", **w), folder("train_classifier", **w)],
+    "mix": _mix_reads,
+    "tokenize": _tokenize_reads,
+    "pretrain": _pretrain_reads,
+    "align": _align_reads,
+    "attack": _attack_reads,
+    "evaluate": _evaluate_reads,
+}
