@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rebar import grid
+from rebar.config import Config
+from rebar.gpus import take_gpus
 from rebar.job import Job
 from rebar.manifest import MANIFEST, damages, find_manifests
 
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(stage, help=f"run a job of the stage {stage}")
         command.add_argument("--results", type=Path, required=True, help="results/<name>")
         command.add_argument("--job", required=True, help="the job as JSON, or @file")
+        command.add_argument("--gpus", type=int, help="GPUs that it may use; default: as it finds")
         command.set_defaults(run=run_stage, stage=stage)
     command = commands.add_parser("tracking_db", help="create the MLflow store")
     command.add_argument("--results", type=Path, required=True, help="results/<name>")
@@ -51,6 +54,18 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("where", help="print the table and where the results are")
     command.add_argument("--configfile", required=True, help="a file of config/")
     command.set_defaults(run=_where)
+    command = commands.add_parser("plan", help="print what a grid will cost")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.add_argument("--gpus", type=int, default=8, help="GPUs of the cluster (8)")
+    command.add_argument("--cpus", type=int, default=64, help="cores of the cluster (64)")
+    command.set_defaults(run=_plan)
+    command = commands.add_parser("status", help="print how far a grid is and what it has cost")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.set_defaults(run=_status)
+    command = commands.add_parser("prune", help="list what no config needs; --delete removes it")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.add_argument("--delete", action="store_true", help="remove it")
+    command.set_defaults(run=_prune)
     command = commands.add_parser("verify", help="check size and hash of every result")
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--configfile", help="a file of config/")
@@ -67,6 +82,14 @@ def run_stage(options: argparse.Namespace) -> None:
     job = Job.from_json(text, options.results)
     assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
     _quiet_environment(options.results)
+    if options.gpus is None:
+        _run(job)
+        return
+    with take_gpus(options.gpus, job.label):
+        _run(job)
+
+
+def _run(job: Job) -> None:
     if job.stage == "track":
         with _alone(job):
             _tracking().import_results(job)
@@ -83,7 +106,7 @@ def run_stage(options: argparse.Namespace) -> None:
 @contextmanager
 def _alone(job: Job) -> Iterator[None]:
     """Wait for another process on the same job: one that a killed driver left behind."""
-    path = job.root / "locks" / (job.label.replace(" ", "-").replace("/", "-") + ".lock")
+    path = job.root / grid.lock_file(job.stage, job.wildcards)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -164,6 +187,44 @@ def _where(options: argparse.Namespace) -> None:
 
 def _snakemake(configfile: str) -> str:
     return f"snakemake --profile profiles/local --configfile {configfile}"
+
+
+def _config(file: str) -> Config:
+    """The config, when its names fit together."""
+    from rebar.config import load_config
+
+    config = load_config(file)
+    grid.check(config, file)
+    return config
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from rebar.plan import plan_lines
+
+    if options.gpus < 0 or options.cpus < 1:
+        raise ValueError(f"--gpus {options.gpus} --cpus {options.cpus}: at least 0 and 1")
+    config = _config(options.configfile)
+    print("\n".join(plan_lines(config, options.gpus, options.cpus)))
+
+
+def _status(options: argparse.Namespace) -> None:
+    from rebar.status import status_lines
+
+    config = _config(options.configfile)
+    print("\n".join(status_lines(config, Path("results") / config.name)))
+
+
+def _prune(options: argparse.Namespace) -> None:
+    """Other files of the same folder may share the results; what they need stays."""
+    from rebar.status import doomed, is_running, prune, sharing
+
+    name = _config(options.configfile).name
+    root = Path("results") / name
+    if options.delete and is_running(root):
+        raise ValueError(f"jobs of {root} are running; prune when they have ended")
+    files = sharing(options.configfile, name)
+    print(f"needed by {', '.join(files)}: all that is not listed here")
+    print("\n".join(prune(doomed(files, root), delete=options.delete)))
 
 
 def _verify(options: argparse.Namespace) -> None:

@@ -60,6 +60,11 @@ def label(stage: str, wildcards: Mapping[str, Any]) -> str:
     return f"{stage} {'/'.join(names)}".strip()
 
 
+def lock_file(stage: str, wildcards: Mapping[str, Any]) -> Path:
+    """The file that a job keeps locked while it works, relative to results/<name>."""
+    return Path("locks") / (label(stage, wildcards).replace(" ", "-").replace("/", "-") + ".lock")
+
+
 def folder(stage: str, **wildcards: str | int) -> Path:
     """Output folder of a stage, relative to results/<name>."""
     return Path(FOLDERS[stage].format(**wildcards))

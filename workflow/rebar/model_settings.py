@@ -51,6 +51,11 @@ class Training(Settings):
         default=1, description="equal parts that a batch is cut into when memory is short"
     )
 
+    nodes: Positive = Field(default=1, description="machines that share the run")
+    processes_per_node: Positive = Field(
+        default=1, description="processes that share it on each, one a GPU"
+    )
+
     @model_validator(mode="after")
     def _equal_parts(self) -> Training:
         if self.batch_size % self.gradient_accumulation:

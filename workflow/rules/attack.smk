@@ -8,6 +8,12 @@ rule attack:
         log_of("attack"),
     conda:
         ENVIRONMENT
+    threads: asks("attack", "cpus")
+    resources:
+        runtime=asks("attack", "minutes"),
+        mem_mb=asks("attack", "mem_mb"),
+        gpu=asks("attack", "gpus"),
+        nodes=asks("attack", "nodes"),
     params:
         job=job("attack"),
     shell:

@@ -8,6 +8,7 @@ from rebar import dag, grid
 from rebar.config import parse_config
 from rebar.files import input_files
 from rebar.job import make_job
+from rebar.resources import resources
 
 try:
     file_name = str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
@@ -42,7 +43,21 @@ def job(stage):
 
 def run(stage):
     """The shell command of a stage."""
-    return f"python -m rebar {stage} --results {RESULTS} --job {{params.job:q}} 2>&1 | tee {{log}}"
+    gpus = " --gpus {resources.gpu}" if stage in grid.FOLDERS else ""
+    command = f"python -m rebar {stage} --results {RESULTS}{gpus}"
+    return f"{command} --job {{params.job:q}} 2>&1 | tee {{log}}"
+
+
+def asks(stage, what):
+    """Resource of a rule: how much of it a job needs, by its wildcards and the config's sizes."""
+
+    def amount(wildcards):
+        values = {
+            k: int(v) if k in ("seed", "shard") else v for k, v in wildcards.items()
+        }
+        return getattr(resources(CONFIG, stage, values), what)
+
+    return amount
 
 
 def made(stage):

@@ -8,6 +8,12 @@ rule collect:
         log_of("collect"),
     conda:
         ENVIRONMENT
+    threads: asks("collect", "cpus")
+    resources:
+        runtime=asks("collect", "minutes"),
+        mem_mb=asks("collect", "mem_mb"),
+        gpu=asks("collect", "gpus"),
+        nodes=asks("collect", "nodes"),
     params:
         job=job("collect"),
     shell:
@@ -23,6 +29,12 @@ rule train_classifier:
         log_of("train_classifier"),
     conda:
         ENVIRONMENT
+    threads: asks("train_classifier", "cpus")
+    resources:
+        runtime=asks("train_classifier", "minutes"),
+        mem_mb=asks("train_classifier", "mem_mb"),
+        gpu=asks("train_classifier", "gpus"),
+        nodes=asks("train_classifier", "nodes"),
     params:
         job=job("train_classifier"),
     shell:
@@ -38,6 +50,12 @@ rule score:
         log_of("score"),
     conda:
         ENVIRONMENT
+    threads: asks("score", "cpus")
+    resources:
+        runtime=asks("score", "minutes"),
+        mem_mb=asks("score", "mem_mb"),
+        gpu=asks("score", "gpus"),
+        nodes=asks("score", "nodes"),
     params:
         job=job("score"),
     shell:
@@ -54,6 +72,12 @@ rule rewrite:
         log_of("rewrite"),
     conda:
         ENVIRONMENT
+    threads: asks("rewrite", "cpus")
+    resources:
+        runtime=asks("rewrite", "minutes"),
+        mem_mb=asks("rewrite", "mem_mb"),
+        gpu=asks("rewrite", "gpus"),
+        nodes=asks("rewrite", "nodes"),
     params:
         job=job("rewrite"),
     shell:
@@ -69,6 +93,12 @@ rule mix:
         log_of("mix"),
     conda:
         ENVIRONMENT
+    threads: asks("mix", "cpus")
+    resources:
+        runtime=asks("mix", "minutes"),
+        mem_mb=asks("mix", "mem_mb"),
+        gpu=asks("mix", "gpus"),
+        nodes=asks("mix", "nodes"),
     params:
         job=job("mix"),
     shell:
@@ -84,6 +114,12 @@ rule tokenize:
         log_of("tokenize"),
     conda:
         ENVIRONMENT
+    threads: asks("tokenize", "cpus")
+    resources:
+        runtime=asks("tokenize", "minutes"),
+        mem_mb=asks("tokenize", "mem_mb"),
+        gpu=asks("tokenize", "gpus"),
+        nodes=asks("tokenize", "nodes"),
     params:
         job=job("tokenize"),
     shell:

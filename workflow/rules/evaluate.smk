@@ -8,6 +8,12 @@ rule evaluate:
         log_of("evaluate"),
     conda:
         ENVIRONMENT
+    threads: asks("evaluate", "cpus")
+    resources:
+        runtime=asks("evaluate", "minutes"),
+        mem_mb=asks("evaluate", "mem_mb"),
+        gpu=asks("evaluate", "gpus"),
+        nodes=asks("evaluate", "nodes"),
     params:
         job=job("evaluate"),
     shell:

@@ -9,6 +9,12 @@ rule pretrain:
     priority: 10  # the longest jobs first: the many short ones then fill all cores to the end
     conda:
         ENVIRONMENT
+    threads: asks("pretrain", "cpus")
+    resources:
+        runtime=asks("pretrain", "minutes"),
+        mem_mb=asks("pretrain", "mem_mb"),
+        gpu=asks("pretrain", "gpus"),
+        nodes=asks("pretrain", "nodes"),
     params:
         job=job("pretrain"),
     shell:
@@ -24,6 +30,12 @@ rule align:
         log_of("align"),
     conda:
         ENVIRONMENT
+    threads: asks("align", "cpus")
+    resources:
+        runtime=asks("align", "minutes"),
+        mem_mb=asks("align", "mem_mb"),
+        gpu=asks("align", "gpus"),
+        nodes=asks("align", "nodes"),
     params:
         job=job("align"),
     shell:

@@ -1,0 +1,98 @@
+"""What jobs ask for follows from sizes: closed forms, and the bounds that small clusters need."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from rebar import dag, sizes
+from rebar.config import Config, load_config
+from rebar.model_settings import Model
+from rebar.resources import (
+    CPU_FLOPS,
+    GPU_FLOPS,
+    GPU_UTILISATION,
+    MOST_MINUTES,
+    START_SECONDS,
+    resources,
+    seconds,
+)
+from tests.conftest import ROOT
+
+PRETRAIN = {"seed": 0, "recipe": "raw", "safeguard": "none"}
+
+
+def scaled(config: Config, **model_and_training: dict) -> Config:
+    """The config with other sizes, unchecked."""
+    changes = {
+        name: getattr(config, name).model_copy(update=values)
+        for name, values in model_and_training.items()
+    }
+    return config.model_copy(update=changes)
+
+
+def test_parameters_are_those_of_the_model_that_is_built() -> None:
+    shape = {"hidden_size": 2048, "layers": 24, "heads": 32, "feed_forward_size": 8192}
+    assert sizes.parameters(Model(**shape), 49152) == 1_711_376_384  # SmolLM2-1.7B's
+
+
+def test_pretraining_takes_six_flops_a_parameter_and_token(smoke: Config) -> None:
+    weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
+    done = sizes.work(smoke, "pretrain", PRETRAIN)
+    assert done.train_flops == 6 * weights * 30 * 16 * 64
+    assert seconds(smoke, "pretrain", PRETRAIN) == START_SECONDS + done.train_flops / CPU_FLOPS
+
+
+def test_a_large_training_asks_for_gpus_and_is_shared(smoke: Config) -> None:
+    shape = {"hidden_size": 2048, "layers": 24, "heads": 32, "feed_forward_size": 8192}
+    training = {"steps": 1000, "batch_size": 1024, "sequence_length": 2048, "threads": 4}
+    large = scaled(smoke, model=shape, pretrain={**training, "nodes": 4, "processes_per_node": 8})
+    asks = resources(large, "pretrain", PRETRAIN)
+    assert (asks.gpus, asks.nodes, asks.cpus) == (8, 4, 32)
+    work = sizes.work(large, "pretrain", PRETRAIN)
+    expected = START_SECONDS + work.train_flops / (32 * GPU_FLOPS * GPU_UTILISATION)
+    assert seconds(large, "pretrain", PRETRAIN) == pytest.approx(expected)
+    assert asks.minutes == math.ceil(3 * expected / 60)
+    longer = scaled(large, pretrain={"steps": 10**6})
+    assert resources(longer, "pretrain", PRETRAIN).minutes == MOST_MINUTES
+
+
+def test_smoke_fits_the_smallest_cluster(smoke: Config) -> None:
+    for place in dag.all_jobs(smoke):
+        asks = resources(smoke, *dag.node(place))
+        assert (asks.nodes, asks.gpus) == (1, 0)
+        assert asks.cpus <= 4 and asks.mem_mb <= 3500 and asks.minutes <= 30
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem)
+def test_every_job_of_every_config_can_be_asked_for(file: Path) -> None:
+    config = load_config(file)
+    for place in dag.all_jobs(config):
+        asks = resources(config, *dag.node(place))
+        assert min(asks.minutes, asks.mem_mb, asks.cpus, asks.nodes) >= 1
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"),
+    [
+        ("org/SmolLM2-1.7B", 1.7e9),
+        ("org/Llama-3.1-8B-Instruct", 8e9),
+        ("package:nowhere/SmolLM2-135M-Instruct.Q4_1.gguf", 135e6),
+        ("org/unnamed", 1e9),
+    ],
+)
+def test_a_model_of_the_hub_tells_its_size_by_name(
+    smoke: Config, model: str, weights: float
+) -> None:
+    start = smoke.recipes["raw"].model_copy(update={"parts": [], "initial_model": model})
+    config = smoke.model_copy(update={"recipes": {"raw": start}})
+    assert sizes.model_parameters(config, "raw") == weights
+
+
+def test_a_local_model_tells_its_size_by_its_files(smoke: Config, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(4000))
+    start = smoke.recipes["raw"].model_copy(update={"parts": [], "initial_model": str(tmp_path)})
+    config = smoke.model_copy(update={"recipes": {"raw": start}})
+    assert sizes.model_parameters(config, "raw") == 2000

@@ -1,0 +1,257 @@
+"""How much there is to do: parameters, documents, tokens and FLOPs of a job, from the config alone.
+
+Estimates for requests and plans. 6 FLOPs a parameter and trained token, 2 a token that is read or
+written (Kaplan et al. 2020, arXiv 2001.08361, 2.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rebar import grid
+from rebar.config import Config
+from rebar.corpus_settings import FileSource, Source
+from rebar.files import find_files, resolve
+from rebar.model_settings import Model, Training
+
+TRAIN_FLOPS, READ_FLOPS = 6, 2  # a parameter and token
+DOCUMENT_TOKENS, DOCUMENT_BYTES = 700, 3000  # of a web page: FineWeb's mean is about 700 tokens
+WORLD_TOKENS, WORLD_BYTES = 60, 250  # of a document of the embedded world
+WORLD_VOCABULARY = 2048
+HUB_VOCABULARY = 49152  # SmolLM2's
+PROMPTS = 400  # of a prompt set without limit
+PROMPT_TOKENS = 100
+# Share of a corpus in the score bands that are rewritten, when nothing limits it: ours, from the
+# published histogram (2504.16980, 3.1: about a fifth of the raw web scores 1 or more).
+REWRITTEN_SHARE = 0.2
+# `SmolLM2-1.7B`, `Llama-3.1-8B-Instruct`: what a Hub id says of the model's size.
+_SIZE_IN_NAME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*([MB])(?![A-Za-z])", re.IGNORECASE)
+_SCALE = {"M": 1e6, "B": 1e9}
+_BYTES_A_WEIGHT = 2
+
+
+class Work(NamedTuple):
+    """What a job does, all estimates."""
+
+    train_flops: float = 0.0  # matrix products in large batches
+    generate_flops: float = 0.0  # a token after the other, bound by memory
+    cpu_seconds: float = 0.0  # of one core
+    parameters: float = 0.0  # of the largest model in memory
+    is_trained: bool = False
+    memory_bytes: float = 0.0  # data in memory beside the model
+    disk_bytes: float = 0.0  # results
+    checkpoint_bytes: float = 0.0
+    files: int = 5
+
+
+def work(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Work:
+    """What one job of the stage does."""
+    return _WORK[stage](config, wildcards)
+
+
+def parameters(model: Model, vocabulary: int) -> int:
+    """Weights of a Llama with tied embeddings."""
+    attention = 4 * model.hidden_size**2
+    feed_forward = 3 * model.hidden_size * model.feed_forward_size
+    norms = 2 * model.hidden_size
+    layers = model.layers * (attention + feed_forward + norms)
+    return layers + (vocabulary + 1) * model.hidden_size
+
+
+def vocabulary(config: Config) -> int:
+    """Tokens in the vocabulary."""
+    sizes = {"world": WORLD_VOCABULARY, "train": config.tokenize.vocabulary_size}
+    return sizes.get(config.tokenize.tokenizer, HUB_VOCABULARY)
+
+
+def model_parameters(config: Config, recipe: str) -> float:
+    """Weights of a recipe's models."""
+    start = config.recipes[recipe].initial_model
+    return _size_of(start) if start else parameters(config.model, vocabulary(config))
+
+
+def _size_of(model: str) -> float:
+    """From the files of a local model, else from its name; 1e9 where neither tells."""
+    try:
+        folder = Path(resolve(model))
+    except ValueError:  # the stage that needs the package says so
+        folder = Path(model)
+    files = folder.glob("*") if folder.is_dir() else [folder] if folder.is_file() else []
+    weights = [f.stat().st_size for f in files if f.suffix in (".safetensors", ".gguf", ".bin")]
+    if weights:
+        return sum(weights) / _BYTES_A_WEIGHT
+    found = _SIZE_IN_NAME.findall(model.rpartition("/")[2].replace("-", " "))
+    return float(found[-1][0]) * _SCALE[found[-1][1].upper()] if found else 1e9
+
+
+def documents(config: Config) -> float:
+    """Documents of the corpus, before anything is set aside."""
+    return sum(_documents(config, source) for source in config.collect.sources)
+
+
+def _documents(config: Config, source: Source) -> float:
+    if source.kind == "world":
+        return source.documents
+    if source.limit:
+        return source.limit
+    if isinstance(source, FileSource):
+        try:
+            files = find_files(source.paths)
+        except ValueError:  # the stage that reads them says so
+            return 0
+        return sum(file.stat().st_size for file in files) / DOCUMENT_BYTES
+    return pretraining_tokens(config) / DOCUMENT_TOKENS  # a Hub dataset without limit: as needed
+
+
+def pretraining_tokens(config: Config) -> int:
+    """Tokens that each arm is pretrained on."""
+    return config.pretrain.steps * config.pretrain.tokens_per_step
+
+
+def _text(config: Config, share: float = 1.0) -> tuple[float, float, float]:
+    """Documents, tokens and bytes of a shard of the corpus."""
+    is_world = all(source.kind == "world" for source in config.collect.sources)
+    tokens = WORLD_TOKENS if is_world else DOCUMENT_TOKENS
+    size = WORLD_BYTES if is_world else DOCUMENT_BYTES
+    count = documents(config) * share / config.collect.shards
+    return count, count * tokens, count * size
+
+
+def _collect(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    count, _, size = _text(config)
+    return Work(cpu_seconds=2e-4 * count, memory_bytes=3 * size, disk_bytes=size / 2)
+
+
+def _train_classifier(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    settings = config.train_classifier
+    count = settings.labels + settings.heldout
+    common = Work(cpu_seconds=20 + 5e-3 * count, disk_bytes=20e6)
+    if not settings.encoder:
+        return common
+    size = _size_of(settings.encoder)
+    reading = READ_FLOPS * size * count * DOCUMENT_TOKENS
+    return common._replace(train_flops=reading, parameters=size)
+
+
+def _score(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    count, tokens, size = _text(config)
+    encoder = config.train_classifier.encoder
+    reading = READ_FLOPS * _size_of(encoder) * tokens if encoder else 0.0
+    return Work(
+        train_flops=reading,
+        cpu_seconds=1e-3 * count,
+        parameters=_size_of(encoder) if encoder else 0.0,
+        memory_bytes=3 * size,
+        disk_bytes=size / 2,
+    )
+
+
+def _rewrite(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    settings = config.rewrite
+    count, _, size = _text(config, REWRITTEN_SHARE)
+    if settings.max_documents:
+        count = min(count, settings.max_documents / config.collect.shards)
+    common = Work(cpu_seconds=5e-3 * count, memory_bytes=4 * size, disk_bytes=size / 2)
+    if settings.backend == "world" or settings.model is None:
+        return common
+    tokens = 1.3 * settings.max_source_words + settings.max_new_tokens
+    size_of_model = _size_of(settings.model)
+    return common._replace(
+        generate_flops=READ_FLOPS * size_of_model * count * tokens, parameters=size_of_model
+    )
+
+
+def _mix(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    _, _, size = _text(config)
+    whole = size * config.collect.shards
+    return Work(cpu_seconds=whole / 20e6, memory_bytes=whole / 2, disk_bytes=whole / 2)
+
+
+def _tokenize(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    tokens = pretraining_tokens(config)
+    return Work(cpu_seconds=tokens / 5e5, memory_bytes=4 * tokens, disk_bytes=4 * tokens, files=10)
+
+
+def _pretrain(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    size = model_parameters(config, wildcards["recipe"])
+    if config.recipes[wildcards["recipe"]].initial_model:
+        return Work(cpu_seconds=size / 1e8, parameters=size, disk_bytes=4 * size, files=10)
+    return _training(config.pretrain, size)
+
+
+def _training(settings: Training, size: float) -> Work:
+    """One run; weights are saved in float32, checkpoints hold AdamW's two moments too."""
+    tokens = settings.steps * settings.tokens_per_step
+    return Work(
+        train_flops=TRAIN_FLOPS * size * tokens,
+        parameters=size,
+        is_trained=True,
+        memory_bytes=4 * settings.tokens_per_step * size**0.5,  # activations, roughly
+        disk_bytes=4 * size,
+        checkpoint_bytes=12 * size,
+        files=12,
+    )
+
+
+def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    setting: Any = config.alignments[wildcards["alignment"]]
+    return _training(setting.training, model_parameters(config, wildcards["recipe"]))
+
+
+def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    size = model_parameters(config, wildcards["recipe"])
+    names = grid.attacks(config, grid.arm_of(wildcards))
+    runs = [_training(getattr(config.attacks[name], "training"), size) for name in names]  # noqa: B009
+    return runs[0]._replace(
+        train_flops=sum(run.train_flops for run in runs),
+        disk_bytes=sum(run.disk_bytes for run in runs),
+        files=sum(run.files for run in runs),
+    )
+
+
+def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    size = model_parameters(config, wildcards["recipe"])
+    measured = grid.measurements(config, grid.arm_of(wildcards))
+    tokens = sum(_generated(config, m.evaluation, m.decoder) for m in measured)
+    models = len({m.attack for m in measured})
+    return Work(
+        generate_flops=READ_FLOPS * size * tokens,
+        parameters=size,
+        disk_bytes=1e6 * models,
+        files=5 * models,
+    )
+
+
+def _generated(config: Config, evaluation: str, decoder: str) -> float:
+    """Tokens that go through the model for one evaluation of one model."""
+    setting: Any = config.evaluations[evaluation]
+    prompts = sum(_prompts(setting))
+    chosen = config.decoders[decoder]
+    width = getattr(chosen, "beams", 1)
+    if chosen.method == "safebeam":
+        width *= chosen.candidates  # each is looked at one token ahead
+    return prompts * (PROMPT_TOKENS + setting.max_new_tokens) * width
+
+
+def _prompts(setting: Any) -> Iterator[int]:
+    files = getattr(setting, "prompts", [])
+    yield from (file.limit or PROMPTS for file in files)
+    if not files:
+        yield PROMPTS
+
+
+_WORK = {
+    "collect": _collect,
+    "train_classifier": _train_classifier,
+    "score": _score,
+    "rewrite": _rewrite,
+    "mix": _mix,
+    "tokenize": _tokenize,
+    "pretrain": _pretrain,
+    "align": _align,
+    "attack": _attack,
+    "evaluate": _evaluate,
+}
