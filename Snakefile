@@ -1,7 +1,8 @@
 # Table of contents: what is made stands in workflow/rules/, how in workflow/rebar/stages/.
 from rebar.lock import claim, remove_dead_lock
 
-remove_dead_lock()
+if workflow.is_main_process:  # not inside a cluster's job: the folder belongs to the driver
+    remove_dead_lock()
 
 if "name" not in config:
 
@@ -36,4 +37,5 @@ rule all:
 
 
 onstart:
-    claim(force=True)
+    if workflow.is_main_process:
+        claim(force=True)

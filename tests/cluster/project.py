@@ -50,6 +50,7 @@ class Project:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_hear_ctrl_c,
             )
         return Driver(process, log)
 
@@ -128,6 +129,11 @@ class Driver:
     def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it: to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
+
+
+def _hear_ctrl_c() -> None:
+    """As at a terminal: what a shell starts in the background ignores Ctrl-C, and its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(condition: Callable, seconds: float):
