@@ -1,8 +1,12 @@
 # Table of contents: what is made stands in workflow/rules/, how in workflow/rebar/stages/.
 from rebar.lock import claim, remove_dead_lock
+from rebar.provenance import restore
 
-if workflow.is_main_process:  # not inside a cluster's job: the folder belongs to the driver
+if (
+    workflow.is_main_process
+):  # not inside a cluster's job: the folder belongs to the driver
     remove_dead_lock()
+    restore()
 
 if "name" not in config:
 
@@ -18,10 +22,6 @@ include: "workflow/rules/report.smk"
 
 
 localrules:
-    all,
-    corpus,
-    models,
-    attacks,
     summarize,
     report,
     tracking_db,
