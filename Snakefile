@@ -2,9 +2,8 @@
 from rebar.lock import claim, remove_dead_lock
 from rebar.provenance import restore
 
-if (
-    workflow.is_main_process
-):  # not inside a cluster's job: the folder belongs to the driver
+# Not inside a cluster's job: the folder belongs to the driver.
+if workflow.is_main_process:
     remove_dead_lock()
     restore()
 
