@@ -30,9 +30,9 @@ localrules:
 rule all:
     default_target: True
     input:
-        RESULTS / "summary.csv",
-        RESULTS / "report.html",
-        RESULTS / "tracking.json",
+        rules.summarize.output,
+        rules.report.output,
+        rules.track.output,
 
 
 onstart:

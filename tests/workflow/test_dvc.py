@@ -127,12 +127,12 @@ def test_the_corpus_has_what_only_an_alignment_reads(tmp_path: Path, edit: Edit)
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess:
     """A command with an identity for git; its mistakes are the caller's."""
-    names = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME",)}
-    mails = {f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")}
+    git = {"NAME": "test", "EMAIL": "test@example.org"}
+    identity = {f"GIT_{who}_{k}": v for who in ("AUTHOR", "COMMITTER") for k, v in git.items()}
     return subprocess.run(
         command,
         cwd=project,
-        env=environment(project) | names | mails,
+        env=environment(project) | identity,
         capture_output=True,
         text=True,
         check=False,
@@ -230,7 +230,7 @@ def test_a_parameter_by_dvc_its_metrics_and_the_way_back(project: Path, edit: Ed
     )
     assert repro(project) == {"evaluate": 5, **GRID}
     changed = json.loads(ok(project, "dvc", "metrics", "diff", "--json"))
-    numbers = changed["diff"][str(RESULTS / "metrics.json")]
+    numbers = changed[str(RESULTS / "metrics.json")]
     success = numbers["raw/none/sft/greedy.aligned.attack_success"]
     assert (success["old"], success["new"]) == (0.0, 1.0)
     plot = json.loads(ok(project, "dvc", "plots", "diff", "HEAD", "--json"))
@@ -271,8 +271,14 @@ def test_an_experiment(project: Path) -> None:
     assert "more" in ok(project, "dvc", "exp", "list")
     shown = json.loads(ok(project, "dvc", "params", "diff", "--json"))
     key = "attacks.harmful_finetune_10.examples"
-    assert shown["config/smoke.yaml"][key] == {"old": 10, "new": 20}
+    assert shown["config/smoke.yaml"][key]["new"] == 20
     assert planned(project) == {}
+    ok(project, "dvc", "exp", "branch", "more", "tried")
+    for branch in ("HEAD", "tried"):
+        ok(project, "git", "checkout", "--quiet", "--force", branch)
+        ok(project, "dvc", "checkout", "--force")
+        assert planned(project) == {}
+        assert is_clean(project)
 
 
 # ------------------------------------------------------------------------ the silent traps
@@ -285,7 +291,7 @@ def test_stale_models_are_not_recorded_under_new_parameters(project: Path, edit:
     assert planned(project)["pretrain"] == 2, "the records of git show the change"
     shutil.rmtree(project / ".snakemake")
     shutil.rmtree(project / "provenance")
-    assert planned(project, "models") == {}, "the trap: Snakemake has nothing to compare with"
+    assert planned(project, "--", "models") == {}, "the trap: Snakemake has nothing to compare with"
     lock = (project / "dvc.lock").read_text()
     result = run(project, "dvc", "repro", "--no-run-cache")
     assert result.returncode != 0
@@ -295,7 +301,7 @@ def test_stale_models_are_not_recorded_under_new_parameters(project: Path, edit:
 
 
 @slow
-def test_the_run_cache_is_never_written_nor_used(project: Path, edit: Edit) -> None:
+def test_the_run_cache_is_never_written_nor_used(project: Path) -> None:
     (project / RESULTS / "metrics.json").unlink()
     assert finished_jobs(ok(project, "dvc", "repro"))["summarize"] == 1
     assert not (project / ".dvc/cache/runs").exists()
@@ -343,5 +349,5 @@ def test_a_deleted_model_beside_its_manifest_is_not_recorded(project: Path) -> N
     ok(project, *shlex.split(remedy))
     assert model.read_bytes() == content
     model.unlink()
-    ok(project, "dvc", "checkout", str(RESULTS / "models"))
+    ok(project, "dvc", "checkout", "--force", str(RESULTS / "models"))
     assert model.read_bytes() == content

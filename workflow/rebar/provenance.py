@@ -52,7 +52,9 @@ def problems(config: Config, root: Path, target: str) -> Iterator[tuple[Path, st
         if not sentences and load_manifest(root / place)["spec"] != spec:
             yield root / place, f"{root / place} was made by other settings or code"
     for file in GRID_FILES if target == "all" else ():
-        if not (RECORDS / _name(str(root / file))).exists():
+        if not (root / file).exists():
+            yield root / file, f"{root / file} is missing"
+        elif not (RECORDS / _name(str(root / file))).exists():
             yield root / file, f"Snakemake has no record of how {root / file} was made"
 
 
