@@ -2,14 +2,8 @@
 from rebar.lock import claim, remove_dead_lock
 from rebar.provenance import restore
 
-<<<<<<< Updated upstream
 # Not inside a cluster's job: the folder belongs to the driver.
 if workflow.is_main_process:
-=======
-if (
-    workflow.is_main_process
-):  # not inside a cluster's job: the folder belongs to the driver
->>>>>>> Stashed changes
     remove_dead_lock()
     restore()
 

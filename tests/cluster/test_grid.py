@@ -1,4 +1,4 @@
-"""Rebar's own smoke grid by `snakemake --profile slurm` on a real SLURM, with the bits of a local run."""
+"""Rebar's smoke grid by `snakemake --profile slurm` on a real SLURM: the bits of a local run."""
 
 from __future__ import annotations
 
