@@ -41,18 +41,7 @@ class Project:
             *("--submitit-squeue-seconds", "1", "--submitit-gone-seconds", "10"),
             *("--nolock", "--latency-wait", "5", *arguments, "--", target),
         ]
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_hear_ctrl_c,
-            )
-        return Driver(process, log)
+        return start_driver(command, self.folder, self.environment, log)
 
     def drive(self, target: str, *arguments: str, cluster: str = "slurm") -> Driver:
         """Run a driver to its end."""
@@ -129,6 +118,22 @@ class Driver:
     def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it: to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
+
+
+def start_driver(command: list[str], folder: Path, environment: dict, log: Path) -> Driver:
+    """Start Snakemake in a session of its own, as in a terminal."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
+        )
+    return Driver(process, log)
 
 
 def _hear_ctrl_c() -> None:

@@ -46,6 +46,7 @@ SPLITS = {
 
 class AnyData(Settings):
     recipe: str | None = None
+    replay_share: float = 0.0
 
 
 class AnySetting(Settings):

@@ -29,6 +29,18 @@ def copy_project(target: Path) -> Path:
     return target
 
 
+def project_with_longer_trainings(folder: Path, longer: dict[str, str]) -> Path:
+    """A copy whose smoke config has these texts replaced: trainings that last, to be hit in."""
+    project = copy_project(folder)
+    file = project / "config/smoke.yaml"
+    text = file.read_text()
+    for short, long in longer.items():
+        assert text.count(short) == 1, short
+        text = text.replace(short, long)
+    file.write_text(text)
+    return project
+
+
 def environment(project: Path) -> dict[str, str]:
     """The project's own package first, one compile cache, its own MLflow store."""
     return os.environ | {

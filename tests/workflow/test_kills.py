@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import copy_project, environment, said, snakemake
+from tests.workflow.conftest import environment, project_with_longer_trainings, said, snakemake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -49,21 +49,10 @@ def wait_for(pattern: str, project: Path, driver: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The summary of a run that nothing disturbed."""
-    project = project_with_longer_trainings(tmp_path_factory.mktemp("quiet"))
+    project = project_with_longer_trainings(tmp_path_factory.mktemp("quiet"), LONGER)
     result = snakemake(project, "--", "all")
     assert result.returncode == 0, said(result)[-5000:]
     return (project / RESULTS / "summary.csv").read_bytes()
-
-
-def project_with_longer_trainings(folder: Path) -> Path:
-    project = copy_project(folder)
-    file = project / "config/smoke.yaml"
-    text = file.read_text()
-    for short, long in LONGER.items():
-        assert text.count(short) == 1, short
-        text = text.replace(short, long)
-    file.write_text(text)
-    return project
 
 
 def finish_after(
@@ -82,7 +71,7 @@ def kill_everything(driver: subprocess.Popen) -> None:
 
 
 def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
-    project = project_with_longer_trainings(tmp_path)
+    project = project_with_longer_trainings(tmp_path, LONGER)
     moments = [
         "corpus/*/rewritten/.0.unfinished",
         "checkpoints/models/*/raw/none/base/step-*0.safetensors",
@@ -95,7 +84,7 @@ def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
 
 
 def test_the_driver_killed_alone_leaves_no_second_writer(tmp_path: Path, expected: bytes) -> None:
-    project = project_with_longer_trainings(tmp_path)
+    project = project_with_longer_trainings(tmp_path, LONGER)
     moments = ["checkpoints/models/*/*/none/base/step-*0.safetensors"]
     result = finish_after(lambda driver: driver.kill(), moments, project)
     assert result.returncode == 0, said(result)[-5000:]
@@ -105,7 +94,7 @@ def test_the_driver_killed_alone_leaves_no_second_writer(tmp_path: Path, expecte
 
 
 def test_a_resumed_pretraining_did_not_start_over(tmp_path: Path) -> None:
-    project = project_with_longer_trainings(tmp_path)
+    project = project_with_longer_trainings(tmp_path, LONGER)
     driver = start(project)
     wait_for("checkpoints/models/*/raw/none/base/step-*0.safetensors", project, driver)
     kill_everything(driver)

@@ -51,25 +51,23 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=lambda options: _tracking().create_store(options.results))
     command = commands.add_parser("schema", help="write config.schema.json and config/README.md")
     command.set_defaults(run=_schema)
-    command = commands.add_parser("where", help="print the table and where the results are")
-    command.add_argument("--configfile", required=True, help="a file of config/")
-    command.set_defaults(run=_where)
-    command = commands.add_parser("plan", help="print what a grid will cost")
-    command.add_argument("--configfile", required=True, help="a file of config/")
+    for name, run, help_text in (
+        ("where", _where, "print the table and where the results are"),
+        ("plan", _plan, "print what a grid will cost"),
+        ("status", _status, "print how far a grid is and what it has cost"),
+        ("prune", _prune, "list what no config needs; --delete removes it"),
+        ("provenance", _provenance, "check what a target made, keep its records"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("--configfile", required=True, help="a file of config/")
+        command.set_defaults(run=run)
+    command = commands.choices["plan"]
     command.add_argument("--gpus", type=int, default=8, help="GPUs of the cluster (8)")
     command.add_argument("--cpus", type=int, default=64, help="cores of the cluster (64)")
-    command.set_defaults(run=_plan)
-    command = commands.add_parser("status", help="print how far a grid is and what it has cost")
-    command.add_argument("--configfile", required=True, help="a file of config/")
-    command.set_defaults(run=_status)
-    command = commands.add_parser("prune", help="list what no config needs; --delete removes it")
-    command.add_argument("--configfile", required=True, help="a file of config/")
-    command.add_argument("--delete", action="store_true", help="remove it")
-    command.set_defaults(run=_prune)
-    command = commands.add_parser("provenance", help="check what a target made, keep its records")
-    command.add_argument("--configfile", required=True, help="a file of config/")
-    command.add_argument("target", help="corpus, models, attacks, evaluations or all")
-    command.set_defaults(run=_provenance)
+    commands.choices["prune"].add_argument("--delete", action="store_true", help="remove it")
+    commands.choices["provenance"].add_argument(
+        "target", help="corpus, models, attacks, evaluations or all"
+    )
     command = commands.add_parser("verify", help="check size and hash of every result")
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--configfile", help="a file of config/")
@@ -86,9 +84,6 @@ def run_stage(options: argparse.Namespace) -> None:
     job = Job.from_json(text, options.results)
     assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
     _quiet_environment(options.results)
-    if options.gpus is None:
-        _run(job)
-        return
     with take_gpus(options.gpus, job.label):
         _run(job)
 

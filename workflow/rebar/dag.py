@@ -7,13 +7,13 @@ A job is known by its folder, relative to results/<name>. The stages that run on
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar import grid
-from rebar.config import NONE, Config
+from rebar.config import Config
 from rebar.grid import FOLDERS, folder
 
 
@@ -28,8 +28,7 @@ def node(place: Path) -> Node:
     """The job whose folder this is."""
     for stage, pattern in _patterns().items():
         if found := pattern.fullmatch(str(place)):
-            names = found.groupdict()
-            return Node(stage, {k: _typed(k, value) for k, value in names.items()})
+            return Node(stage, grid.typed(found.groupdict()))
     raise ValueError(f"{place} is the folder of no job; jobs write {', '.join(FOLDERS.values())}")
 
 
@@ -39,25 +38,6 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         stage: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", place))
         for stage, place in FOLDERS.items()
     }
-
-
-def _typed(key: str, value: str) -> str | int:
-    return int(value) if key in ("seed", "shard") else value
-
-
-def jobs(config: Config, stage: str) -> list[Path]:
-    """Folders of all jobs of a stage from tokenize on that belong to arms, each once."""
-    folders = []
-    for seed in config.seeds:
-        for arm in grid.arms(config):
-            has_job = {
-                "tokenize": bool(config.recipes[arm.recipe].parts),
-                "align": arm.alignment != NONE,
-                "attack": bool(grid.attacks(config, arm)),
-            }
-            if has_job.get(stage, True):
-                folders.append(folder(stage, seed=seed, **arm._asdict()))
-    return list(dict.fromkeys(folders))
 
 
 def all_jobs(config: Config) -> dict[Path, list[Path]]:
@@ -72,9 +52,27 @@ def all_jobs(config: Config) -> dict[Path, list[Path]]:
                 visit(other)
             found[place] = read
 
-    for place in jobs(config, "evaluate"):
-        visit(place)
+    for seed in config.seeds:
+        for arm in grid.arms(config):
+            visit(folder("evaluate", seed=seed, **arm._asdict()))
     return found
+
+
+def jobs(places: Iterable[Path], *stages: str) -> list[Path]:
+    """Those of `places` that are jobs of the stages."""
+    return [place for place in places if node(place).stage in stages]
+
+
+def items(config: Config, place: Path) -> list[Path]:
+    """Folders with a manifest of their own that a job fills beside its own folder."""
+    stage, names = node(place)
+    if stage not in ("attack", "evaluate"):
+        return []
+    arm = grid.arm_of(names)
+    if stage == "attack":
+        return [place / attack for attack in grid.attacks(config, arm)]
+    attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
+    return [grid.evaluation_folder(names["seed"], arm, attack) for attack in attacks]
 
 
 def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:

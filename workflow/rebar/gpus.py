@@ -20,13 +20,13 @@ POLL_SECONDS = 1.0
 
 
 @contextmanager
-def take_gpus(wanted: int, label: str) -> Iterator[None]:
+def take_gpus(wanted: int | None, label: str) -> Iterator[None]:
     """Set CUDA_VISIBLE_DEVICES for this process before torch looks; waits for GPUs in use.
 
-    A job that asked for none sees none. Where a machine has fewer than the job asked for, it takes
-    those that there are, or goes on the CPU, and says so.
+    None leaves the process as it is. A job that asked for none sees none. Where a machine has
+    fewer than the job asked for, it takes those that there are, or goes on the CPU, and says so.
     """
-    if not wanted:
+    if wanted == 0:
         os.environ[VISIBLE] = ""
     if not wanted or "SLURM_JOB_ID" in os.environ:
         yield

@@ -60,6 +60,11 @@ def label(stage: str, wildcards: Mapping[str, Any]) -> str:
     return f"{stage} {'/'.join(names)}".strip()
 
 
+def typed(wildcards: Mapping[str, Any]) -> dict[str, Any]:
+    """Names as a path spells them, with seed and shard as numbers."""
+    return {k: int(v) if k in ("seed", "shard") else str(v) for k, v in wildcards.items()}
+
+
 def lock_file(stage: str, wildcards: Mapping[str, Any]) -> Path:
     """The file that a job keeps locked while it works, relative to results/<name>."""
     return Path("locks") / (label(stage, wildcards).replace(" ", "-").replace("/", "-") + ".lock")

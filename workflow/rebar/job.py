@@ -116,7 +116,7 @@ class Job:
 
 def make_job(config: Config, root: Path, stage: str, **wildcards: Any) -> Job:
     """The job of a stage for these wildcards."""
-    values = {k: int(v) if k in ("seed", "shard") else str(v) for k, v in wildcards.items()}
+    values = grid.typed(wildcards)
     settings = _plain(_SETTINGS[stage](config, values))
     code = code_hashes(stage, settings)
     return Job(stage, root, values, settings, code, contents(settings))

@@ -45,7 +45,7 @@ def problems(config: Config, root: Path, target: str) -> Iterator[tuple[Path, st
     """Folders and files of a target that are not what the config asks for, with a sentence."""
     for place in _jobs(config, target):
         stage, names = dag.node(place)
-        folders = [root / folder for folder in (place, *_items(config, place))]
+        folders = [root / folder for folder in (place, *dag.items(config, place))]
         sentences = [(f, text) for f in folders for text in damages(f, verify=False)]
         yield from sentences
         spec = json.loads(json.dumps(make_job(config, root, stage, **names).spec))
@@ -81,25 +81,13 @@ def save(config: Config, root: Path, target: str) -> None:
 
 
 def _jobs(config: Config, target: str) -> list[Path]:
-    return [p for p in dag.all_jobs(config) if dag.node(p).stage in CHAPTERS[target]]
+    return dag.jobs(dag.all_jobs(config), *CHAPTERS[target])
 
 
 def _outputs(config: Config, root: Path, target: str) -> list[str]:
     """What a target adds, as Snakemake names it."""
     files = GRID_FILES if target == "all" else [p / MANIFEST for p in _jobs(config, target)]
     return [str(root / file) for file in files]
-
-
-def _items(config: Config, place: Path) -> list[Path]:
-    """Folders with a manifest of their own that a job fills beside its own folder."""
-    stage, names = dag.node(place)
-    if stage not in ("attack", "evaluate"):
-        return []
-    arm = grid.arm_of(names)
-    if stage == "attack":
-        return [place / attack for attack in grid.attacks(config, arm)]
-    attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
-    return [grid.evaluation_folder(names["seed"], arm, attack) for attack in attacks]
 
 
 def _is_newer(kept: Path, own: Path) -> bool:

@@ -43,21 +43,22 @@ def resources(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Resou
     does = work(config, stage, wildcards)
     training = _training(config, stage, wildcards)
     processes = training.processes_per_node if training else 1
-    nodes = training.nodes if training else 1
     wants_gpu = does.train_flops + does.generate_flops >= GPU_FROM_FLOPS
     return Resources(
-        minutes=_minutes(config, stage, wildcards),
+        minutes=_minutes(_seconds(does, training)),
         mem_mb=_memory_mb(does, processes, wants_gpu),
         cpus=processes * (training.threads if training else 1),
         gpus=processes if wants_gpu else 0,
-        nodes=nodes,
+        nodes=training.nodes if training else 1,
     )
 
 
 def seconds(config: Config, stage: str, wildcards: Mapping[str, Any]) -> float:
     """Expected wall time of a job, start-up included."""
-    does = work(config, stage, wildcards)
-    training = _training(config, stage, wildcards)
+    return _seconds(work(config, stage, wildcards), _training(config, stage, wildcards))
+
+
+def _seconds(does: Work, training: Training | None) -> float:
     workers = training.processes_per_node * training.nodes if training else 1
     return START_SECONDS + does.cpu_seconds + _flop_seconds(does) / workers
 
@@ -80,8 +81,8 @@ def _training(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Train
     return None
 
 
-def _minutes(config: Config, stage: str, wildcards: Mapping[str, Any]) -> int:
-    limit = math.ceil(MARGIN * seconds(config, stage, wildcards) / 60)
+def _minutes(expected_seconds: float) -> int:
+    limit = math.ceil(MARGIN * expected_seconds / 60)
     return min(MOST_MINUTES, max(FEWEST_MINUTES, limit))
 
 

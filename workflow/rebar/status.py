@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from rebar import dag, grid
 from rebar.config import Config, load_config
-from rebar.manifest import MANIFEST
+from rebar.manifest import MANIFEST, find_manifests
 from rebar.resources import resources
 
 STATES = ("done", "running", "failed", "waiting")
-TREES = ("corpus", "classifier", "models", "attacks", "evaluations")
 
 
 class State(NamedTuple):
@@ -99,31 +98,19 @@ def doomed(files: list[str], root: Path) -> list[Doomed]:
     Items of arms that are in no grid, and checkpoints of jobs that are finished or dropped. What
     another config with the same `name` uses stays, so all of them are given.
     """
-    configs = [load_config(file) for file in files]
-    jobs = {place for config in configs for place in dag.all_jobs(config)}
-    attacked = {path for config in configs for path in _attacked(config)}
-    keep = {root / path for path in (*jobs, *attacked)}
-    keep |= {root / "evaluations" / path for path in (*jobs, *attacked)}
-    dropped = _outermost(path for path in _made(root) if path not in keep)
-    checkpoints = sorted((root / "checkpoints").rglob("*.safetensors"))
-    spent = {p.parent for p in checkpoints if _is_spent(p.parent.relative_to(root), jobs, root)}
+    jobs, items = set[Path](), set[Path]()
+    for config in map(load_config, files):
+        places = dag.all_jobs(config)
+        jobs |= set(places)
+        items |= {item for place in places for item in dag.items(config, place)}
+    made = sorted(path.parent for path in find_manifests(root))  # a job's before its items'
+    dropped = _outermost(path for path in made if path.relative_to(root) not in jobs | items)
+    trained = {path.parent for path in (root / "checkpoints").rglob("*.safetensors")}
+    spent = {path for path in trained if _is_spent(path, jobs, root)}
     return [
         *(Doomed(path, "in no grid of these configs", _size(path)) for path in dropped),
         *(Doomed(path, "checkpoints of a finished run", _size(path)) for path in sorted(spent)),
     ]
-
-
-def _attacked(config: Config) -> Iterator[Path]:
-    for seed in config.seeds:
-        for arm in grid.arms(config):
-            for attack in grid.attacks(config, arm):
-                yield grid.model_folder(seed, arm, attack)
-
-
-def _made(root: Path) -> Iterator[Path]:
-    """Folders of finished jobs and items, a job's before those of its items."""
-    for tree in TREES:
-        yield from sorted(path.parent for path in (root / tree).rglob(MANIFEST))
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
@@ -136,9 +123,8 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 def _is_spent(checkpoint: Path, jobs: set[Path], root: Path) -> bool:
-    place = checkpoint.relative_to("checkpoints")
-    owners = [place, *place.parents]
-    owner = next((path for path in owners if path in jobs), None)
+    place = checkpoint.relative_to(root / "checkpoints")
+    owner = next((path for path in (place, *place.parents) if path in jobs), None)
     return owner is None or (root / owner / MANIFEST).exists()
 
 

@@ -1,5 +1,6 @@
 # The only Python of the rules: the typed config, and how a rule finds paths and its job.
 import json
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -18,6 +19,7 @@ except ValueError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = Path("results") / CONFIG.name
+JOBS = dag.all_jobs(CONFIG)
 ENVIRONMENT = "../../envs/rebar.yaml"  # used with `--sdm conda` only
 
 
@@ -50,14 +52,13 @@ def run(stage):
 
 def asks(stage, what):
     """Resource of a rule: how much of it a job needs, by its wildcards and the config's sizes."""
+    return lambda wildcards: getattr(needs(stage, *wildcards.items()), what)
 
-    def amount(wildcards):
-        values = {
-            k: int(v) if k in ("seed", "shard") else v for k, v in wildcards.items()
-        }
-        return getattr(resources(CONFIG, stage, values), what)
 
-    return amount
+@cache
+def needs(stage, *names):
+    """All that a job asks for: computed once, since a rule names each resource by itself."""
+    return resources(CONFIG, stage, dict(names))
 
 
 def made(stage):
@@ -88,7 +89,7 @@ def log_of(stage):
 
 def chapter(stage):
     """Manifests of a stage that the grid needs, for all arms and seeds."""
-    folders = [job for job in dag.all_jobs(CONFIG) if dag.node(job).stage == stage]
+    folders = dag.jobs(JOBS, stage)
     return [str(RESULTS / folder / "manifest.json") for folder in folders]
 
 

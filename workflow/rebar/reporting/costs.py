@@ -6,11 +6,10 @@ They differ from run to run, so they stand in no manifest and never in `summary.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rebar import grid
+from rebar import dag, grid
 from rebar.config import NONE, Config
 from rebar.manifest import MANIFEST
 
@@ -28,29 +27,15 @@ class Cost(NamedTuple):
 
 def read_costs(root: Path, config: Config) -> list[Cost]:
     """Costs of the grid's jobs in the order of the stages; jobs that left none are not listed."""
-    costs = []
+    costs, places = [], dag.all_jobs(config)
     for stage in grid.FOLDERS:
-        for wildcards in _jobs(config, stage):
-            path = root / grid.folder(stage, **wildcards) / "costs.json"
+        for place in dag.jobs(places, stage):
+            path = root / place / "costs.json"
             content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             if "seconds" in content:  # a stage called without the command line leaves none
-                costs.append(Cost(stage, wildcards, content["seconds"], content["peak_mb"]))
+                names = dag.node(place).wildcards
+                costs.append(Cost(stage, names, content["seconds"], content["peak_mb"]))
     return costs
-
-
-def _jobs(config: Config, stage: str) -> Iterator[dict[str, Any]]:
-    """Wildcards of all jobs of a stage."""
-    needed = [name for name in WILDCARDS if f"{{{name}}}" in grid.FOLDERS[stage]]
-    seen = set()
-    for seed in config.seeds:
-        for shard in grid.shards(config) if "shard" in needed else [0]:
-            for arm in grid.arms(config):
-                values = {"seed": seed, "shard": shard, **arm._asdict()}
-                key = tuple(values[name] for name in needed)
-                aligned = arm.alignment != NONE or stage not in ("align", "attack")
-                if aligned and key not in seen:
-                    seen.add(key)
-                    yield {name: values[name] for name in needed}
 
 
 def costs_lines(costs: list[Cost]) -> list[str]:

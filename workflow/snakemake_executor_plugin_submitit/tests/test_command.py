@@ -80,9 +80,7 @@ def test_failures(job: Command) -> None:
 
 def test_nothing_outlives_the_command(job: Command) -> None:
     replace(job, shell="(trap '' TERM; sleep 50) & echo $! > pid")()
-    pid = Path("pid").read_text().strip()
-    status = Path(f"/proc/{pid}/status")
-    assert not status.exists() or "State:\tZ" in status.read_text()
+    assert _is_gone(Path("pid").read_text().strip())
 
 
 def test_nothing_outlives_a_killed_watcher(job: Command) -> None:
@@ -93,12 +91,13 @@ def test_nothing_outlives_a_killed_watcher(job: Command) -> None:
     _until(Path("pid").exists)
     process.kill()
     process.join()
-    number = int(Path("pid").read_text())
-    _until(lambda: not Path(f"/proc/{number}").exists() or _is_zombie(number))
+    pid = Path("pid").read_text().strip()
+    _until(lambda: _is_gone(pid))
 
 
-def _is_zombie(pid: int) -> bool:
-    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+def _is_gone(pid: str) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return not status.exists() or "State:\tZ" in status.read_text()
 
 
 def _until(condition: Callable[[], bool]) -> None:
