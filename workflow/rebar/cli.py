@@ -16,10 +16,10 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from rebar import grid
+from rebar import grid, interrupt, launch
 from rebar.job import Job
 from rebar.manifest import MANIFEST, damages, find_manifests
 
@@ -66,7 +66,17 @@ def run_stage(options: argparse.Namespace) -> None:
         text = Path(text[1:]).read_text(encoding="utf-8")
     job = Job.from_json(text, options.results)
     assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
-    _quiet_environment(options.results)
+    with interrupt.noted():  # until training acts on it
+        _quiet_environment(options.results)
+        if launch.is_needed(job):
+            arguments = (job.stage, "--results", str(options.results), "--job", options.job)
+            sys.exit(launch.launch(job, arguments))
+        if launch.is_worker():
+            launch.end_with_launcher()
+        _run(job)
+
+
+def _run(job: Job) -> None:
     if job.stage == "track":
         with _alone(job):
             _tracking().import_results(job)
@@ -74,8 +84,8 @@ def run_stage(options: argparse.Namespace) -> None:
     module = importlib.import_module(f"rebar.stages.{job.stage}")
     _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
-    with _alone(job):
-        module.run(job)
+    with _alone(job) if launch.is_first() else nullcontext():
+        module.run(job)  # of several processes only the first returns
         if job.stage in grid.FOLDERS:
             _write_costs(job.folder / "costs.json", startup_seconds)
 
