@@ -119,7 +119,7 @@ def start(root: Path, arguments: list[str]) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_two_processes_told_to_stop_end_with_the_same_bits(tmp_path: Path) -> None:
-    several = jobs.config(processes_per_node=2, steps=1500)
+    several = jobs.config(processes_per_node=2, steps=300)
     quiet, told = tmp_path / "quiet", tmp_path / "told"
     for root in (quiet, told):
         jobs.pack(root, several)
@@ -157,5 +157,5 @@ def test_workers_end_with_their_launcher(tmp_path: Path) -> None:
 
 def test_a_job_of_several_nodes_elsewhere_is_one_sentence(tmp_path: Path) -> None:
     several = jobs.config(nodes=2)
-    with pytest.raises(SystemExit, match="^error: training.nodes is 2, but this is no SLURM job"):
+    with pytest.raises(SystemExit, match=r"^error: training\.nodes is 2, but this is no"):
         main(jobs.arguments(several, tmp_path, "pretrain"))
