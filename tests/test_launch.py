@@ -53,13 +53,13 @@ def test_nodes_meet_on_a_port_of_this_start_of_the_job(
     if restarts:
         monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
     command = launch.command(settings(nodes=2, processes_per_node=2), WORKER)
-    assert command[9:13] == ["bash", "-c", "trap '' USR2; exec \"$@\"", "bash"]
-    assert " ".join(command[:9]) == (
+    assert command[8:12] == ["bash", "-c", "trap '' USR2; exec \"$@\"", "bash"]
+    assert " ".join(command[:8]) == (
         "srun --overlap --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=4 "
-        "--cpu-bind=none --mem=0 --kill-on-bad-exit=1"
+        "--mem=0 --kill-on-bad-exit=1"
     )
-    assert command[13] == sys.executable
-    assert " ".join(command[14:]) == (
+    assert command[12] == sys.executable
+    assert " ".join(command[13:]) == (
         "-m torch.distributed.run --nnodes=2 --nproc-per-node=2 --rdzv-backend=c10d "
         f"--rdzv-endpoint=127.0.0.1:{port} --rdzv-id=123-{restarts or 0} "
         "-m rebar pretrain --results r --job j"

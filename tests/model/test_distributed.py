@@ -18,9 +18,10 @@ from tests.conftest import ROOT
 from tests.model import two_processes as two
 from tests.model.tiny import settings, tiny_llama
 
-# Relative, after 30 steps with every logged loss; measured: see the tests' docstrings.
+# Relative, of every logged loss and of the weights after 30 steps. Measured: float32 0 and 5e-7,
+# bf16 7e-4 and 2e-2 (its forward rounds other batch shapes in another way).
 LOSS_TOLERANCE = {"float32": 1e-5, "accumulated": 1e-5, "bf16": 2e-3}
-WEIGHT_TOLERANCE = {"float32": 1e-4, "accumulated": 1e-4, "bf16": 5e-2}
+WEIGHT_TOLERANCE = {"float32": 1e-5, "accumulated": 1e-5, "bf16": 5e-2}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,6 @@ def distance(one: Path, other: Path) -> float:
 def test_two_processes_follow_the_curve_of_one(shared: Path, tmp_path: Path, name: str) -> None:
     two.run(tmp_path, two.plan(name, 1))
     curve, reference = losses(shared / name / "True"), losses(tmp_path)
-    print(name, [a / b - 1 for a, b in zip(curve, reference, strict=True)])
-    print(name, distance(shared / name / "True", tmp_path))
     assert curve == pytest.approx(reference, rel=LOSS_TOLERANCE[name])
     assert distance(shared / name / "True", tmp_path) < WEIGHT_TOLERANCE[name]
 

@@ -104,7 +104,8 @@ def command(training: Training, worker: Sequence[str]) -> list[str]:
 
 def environment() -> dict[str, str]:
     """This process's environment without what would speak against srun's options."""
-    return {name: x for name, x in os.environ.items() if not name.startswith("SLURM_MEM_PER")}
+    against = ("SLURM_MEM_PER", "SLURM_CPU_BIND")
+    return {name: value for name, value in os.environ.items() if not name.startswith(against)}
 
 
 def _check_allocation(nodes: int) -> None:
@@ -129,7 +130,6 @@ def _srun(nodes: int) -> list[str]:
         f"--ntasks={nodes}",
         "--ntasks-per-node=1",
         f"--cpus-per-task={cpus.group()}",
-        "--cpu-bind=none",
         "--mem=0",
         "--kill-on-bad-exit=1",
     ]

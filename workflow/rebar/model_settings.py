@@ -46,7 +46,7 @@ class Training(Settings):
     )
     compile: bool = Field(default=True, description="torch.compile the step's loss")
     threads: Positive = Field(default=1, description="CPU threads; parallelism is processes")
-    checkpoint_every_steps: Count = Field(default=0, description="0: none")
+    checkpoint_every_steps: Count = Field(default=0, description="0: at the checkpoint signal only")
     gradient_accumulation: Positive = Field(
         default=1, description="equal parts that a batch is cut into when memory is short"
     )
