@@ -10,7 +10,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from rebar.model.batches import row_batches
-from rebar.model.checkpoints import checkpoint_files, fingerprint, resume, save_checkpoint
+from rebar.model.checkpoints import (
+    checkpoint_files,
+    fingerprint,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from rebar.model.train import build_optimizer, train
 from tests.model.killed_run import run
 from tests.model.tiny import recorder, rows, settings, tiny_llama
@@ -51,9 +57,12 @@ def test_state_comes_back_whole(tmp_path: Path) -> None:
         parameter.grad = torch.rand_like(parameter)
     optimizer.step()
     torch.manual_seed(4)
-    save_checkpoint(tmp_path, 5, model, optimizer, "run")
+    waiting = torch.rand(3, 2)
+    save_checkpoint(tmp_path, 5, model, optimizer, "run", waiting)
     expected = torch.rand(3)
-    assert resume(tmp_path, other, other_optimizer, "run") == 5
+    assert newest_checkpoint(tmp_path, "run") == 5
+    loaded_waiting = load_checkpoint(tmp_path, 5, other, other_optimizer)
+    assert loaded_waiting is not None and torch.equal(loaded_waiting, waiting)
     assert torch.equal(torch.rand(3), expected)
     pairs = zip(model.parameters(), other.parameters(), strict=True)
     for parameter, loaded in pairs:

@@ -16,10 +16,10 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from rebar import grid
+from rebar import grid, interrupt, launch
 from rebar.config import Config
 from rebar.gpus import take_gpus
 from rebar.job import Job
@@ -83,8 +83,14 @@ def run_stage(options: argparse.Namespace) -> None:
         text = Path(text[1:]).read_text(encoding="utf-8")
     job = Job.from_json(text, options.results)
     assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
-    _quiet_environment(options.results)
-    with take_gpus(options.gpus, job.label):
+    with interrupt.noted(), take_gpus(options.gpus, job.label):  # until training acts on it
+        _quiet_environment(options.results)
+        if launch.is_needed(job):
+            # Without --gpus: workers share those that were taken here.
+            arguments = (job.stage, "--results", str(options.results), "--job", options.job)
+            sys.exit(launch.launch(job, arguments))
+        if launch.is_worker():
+            launch.end_with_launcher()
         _run(job)
 
 
@@ -96,8 +102,8 @@ def _run(job: Job) -> None:
     module = importlib.import_module(f"rebar.stages.{job.stage}")
     _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
-    with _alone(job):
-        module.run(job)
+    with _alone(job) if launch.is_first() else nullcontext():
+        module.run(job)  # of several processes only the first returns
         if job.stage in grid.FOLDERS:
             _write_costs(job.folder / "costs.json", startup_seconds)
 

@@ -93,6 +93,19 @@ class Config(Settings):
             raise ValueError("\n".join(problems))
         return done
 
+    @field_validator("attacks")
+    @classmethod
+    def _one_process(cls, attacks: dict[str, Settings]) -> dict[str, Settings]:
+        """A job attacks one model after the other, which a launcher of one training cannot."""
+        for name, setting in attacks.items():
+            training = getattr(setting, "training", None)
+            if training is not None and training.num_processes > 1:
+                raise ValueError(
+                    f"attacks.{name}.training: an attack is one process; leave nodes and "
+                    "processes_per_node at 1"
+                )
+        return attacks
+
 
 def plugin_names(folder: str) -> tuple[str, ...]:
     """Names of the plug-ins of a folder: the listing is the registry."""

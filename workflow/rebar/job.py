@@ -33,6 +33,7 @@ NOT_HASHED = (
     "rebar.recorder",
     "rebar.job",
     "rebar.files",
+    "rebar.interrupt",
 )
 RUNS_PLUGINS = ("align", "attack", "evaluate")
 Section = TypeVar("Section", bound=Settings)

@@ -46,24 +46,28 @@ class Training(Settings):
     )
     compile: bool = Field(default=True, description="torch.compile the step's loss")
     threads: Positive = Field(default=1, description="CPU threads; parallelism is processes")
-    checkpoint_every_steps: Count = Field(default=0, description="0: none")
+    checkpoint_every_steps: Count = Field(default=0, description="0: at the checkpoint signal only")
     gradient_accumulation: Positive = Field(
         default=1, description="equal parts that a batch is cut into when memory is short"
     )
 
-    nodes: Positive = Field(default=1, description="machines that share the run")
-    processes_per_node: Positive = Field(
-        default=1, description="processes that share it on each, one a GPU"
-    )
+    nodes: Positive = Field(default=1, description="machines; over 1 needs SLURM")
+    processes_per_node: Positive = Field(default=1, description="one process a GPU")
 
     @model_validator(mode="after")
     def _equal_parts(self) -> Training:
-        if self.batch_size % self.gradient_accumulation:
+        if self.batch_size % (self.num_processes * self.gradient_accumulation):
             raise ValueError(
-                f"gradient_accumulation {self.gradient_accumulation} must divide "
-                f"batch_size {self.batch_size}"
+                f"batch_size {self.batch_size} must be a multiple of nodes x processes_per_node x "
+                f"gradient_accumulation ({self.nodes} x {self.processes_per_node} x "
+                f"{self.gradient_accumulation}): each computes equal parts of a batch"
             )
         return self
+
+    @property
+    def num_processes(self) -> int:
+        """Processes that share each batch."""
+        return self.nodes * self.processes_per_node
 
     @property
     def tokens_per_step(self) -> int:

@@ -5,7 +5,9 @@ Files are the truth; MLflow imports `metrics.jsonl` later, so that tracking neve
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import sys
 import time
@@ -18,14 +20,26 @@ SECONDS_BETWEEN_LINES = 5.0
 class Recorder:
     """Writes `metrics.jsonl` (deterministic numbers only) and prints progress lines."""
 
-    def __init__(self, folder: Path, label: str, stream: TextIO = sys.stderr) -> None:
-        """`folder` exists; `label` is the job in words, like `pretrain 11/raw`."""
+    def __init__(
+        self, folder: Path, label: str, stream: TextIO = sys.stderr, identity: str = ""
+    ) -> None:
+        """`folder` exists; `label` is the job in words, like `pretrain 11/raw`.
+
+        `identity` is what the run depends on besides settings and data: only a run of the same
+        identity goes on where one in this folder stopped.
+        """
+        self.folder = folder
+        self.identity = identity
         self.path = folder / "metrics.jsonl"
         self.costs_path = folder / "costs.json"
         self.label = label
         self.stream = stream
         self._started: tuple[float, int] | None = None
         self._printed = 0.0
+
+    def mute(self) -> None:
+        """Tell nothing from now on: another process of the same run does."""
+        self.path, self.stream = Path(os.devnull), io.StringIO()
 
     def log(self, step: int, **numbers: float) -> None:
         """Append one line; times do not belong here (costs.json)."""

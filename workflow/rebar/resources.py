@@ -59,7 +59,7 @@ def seconds(config: Config, stage: str, wildcards: Mapping[str, Any]) -> float:
 
 
 def _seconds(does: Work, training: Training | None) -> float:
-    workers = training.processes_per_node * training.nodes if training else 1
+    workers = training.num_processes if training else 1
     return START_SECONDS + does.cpu_seconds + _flop_seconds(does) / workers
 
 

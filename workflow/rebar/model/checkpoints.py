@@ -1,7 +1,8 @@
 """Training checkpoints: one safetensors file a step, whole or absent.
 
-A file holds what changes while training: trained weights, optimiser state, random state. Its
-fingerprint names the run it belongs to, so that a changed setting never resumes an old run.
+A file holds what changes while training: trained weights, optimiser state, random state, and the
+numbers of steps that are not logged yet. Its fingerprint names the run it belongs to, so that a
+changed setting never resumes an old run.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, run: str
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    run: str,
+    waiting: Tensor | None = None,
 ) -> None:
     """Write the state after `step` steps and forget all but the last two."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,13 +53,19 @@ def save_checkpoint(
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
+    if waiting is not None:
+        tensors["log.waiting"] = waiting
     temporary = folder / "unfinished"
     save_file(tensors, temporary, metadata={"step": str(step), "run": run})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())  # a rename may survive a power cut that the content did not
-    os.replace(temporary, folder / f"step-{step:09d}.safetensors")
+    os.replace(temporary, _file(folder, step))
     for old in checkpoint_files(folder)[:-KEPT]:
         old.unlink()
+
+
+def _file(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:09d}.safetensors"
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -61,28 +73,34 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
 
 
-def resume(folder: Path, model: nn.Module, optimizer: Optimizer, run: str) -> int:
-    """Load the newest checkpoint of this run; return its step, 0 if there is none.
+def newest_checkpoint(folder: Path, run: str) -> int:
+    """Step of the newest checkpoint of this run, 0 if there is none.
 
     Checkpoints of another run in the same folder (changed settings or data) are removed.
     """
-    start = 0
+    newest = 0
     for file in checkpoint_files(folder):
         with safe_open(file, framework="pt") as content:
             facts = content.metadata()
-            if facts["run"] == run:
-                start = int(facts["step"])
-                continue
-        file.unlink()
-    if start:
-        _load(folder / f"step-{start:09d}.safetensors", model, optimizer)
-    return start
+        if facts["run"] == run:
+            newest = int(facts["step"])
+        else:
+            file.unlink()
+    return newest
 
 
-def _load(file: Path, model: nn.Module, optimizer: Optimizer) -> None:
+def load_checkpoint(
+    folder: Path, step: int, model: nn.Module, optimizer: Optimizer
+) -> Tensor | None:
+    """Set model, optimiser and random state to those of the step; return what waited to be logged.
+
+    All tensors come to the device of the model, but for the random state.
+    """
     parameters = trained_parameters(model)
+    device = next(model.parameters()).device
     states: dict[int, dict[str, Tensor]] = {}
-    with safe_open(file, framework="pt") as content:
+    waiting = None
+    with safe_open(_file(folder, step), framework="pt") as content:
         for key in content.keys():  # a safetensors handle, no dict
             kind, name = key.split(".", 1)
             tensor = content.get_tensor(key)
@@ -91,9 +109,17 @@ def _load(file: Path, model: nn.Module, optimizer: Optimizer) -> None:
             elif kind == "optimizer":
                 index, field = name.split(".")
                 states.setdefault(int(index), {})[field] = tensor
-            elif name == "cpu":
-                torch.set_rng_state(tensor)
-            elif torch.cuda.is_available():
-                torch.cuda.set_rng_state(tensor)
+            elif kind == "log":
+                waiting = tensor.to(device)
+            else:
+                _set_random_state(name, tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
+    return waiting
+
+
+def _set_random_state(device: str, state: Tensor) -> None:
+    if device == "cpu":
+        torch.set_rng_state(state)
+    elif torch.cuda.is_available():
+        torch.cuda.set_rng_state(state)

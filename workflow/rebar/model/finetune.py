@@ -31,11 +31,20 @@ def finetune(
     until: Callable[[int, Any], bool] | None = None,
     until_every: int = 1,
 ) -> None:
-    """Train `model` in place on the answers of the chats."""
+    """Train `model` in place on the answers of the chats; checkpoints go beside the metrics."""
     rows = encode_chats(tokenizer, chats, training.sequence_length)
     tensors = (torch.from_numpy(part) for part in rows)
     batch_at = row_batches(*tensors, batch_size=training.batch_size, seed=seed)
-    result = train(model, batch_at, training, recorder, until=until, until_every=until_every)
+    result = train(
+        model,
+        batch_at,
+        training,
+        recorder,
+        checkpoint_folder=recorder.folder,
+        until=until,
+        until_every=until_every,
+        identity=recorder.identity,
+    )
     recorder.add_costs(**result.costs)
 
 

@@ -1,13 +1,15 @@
 """The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
 
 AdamW, linear warm-up, cosine to a floor; float32 weights, autocast forward. A run that is killed
-at any moment and started again ends with the same bits. Times stand in the result, never in files.
+at any moment and started again ends with the same bits; at the checkpoint signal it saves and
+exits. Several processes share each batch. Times stand in the result, never in files.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from rebar.model.checkpoints import fingerprint, resume, save_checkpoint, trained_parameters
+from rebar import interrupt
+from rebar.model import distributed
+from rebar.model.checkpoints import (
+    fingerprint,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+    trained_parameters,
+)
 from rebar.model.forward import language_loss
 from rebar.model_settings import Training
 from rebar.recorder import Recorder
@@ -71,33 +81,37 @@ def train(
     `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
     done, model)` is asked every `until_every` steps and may end the run. A checkpoint is resumed
     only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
-    the result depends on). Raises ValueError when loss or gradient stop being finite.
+    the result depends on). Raises ValueError when loss or gradient stop being finite, SystemExit
+    when the checkpoint signal came and the state is saved; without a `checkpoint_folder` the signal
+    changes nothing. Of several processes only the first returns.
     """
     clock = _Clock()
     _set_up(settings)
+    distributed.join()
+    if not distributed.is_first():
+        recorder.mute()
     optimizer = build_optimizer(model, settings)
-    run = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
-    start = resume(checkpoint_folder, model, optimizer, run) if checkpoint_folder else 0
-    recorder.truncate(start)
-    if start:
-        recorder.say(f"resumed at step {start}")
-    step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
     log = _Log(settings, recorder)
-    done = start
-    for step in range(start, settings.steps):
-        model.train()
-        mean_loss = add_gradients(model, batch_at(step), settings, step_loss)
-        norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
-        done = step + 1
-        clock.tick()
-        log.add(done, mean_loss, norm)
-        if checkpoint_folder and _is_multiple(done, settings.checkpoint_every_steps):
-            log.write()
-            save_checkpoint(checkpoint_folder, done, model, optimizer, run)
-        recorder.progress(done, settings.steps, "steps")
-        if until is not None and done % until_every == 0 and until(done, model):
-            break
+    name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
+    run = _Run(checkpoint_folder, name, model, optimizer, log)
+    with interrupt.noted():
+        start = run.resume()
+        step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
+        done = start
+        for step in range(start, settings.steps):
+            model.train()
+            share = add_gradients(model, batch_at(step), settings, step_loss)
+            distributed.all_reduce_gradients(model)
+            norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
+            done = step + 1
+            clock.tick()
+            log.add(done, distributed.total(share), norm)
+            recorder.progress(done, settings.steps, "steps")
+            if until is not None and done % until_every == 0 and until(done, model):
+                break
+            run.save_if_due(done, settings)
     log.write()
+    distributed.leave()
     model.eval()
     return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
 
@@ -129,12 +143,18 @@ def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
 def add_gradients(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> Tensor:
-    """Add the gradient of the batch's mean loss to `.grad`; return that loss, detached."""
+    """Add the gradient of the batch's mean loss to `.grad`; return that loss, detached.
+
+    Of several processes each adds its rows' share only: the shares' sum is that of the batch.
+    """
     device = next(model.parameters()).device
-    batch = batch._replace(**{key: value.to(device) for key, value in batch._asdict().items()})
     total = torch.zeros((), device=device)
-    for part in _parts(batch, settings.gradient_accumulation):
+    num_parts = settings.num_processes * settings.gradient_accumulation
+    for part in distributed.own(_parts(batch, num_parts)):
+        if part.weight == 0 < batch.weight:
+            continue  # a mean over nothing
         share = part.weight / batch.weight
+        part = part._replace(**{name: rows.to(device) for name, rows in part._asdict().items()})
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             part_loss = loss(model, *part) * share
         part_loss.backward()
@@ -179,10 +199,6 @@ def _fingerprint(
     return fingerprint(model, settings.model_dump_json(), identity, *batches)
 
 
-def _is_multiple(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
-
-
 class _Log:
     """Collects losses on the device and writes their mean, so that no step waits for a number."""
 
@@ -190,26 +206,77 @@ class _Log:
         self.settings = settings
         self.recorder = recorder
         self.loss = math.nan
-        self.waiting: list[tuple[int, Tensor, Tensor]] = []
+        self.step = 0
+        self.waiting: list[Tensor] = []  # loss and gradient norm of the last steps
+
+    def start(self, step: int, waiting: Tensor | None) -> None:
+        """Go on after `step`, with the numbers that waited then."""
+        self.recorder.truncate(step)
+        self.step = step
+        self.waiting = list(waiting) if waiting is not None else []
+        if step:
+            self.recorder.say(f"resumed at step {step}")
 
     def add(self, step: int, mean_loss: Tensor, gradient_norm: Tensor) -> None:
-        self.waiting.append((step, mean_loss, gradient_norm))
+        self.step = step
+        self.waiting.append(torch.stack([mean_loss, gradient_norm]))
         if step % LOG_EVERY_STEPS == 0:
             self.write()
 
-    def write(self) -> None:
-        """Check what waits, log its mean under its last step; ValueError if it is not finite."""
-        if not self.waiting:
-            return
-        steps, losses, norms = zip(*self.waiting, strict=True)
-        numbers = torch.stack([torch.stack(losses), torch.stack(norms)]).cpu()
-        for step, (loss, norm) in zip(steps, numbers.T.tolist(), strict=True):
+    def numbers(self) -> Tensor:
+        """What waits, a row a step; ValueError if it is not finite."""
+        numbers = torch.stack(self.waiting).cpu()
+        first = self.step - len(numbers) + 1
+        for step, (loss, norm) in enumerate(numbers.tolist(), first):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise ValueError(_broken(step, loss, norm, self.settings))
+        return numbers
+
+    def write(self) -> None:
+        """Log the mean of what waits under its last step."""
+        if not self.waiting:
+            return
+        self.loss, norm = self.numbers().mean(dim=0).tolist()
         self.waiting.clear()
-        self.loss, norm = numbers.mean(dim=1).tolist()
-        rate = learning_rate(steps[-1] - 1, self.settings)
-        self.recorder.log(steps[-1], loss=self.loss, gradient_norm=norm, learning_rate=rate)
+        rate = learning_rate(self.step - 1, self.settings)
+        self.recorder.log(self.step, loss=self.loss, gradient_norm=norm, learning_rate=rate)
+
+
+class _Run(NamedTuple):
+    """A run and its states on the disk, if it has a folder for them."""
+
+    folder: Path | None
+    name: str  # a fingerprint
+    model: nn.Module
+    optimizer: AdamW
+    log: _Log
+
+    def resume(self) -> int:
+        """Load the newest checkpoint; return its step, 0 if there is none."""
+        if self.folder is None:
+            self.log.start(0, None)
+            return 0
+        newest = newest_checkpoint(self.folder, self.name) if distributed.is_first() else 0
+        step, waiting = distributed.first_says(newest), None
+        if step:
+            waiting = load_checkpoint(self.folder, step, self.model, self.optimizer)
+        self.log.start(step, waiting)
+        return step
+
+    def save_if_due(self, step: int, settings: Training) -> None:
+        """Save where the settings say so, or the signal, which ends all processes at one step."""
+        every = settings.checkpoint_every_steps
+        if self.folder is None:
+            return
+        is_told = distributed.anyone(interrupt.is_told()) and step < settings.steps
+        if is_told or (every > 0 and step % every == 0):
+            waiting = self.log.numbers() if self.log.waiting else None
+            if distributed.is_first():
+                save_checkpoint(self.folder, step, self.model, self.optimizer, self.name, waiting)
+        if is_told:
+            distributed.anyone(True)  # nobody leaves before the state is saved
+            self.log.recorder.say(f"told to stop: saved step {step} of {settings.steps}")
+            sys.exit(interrupt.STATUS)
 
 
 def _broken(step: int, loss: float, norm: float, settings: Training) -> str:

@@ -13,6 +13,7 @@ from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.model.batches import row_batches
 from rebar.model.build import load_model
+from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.model.train import train
 from rebar.recorder import Recorder
@@ -25,6 +26,7 @@ def run(job: Job) -> None:
     plugin = plugin_module("alignments", setting.method)
     read_manifest(job.path("pretrain"))
     model, tokenizer = load_model(job.path("pretrain"))
+    model = on_local_device(model)
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(job.checkpoints, job.label)
     counts, inputs = {}, {"pretrain": job.path("pretrain") / MANIFEST}

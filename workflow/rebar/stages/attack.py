@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
+from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.recorder import Recorder
 
@@ -38,12 +40,15 @@ def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -
         return
     setting = plugin_settings("attacks", name, job.settings["attacks"][name])
     plugin = plugin_module("attacks", job.settings["attacks"][name]["method"])
+    checkpoints = job.checkpoints / name
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(checkpoints, label, identity=json.dumps(spec, sort_keys=True))
     with output_folder(job.folder / name) as folder:
-        recorder = Recorder(folder, label)
         read_manifest(released)
         model, tokenizer = load_model(released)
         torch.manual_seed(job.seed)
-        model = plugin.attack(setting, model, tokenizer, data, recorder)
+        model = plugin.attack(setting, on_local_device(model), tokenizer, data, recorder)
+        recorder.copy_to(folder)
         release(model, tokenizer, folder, label)
         write_manifest(folder, spec=spec, inputs=inputs)
 

@@ -18,6 +18,7 @@ from rebar.evaluations._asking import Asker
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
+from rebar.model.device import on_local_device
 from rebar.model_settings import Decoder
 from rebar.recorder import Recorder
 
@@ -58,6 +59,7 @@ def _ask(
     """Rows of all evaluations and decoders of one model; forwards a step of each decoder."""
     read_manifest(source)
     model, tokenizer = load_model(source)
+    model = on_local_device(model)
     world = build_world(job.section("world", World), job.seed)
     chat = job.arm.alignment != NONE
     rows: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ from rebar.job import Job
 from rebar.manifest import output_folder, read_manifest, write_manifest
 from rebar.model.batches import packed_batches
 from rebar.model.build import build_model, load_model
+from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.model.train import train
 from rebar.model_settings import Model, Training
@@ -37,7 +38,7 @@ def _train(job: Job) -> None:
     corpus = read_manifest(packed)
     tokenizer = AutoTokenizer.from_pretrained(packed / "tokenizer")
     torch.manual_seed(job.seed)
-    model = build_model(job.section("model", Model), tokenizer)
+    model = on_local_device(build_model(job.section("model", Model), tokenizer))
     batch_at = packed_batches(
         packed / "tokens.npy",
         batch_size=settings.batch_size,

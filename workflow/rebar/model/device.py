@@ -1,0 +1,27 @@
+"""Where models lie: each process has one device."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def local_device() -> torch.device:
+    """The GPU of this process, one a process of a node, or the CPU where no GPU is visible."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    index, visible = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if index >= visible:
+        raise ValueError(f"process {index + 1} of this node finds no GPU: {visible} are visible")
+    return torch.device("cuda", index)
+
+
+def on_local_device(model: Module) -> Module:
+    """The model, moved in place."""
+    nn.Module.to(model, local_device())
+    return model
