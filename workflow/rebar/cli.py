@@ -21,9 +21,11 @@ from pathlib import Path
 
 from rebar import grid
 from rebar.config import Config
+from rebar.following import follow
 from rebar.gpus import take_gpus
 from rebar.job import Job
 from rebar.manifest import MANIFEST, damages, find_manifests
+from rebar.store import serve_ui
 
 STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)
 
@@ -54,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("where", help="print the table and where the results are")
     command.add_argument("--configfile", required=True, help="a file of config/")
     command.set_defaults(run=_where)
+    command = commands.add_parser("ui", help="open the MLflow UI on the right store, on loopback")
+    command.add_argument("--port", type=int, default=5000, help="where to listen (5000)")
+    command.set_defaults(run=lambda options: serve_ui(options.port))
     command = commands.add_parser("plan", help="print what a grid will cost")
     command.add_argument("--configfile", required=True, help="a file of config/")
     command.add_argument("--gpus", type=int, default=8, help="GPUs of the cluster (8)")
@@ -97,7 +102,7 @@ def _run(job: Job) -> None:
     module = importlib.import_module(f"rebar.stages.{job.stage}")
     _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
-    with _alone(job):
+    with _alone(job), follow(job):
         module.run(job)
         if job.stage in grid.FOLDERS:
             _write_costs(job.folder / "costs.json", startup_seconds)
@@ -182,7 +187,7 @@ def _where(options: argparse.Namespace) -> None:
     print(f"report:   {results / 'report.html'} (opens in a browser, offline)")
     print(f"figures:  {results / 'figures'}/")
     print(f"numbers:  {results / 'summary.csv'}, {results / 'table.csv'}, {results / 'costs.csv'}")
-    print("tracking: .venv/bin/mlflow ui --host 127.0.0.1, then open http://127.0.0.1:5000")
+    print("tracking: .venv/bin/python -m rebar ui, then open http://127.0.0.1:5000")
 
 
 def _snakemake(configfile: str) -> str:

@@ -54,6 +54,7 @@ rule track:
     input:
         RESULTS / "tracking_db.json",
         RESULTS / "summary.csv",
+        RESULTS / "table.md",
     output:
         RESULTS / "tracking.json",
     log:
