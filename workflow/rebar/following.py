@@ -2,18 +2,21 @@
 
 The process reads `metrics.jsonl` as it grows. Nothing that the server does or fails to do reaches
 the training: what could not be sent is sent later, by the next look, the resumed job or the import.
-The run's id lies beside the checkpoints, so that a job that was requeued goes on in its run.
+The run's key lies beside the checkpoints, so that a job that was requeued goes on in its run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import random
 import select
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +29,8 @@ from rebar.manifest import fingerprint, load_manifest
 STAGES = ("pretrain", "align", "attack")
 RUN_FILE = "mlflow_run.json"
 SECONDS_BETWEEN_LOOKS = 5.0
-SECONDS_AT_END = 30  # for what is still to be sent; the job waits as long
+SECONDS_AT_END = 60  # for what is still to be sent; the job waits as long
+LOOKS_AT_END = 3
 IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # they are meant for the job
 
 
@@ -56,13 +60,17 @@ def main() -> None:
     """Follow the job in the first line of stdin until stdin is closed."""
     for name in IGNORED:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # No hurry here; and a request that was slow may have been served: never the same again.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "50")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     job, stamps = json.loads(sys.stdin.readline())
     send_until(Job.from_json(job, Path(sys.argv[1])), stamps, _is_closed)
 
 
 def _is_closed() -> bool:
     """Wait for the next look; True if there will be none but the last."""
-    readable, _, _ = select.select([sys.stdin], [], [], SECONDS_BETWEEN_LOOKS)
+    seconds = SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5)
+    readable, _, _ = select.select([sys.stdin], [], [], seconds)
     if readable:
         signal.alarm(SECONDS_AT_END)  # ends this process, however long the server takes
     return bool(readable)
@@ -76,16 +84,27 @@ def send_until(job: Job, stamps: list[Any], is_over: Callable[[], bool]) -> None
     from rebar import tracking
 
     live = [Live(*each) for each in zip(trainings(job), stamps, strict=True)]
-    is_told, is_last = False, False
-    while not is_last:
-        is_last = is_over()
-        for training in live:
-            try:
+    is_told = False
+    for is_last in _looks(is_over):
+        try:
+            for training in live:
                 training.send(tracking, job.root.name, is_last)
-            except tracking.FAILURES as error:
-                if not is_told:
-                    tracking.warn(error)
-                is_told = True
+        except tracking.FAILURES as error:
+            if not is_told:
+                tracking.warn(error)
+            is_told = True
+        else:
+            if is_last:
+                return
+
+
+def _looks(is_over: Callable[[], bool]) -> Iterator[bool]:
+    """False for each look while the job runs; then True, a few times if that fails."""
+    while not is_over():
+        yield False
+    for _ in range(LOOKS_AT_END):
+        yield True
+        time.sleep(random.uniform(0.5, 2))  # not all jobs of an array at once
 
 
 class Training(NamedTuple):
@@ -135,28 +154,36 @@ class Live:
 
     def send(self, tracking: Any, name: str, is_last: bool) -> None:
         """Send what is new; the last time, also say how it ended."""
-        if self.points is None:
-            if self.training.stamp == self.before:
-                return  # not begun; a file that is there is of an earlier job
-            experiment = tracking.open_experiment(name)
-            self.points = self._run(tracking, experiment)
-        self.points.add(read_points(self.training.checkpoints / METRICS), round(1000 * time.time()))
+        if self.points is None and self.training.stamp == self.before:
+            return  # not begun; a file that is there is of an earlier job
+        points = self.points or self._run(tracking, tracking.open_experiment(name))
+        self.points = None  # until all is well: after a failure, what is there is asked again
+        points.add(read_points(self.training.checkpoints / METRICS), round(1000 * time.time()))
         if is_last:
             status = "FINISHED" if self._is_finished() else "KILLED"
-            self.points.client.set_terminated(self.points.run_id, status)
+            points.client.set_terminated(points.run_id, status)
+        self.points = points
 
     def _run(self, tracking: Any, experiment: Any) -> Any:
-        """The run of this training: the one that a killed job began, or a new one."""
-        file = self.training.checkpoints / RUN_FILE
-        state = {"spec": fingerprint(self.training.spec), "store": store.shown()}
-        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        run_id = found.pop("run_id", "")
-        is_new = found != state or not tracking.resume_run(experiment, run_id)
+        """The run of this training: the one that an earlier try or job began, or a new one."""
+        key = self._key()
+        run_id = tracking.resume_run(experiment, key)
+        is_new = run_id is None
         if is_new:
-            run_id = tracking.begin_run(experiment, self.training.path, self.training.spec)
-            file.write_text(json.dumps(state | {"run_id": run_id}) + "\n", encoding="utf-8")
+            spec, path = self.training.spec, self.training.path
+            run_id = tracking.begin_run(experiment, path, spec, {tracking.KEY_TAG: key})
         tracking.log_params(experiment, run_id, self.training.spec)
         return tracking.Points(experiment, run_id, is_new=is_new)
+
+    def _key(self) -> str:
+        """A name for the run, written down before the run is begun."""
+        file = self.training.checkpoints / RUN_FILE
+        spec = fingerprint(self.training.spec)
+        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if found.get("spec") != spec:
+            found = {"spec": spec, "run": uuid.uuid4().hex}
+            file.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        return found["run"]
 
     def _is_finished(self) -> bool:
         try:

@@ -26,7 +26,6 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
-    LifecycleStage,
     LoggedModel,
     LoggedModelInput,
     LoggedModelOutput,
@@ -36,7 +35,6 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -64,6 +62,7 @@ from rebar.job import Job
 
 PER_BATCH, POINTS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
 DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
+KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
 GROUP = "group:"  # begins the path of a run that groups others
 STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)  # models before those that are made from them
 MODEL_STAGES = ("pretrain", "align")
@@ -236,23 +235,20 @@ def _create(
 
 
 def begin_run(
-    experiment: Experiment, path: str, spec: dict[str, Any], start_ms: int | None = None
+    experiment: Experiment, path: str, spec: dict[str, Any], tags: dict[str, str], start_ms: int = 0
 ) -> str:
     """A new run with its name and tags; parameters and points come later."""
-    return _create(experiment, run_name(spec), run_tags(path, spec), start_ms)
+    tags = run_tags(path, spec) | tags
+    return _create(experiment, run_name(spec), tags, start_ms or None)
 
 
-def resume_run(experiment: Experiment, run_id: str) -> bool:
-    """Set a run to running; False if it is no longer there."""
-    try:
-        is_active = experiment.client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
-    except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            raise
-        return False
-    if is_active:
-        experiment.client.update_run(run_id, "RUNNING")
-    return is_active
+def resume_run(experiment: Experiment, key: str) -> str | None:
+    """The run with this key, set to running; None if there is none."""
+    found = experiment.client.search_runs([experiment.id], f"tags.`{KEY_TAG}` = '{key}'")
+    if not found:
+        return None
+    experiment.client.update_run(found[0].info.run_id, "RUNNING")
+    return found[0].info.run_id
 
 
 def log_params(experiment: Experiment, run_id: str, spec: dict[str, Any]) -> None:
@@ -292,7 +288,7 @@ def _log_run(
     end_ms = round(1000 * item.costs.get("finished", item.folder.stat().st_mtime))
     begun = known.begun.get((item.path, tags[SPEC_TAG]))
     start_ms = end_ms - round(1000 * item.costs.get("seconds", 0))
-    run_id = begun or begin_run(experiment, item.path, spec, start_ms)
+    run_id = begun or begin_run(experiment, item.path, spec, {}, start_ms)
     tags |= _group(experiment, spec, known.groups) | ({NOTE_TAG: item.note} if item.note else {})
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     log_params(experiment, run_id, spec)
