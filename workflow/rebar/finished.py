@@ -24,8 +24,9 @@ PATH_TAG, SPEC_TAG = "rebar.path", "rebar.spec_sha256"
 NOTE_TAG = "mlflow.note.content"  # shown as Markdown on the run's page
 METRICS, SUMMARY, TABLE = "metrics.jsonl", "summary.csv", "table.md"
 CELL = ("recipe", "safeguard", "alignment", "attack", "decoder", "evaluation", "seed")
-# Runs that group others, widest first: the first word of their name, and what they have in common.
-GROUPS = {"seed": ("seed",), "model": ("seed", "recipe", "safeguard")}
+# Runs that group others, narrowest first: first word of their name, and what is common to them. One
+# level: the UI shows a filtered run only below its opened groups.
+GROUPS = {"model": ("seed", "recipe", "safeguard"), "seed": ("seed",)}
 
 
 class Finished(NamedTuple):
@@ -127,13 +128,14 @@ def run_params(spec: dict[str, Any]) -> dict[str, str]:
     return {key[:250]: value[:VALUE_LENGTH] for key, value in _flat(spec["settings"]).items()}
 
 
-def groups(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Name and tags of the runs that a run belongs to, widest first."""
+def group_of(spec: dict[str, Any]) -> tuple[str, dict[str, str]] | None:
+    """Name and tags of the run that a run belongs to: its pretrained model, or its seed."""
     names = spec["wildcards"]
     for word, keys in GROUPS.items():
         if set(keys) <= set(names):
             tags = {key: str(names[key]) for key in keys}
-            yield f"{word} {'/'.join(tags.values())}", tags
+            return f"{word} {'/'.join(tags.values())}", tags
+    return None
 
 
 def read_points(path: Path) -> list[Point]:

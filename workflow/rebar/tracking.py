@@ -48,7 +48,7 @@ from rebar.finished import (
     Point,
     find_finished,
     find_tables,
-    groups,
+    group_of,
     inputs_of,
     last_points,
     read_points,
@@ -64,6 +64,7 @@ PER_BATCH, POINTS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
 DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
 KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
 GROUP = "group:"  # begins the path of a run that groups others
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts in front
 STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)  # models before those that are made from them
 MODEL_STAGES = ("pretrain", "align")
 CARD, WEIGHTS = "README.md", "model.safetensors"
@@ -161,7 +162,7 @@ def open_experiment(name: str) -> Experiment:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return Experiment(client, client.create_experiment(name))
+            return Experiment(client, client.create_experiment(name, tags=KIND))
         except MlflowException:  # another process was faster, or the store is down
             found = client.get_experiment_by_name(name)
     assert found is not None, name
@@ -216,15 +217,16 @@ def _models(experiment: Experiment) -> Iterator[LoggedModel]:
 
 
 def _group(experiment: Experiment, spec: dict[str, Any], known: dict[str, str]) -> dict[str, str]:
-    """The tag that puts a run below its seed or pretrained model, which is made when missing."""
-    tag: dict[str, str] = {}
-    for name, tags in groups(spec):
-        path = f"{GROUP}{name}"
-        if path not in known:
-            known[path] = _create(experiment, name, {PATH_TAG: path, **tags, **tag})
-            experiment.client.set_terminated(known[path])
-        tag = {"mlflow.parentRunId": known[path]}
-    return tag
+    """The tag that puts a run below its pretrained model or seed, made when missing."""
+    group = group_of(spec)
+    if group is None:
+        return {}
+    name, tags = group
+    path = f"{GROUP}{name}"
+    if path not in known:
+        known[path] = _create(experiment, name, {PATH_TAG: path, **tags})
+        experiment.client.set_terminated(known[path])
+    return {"mlflow.parentRunId": known[path]}
 
 
 def _create(
