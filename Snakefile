@@ -1,8 +1,11 @@
 # Table of contents: what is made stands in workflow/rules/, how in workflow/rebar/stages/.
 from rebar.lock import claim, remove_dead_lock
+from rebar.provenance import restore
 
-if workflow.is_main_process:  # not inside a cluster's job: the folder belongs to the driver
+# Not inside a cluster's job: the folder belongs to the driver.
+if workflow.is_main_process:
     remove_dead_lock()
+    restore()
 
 if "name" not in config:
 
@@ -18,10 +21,6 @@ include: "workflow/rules/report.smk"
 
 
 localrules:
-    all,
-    corpus,
-    models,
-    attacks,
     summarize,
     report,
     tracking_db,
@@ -31,9 +30,9 @@ localrules:
 rule all:
     default_target: True
     input:
-        RESULTS / "summary.csv",
-        RESULTS / "report.html",
-        RESULTS / "tracking.json",
+        rules.summarize.output,
+        rules.report.output,
+        rules.track.output,
 
 
 onstart:

@@ -1,4 +1,4 @@
-"""Profiles and DVC point at what exists."""
+"""Profiles point at what exists."""
 
 from __future__ import annotations
 
@@ -53,19 +53,3 @@ def test_the_commented_lines_are_yaml_too() -> None:
 def test_the_profile_is_found_by_its_name_in_the_root() -> None:
     assert (ROOT / "slurm").is_symlink()
     assert (ROOT / "slurm").resolve() == ROOT / "profiles/slurm"
-
-
-def test_dvc_stages_version_what_the_rules_make() -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    outs = [next(iter(out)) for stage in stages.values() for out in stage["outs"]]
-    assert all(out.startswith("results/demo/") for out in outs)
-    for stage in stages.values():
-        script, target = stage["cmd"].split()
-        assert (ROOT / script).exists()
-        assert f"rule {target}:" in rules + (ROOT / "Snakefile").read_text()
-        for dep in stage["deps"]:
-            assert dep in outs or (ROOT / dep).exists(), dep
-        for keys in (p for group in stage["params"] for p in group.values()):
-            config = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-            assert set(keys) <= set(config)

@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--configfile", required=True, help="a file of config/")
     command.add_argument("--delete", action="store_true", help="remove it")
     command.set_defaults(run=_prune)
+    command = commands.add_parser("provenance", help="check what a target made, keep its records")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.add_argument("target", help="corpus, models, attacks, evaluations or all")
+    command.set_defaults(run=_provenance)
     command = commands.add_parser("verify", help="check size and hash of every result")
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--configfile", help="a file of config/")
@@ -232,6 +236,25 @@ def _prune(options: argparse.Namespace) -> None:
     print("\n".join(prune(doomed(files, root), delete=options.delete)))
 
 
+def _provenance(options: argparse.Namespace) -> None:
+    """Keep a target's records; ValueError, which ends the DVC stage, if its results are wrong."""
+    from rebar import provenance
+    from rebar.config import load_config
+
+    configfile, target = options.configfile, options.target
+    if target not in provenance.CHAPTERS:
+        raise ValueError(f"no target '{target}'; allowed: {', '.join(provenance.CHAPTERS)}")
+    config = load_config(configfile)
+    results = Path("results") / config.name
+    found = [
+        f"{sentence}; remake it: {_remake(path, results, configfile)}"
+        for path, sentence in provenance.problems(config, results, target)
+    ]
+    if found:
+        raise ValueError("\n".join(["DVC must not record these results", *found]))
+    provenance.save(config, results, target)
+
+
 def _verify(options: argparse.Namespace) -> None:
     """ValueError lists what is damaged, in the order of the stages, with what remakes it."""
     results, configfile = options.results, options.configfile
@@ -259,9 +282,11 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _remake(folder: Path, results: Path, configfile: str) -> str:
-    """The command for a job's folder; for an item of a job, which skips items that look whole."""
-    stage, is_item = grid.maker(folder.relative_to(results))
+    """The command for a job's folder; an item's manifest goes first: jobs skip what looks whole."""
     manifest, command = folder / MANIFEST, _snakemake(configfile)
+    if folder.parent == results:  # a file of the whole grid
+        return f"{command} --force -- {folder}"
+    stage, is_item = grid.maker(folder.relative_to(results))
     if is_item:
         return f"rm -f {manifest}; {command} --forcerun {stage} -- all"
     return f"{command} --force -- {manifest}"

@@ -48,7 +48,7 @@ FOLDERS = {
 }
 # Stages that run once for a whole grid write files of their own beside these folders.
 GRID_OUTPUTS = {
-    "summarize": ["summary.csv", "costs.csv"],
+    "summarize": ["summary.csv", "metrics.json", "headline.csv", "costs.csv"],
     "report": ["report.html", "table.md", "table.csv", "figures"],
     "track": ["tracking.json"],
 }

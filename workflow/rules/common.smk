@@ -88,9 +88,8 @@ def log_of(stage):
 
 def chapter(stage):
     """Manifests of a stage that the grid needs, for all arms and seeds."""
-    return [
-        str(RESULTS / folder / "manifest.json") for folder in dag.jobs(CONFIG, stage)
-    ]
+    folders = [job for job in dag.all_jobs(CONFIG) if dag.node(job).stage == stage]
+    return [str(RESULTS / folder / "manifest.json") for folder in folders]
 
 
 wildcard_constraints:

@@ -4,6 +4,8 @@ rule summarize:
         chapter("evaluate"),
     output:
         RESULTS / "summary.csv",
+        RESULTS / "metrics.json",
+        RESULTS / "headline.csv",
         RESULTS / "costs.csv",
     log:
         RESULTS / "logs/summarize.log",
@@ -81,3 +83,8 @@ rule models:
 rule attacks:
     input:
         chapter("attack"),
+
+
+rule evaluations:
+    input:
+        chapter("evaluate"),

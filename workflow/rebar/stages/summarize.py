@@ -1,17 +1,28 @@
-"""Summary: every measurement of the grid as one row, and what every job cost."""
+"""Summary: every measurement of the grid as one row, its headline, and what every job cost."""
 
 from __future__ import annotations
 
 from rebar.config import Config
 from rebar.job import Job
-from rebar.reporting.cells import find_collapsed, read_measured, summary_lines, write_lines
+from rebar.reporting.aggregate import gather
+from rebar.reporting.cells import (
+    find_collapsed,
+    read_measured,
+    summary_lines,
+    write_lines,
+    write_text,
+)
 from rebar.reporting.costs import costs_lines, read_costs
+from rebar.reporting.headline import headline, headline_lines, metrics_text
 
 
 def run(job: Job) -> None:
-    """Recompute all values from the stored answers; write summary.csv and costs.csv."""
+    """Recompute all values from the stored answers; write the .csv files and metrics.json."""
     config = Config(**job.settings)
     measured = read_measured(job.root, config)
     collapsed = find_collapsed(config, measured)
     write_lines(job.root / "summary.csv", summary_lines(measured, collapsed))
+    entries = headline(gather(config, measured, collapsed))
+    write_text(job.root / "metrics.json", metrics_text(entries))
+    write_lines(job.root / "headline.csv", headline_lines(entries))
     write_lines(job.root / "costs.csv", costs_lines(read_costs(job.root, config)))
