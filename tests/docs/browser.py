@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -65,12 +67,13 @@ class Page:
         self.run(f"{link}.click()")
 
     def picture(self, file: Path, width: int = 1280, height: int = 800) -> None:
-        """Write the window as PNG."""
+        """Write the window as a small PNG."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
         time.sleep(1)  # for the page to be laid out anew
         data = self._call("Page.captureScreenshot", format="png")["data"]
-        file.write_bytes(base64.b64decode(data))
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            image.convert("RGB").quantize(128).save(file, optimize=True)
 
 
 @contextmanager
@@ -80,12 +83,12 @@ def page(folder: Path) -> Iterator[Page]:
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "--window-size=1280,800"]
     process = subprocess.Popen([*command, "about:blank"], stderr=subprocess.DEVNULL)
     loop = asyncio.new_event_loop()
+    session = loop.run_until_complete(_session())
     try:
-        session = loop.run_until_complete(_session())
         socket = loop.run_until_complete(_connect(session, folder / "DevToolsActivePort"))
         yield Page(loop, socket)
-        loop.run_until_complete(session.close())
     finally:
+        loop.run_until_complete(session.close())
         process.terminate()
         process.wait(20)
         loop.close()

@@ -11,6 +11,7 @@ from tests.docs.mlflow_ui import open_runs, ui
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium"),
 ]
 
@@ -24,11 +25,11 @@ def test_a_run_is_found_by_its_recipe_and_opened(
         text = tab.wait_for_text("attack 0/safelm/none/sft/harmful_finetune_10")
         assert "raw/none" not in text
         tab.click("pretrain 0/safelm/none")
-        text = tab.wait_for_text("Run ID", "loss", "pretrain.steps", "Finished")
+        model = "pretrain-0-safelm-none"
+        text = tab.wait_for_text("Run ID", "loss", "pretrain.steps", "Finished", model)
         assert "pretrain 0/safelm/none" in text
         assert "count.tokens" in text
         assert "recipe\n: safelm" in text
-        assert "pretrain-0-safelm-none" in text  # the logged model
         tab.open(f"{address}/#/experiments/1/models")
-        tab.wait_for_text("align-0-raw-none-sft", "pretrain-0-raw-none")
+        tab.wait_for_text("align-0-raw-none-sft", model)
     assert {file.name for file in finished.glob("*.db")} == {"mlflow.db"}
