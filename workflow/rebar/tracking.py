@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password, if it has one
 
 import sqlalchemy
 from alembic.util.exc import CommandError
@@ -68,6 +69,7 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts
 STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)  # models before those that are made from them
 MODEL_STAGES = ("pretrain", "align")
 CARD, WEIGHTS = "README.md", "model.safetensors"
+CARD_LENGTH = 5000  # of a model's tag
 # A store that is down, full, broken, of another version, or whose driver is not installed.
 FAILURES = (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError)
 
@@ -327,7 +329,7 @@ def _log_model(experiment: Experiment, run_id: str, item: Finished, known: dict[
         DIGEST_TAG: item.digest,
         "weights_sha256": item.manifest["files"].get(WEIGHTS, {}).get("sha256", ""),
         "parent_model": " ".join(parents),
-        "card": card.read_text(encoding="utf-8") if card.exists() else "",
+        "card": card.read_text(encoding="utf-8")[:CARD_LENGTH] if card.exists() else "",
     }
     if item.digest not in known:
         name = run_name(item.spec).replace(" ", "-").replace("/", "-").replace(".", "-")
