@@ -182,7 +182,9 @@ class Live:
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if found.get("spec") != spec:
             found = {"spec": spec, "run": uuid.uuid4().hex}
-            file.write_text(json.dumps(found) + "\n", encoding="utf-8")
+            temporary = file.with_suffix(".unfinished")
+            temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
+            os.replace(temporary, file)
         return found["run"]
 
     def _is_finished(self) -> bool:

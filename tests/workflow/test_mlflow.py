@@ -1,21 +1,31 @@
-"""The MLflow UI on a finished grid, seen in a browser: what a person does to find a run."""
+"""MLflow after a finished grid: what a person does to find a run, and what must not be there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.docs.browser import CHROMIUM, page
 from tests.docs.mlflow_ui import open_runs, ui
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+def test_no_prompt_and_no_answer_is_in_the_store(finished: Path) -> None:
+    store = (finished / "mlflow.db").read_bytes()
+    assert b"pretrain 0/safelm/none" in store
+    answers = list((finished / "results/smoke/evaluations").rglob("generations.parquet"))
+    assert len(answers) > 5
+    for file in answers:
+        frame = pd.read_parquet(file, columns=["prompt", "answer"])
+        texts = {text.strip() for text in frame.to_numpy().ravel() if len(text.strip()) > 15}
+        assert texts
+        assert not [text for text in texts if text.encode() in store]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium")
 def test_a_run_is_found_by_its_recipe_and_opened(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
