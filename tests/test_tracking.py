@@ -270,5 +270,6 @@ def test_the_reports_table_is_the_description_of_its_run(job: Job) -> None:
     (job.root / "table.md").write_text("| a |\n" * 5000)
     tracking.import_results(job)
     (run,) = [run for run in runs("demo") if run.info.run_name == "report"]
-    assert run.data.tags["mlflow.note.content"].startswith("```\n| a |\n")
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("```\n| a |\n") and note.endswith("... cut; whole in table.md\n```")
     assert {used.dataset.name for used in run.inputs.dataset_inputs} == {"summary.csv"}

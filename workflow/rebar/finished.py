@@ -19,7 +19,7 @@ from rebar import grid
 from rebar.manifest import digest, find_manifests, fingerprint, load_manifest
 
 VALUE_LENGTH = 500
-NOTE_LENGTH = 8000  # of a tag in MLflow
+NOTE_LENGTH = 7900  # MLflow's tags hold 8000
 PATH_TAG, SPEC_TAG = "rebar.path", "rebar.spec_sha256"
 NOTE_TAG = "mlflow.note.content"  # shown as Markdown on the run's page
 METRICS, SUMMARY, TABLE = "metrics.jsonl", "summary.csv", "table.md"
@@ -77,7 +77,9 @@ def find_tables(root: Path, rows: list[dict[str, str]]) -> Iterator[Finished]:
     read = {SUMMARY: digest(root / SUMMARY)}
     yield _of_grid(root, SUMMARY, "summarize", inputs=read, counts=counts)
     if (root / TABLE).exists():
-        note = f"```\n{(root / TABLE).read_text(encoding='utf-8')[: NOTE_LENGTH - 10]}\n```"
+        table = (root / TABLE).read_text(encoding="utf-8")
+        cut = "" if len(table) <= NOTE_LENGTH else f"... cut; whole in {TABLE}"
+        note = f"```\n{table[:NOTE_LENGTH]}{cut}\n```"
         yield _of_grid(root, TABLE, "report", inputs=read, counts={})._replace(note=note)
 
 
