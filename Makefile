@@ -8,7 +8,7 @@ SEEDS ?=
 SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]',)
 SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: setup demo smoke ladder real test test-slow check bench schema clean
+.PHONY: setup demo smoke ladder real test test-slow check bench screenshots schema clean
 
 setup: .venv/ready
 
@@ -60,6 +60,10 @@ check: setup  ## style, types, layers, formatting of the rules
 
 bench: setup  ## writes results/bench.json; with the demo's row where `make demo` has run
 	python -m benchmarks.bench
+
+screenshots: setup  ## the README's pictures, of the demo where it has run, else of the smoke grid
+	[ -e results/demo/tracking.json ] || $(MAKE) smoke
+	PYTHONPATH=workflow python -m tests.docs.screenshots
 
 schema: setup  ## regenerate config/README.md and the JSON schema
 	python -m rebar schema

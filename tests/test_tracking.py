@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rebar import finished
 from rebar.job import Job
 from rebar.manifest import digest, output_folder, write_manifest
 
@@ -58,10 +59,16 @@ def runs(name: str) -> list:
     return list(client.search_runs([client.get_experiment_by_name(name).experiment_id]))
 
 
+def models(name: str) -> dict[str, Any]:
+    client = tracking.MlflowClient()
+    found = client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
+    return {model.tags["rebar.path"]: model for model in found}
+
+
 def test_a_stage_is_a_run_below_its_recipe(job: Job) -> None:
     tracking.import_results(job)
     found = {run.info.run_name: run for run in runs("demo")}
-    assert set(found) == {"arm 3", "arm 3/raw", "arm 3/raw/none", "pretrain 3/raw/none"}
+    assert set(found) == {"model 3/raw/none", "pretrain 3/raw/none"}
     run = found["pretrain 3/raw/none"]
     assert run.data.params["pretrain.steps"] == "20"
     assert run.data.params["pretrain.betas"] == "[0.9, 0.95]"
@@ -70,7 +77,9 @@ def test_a_stage_is_a_run_below_its_recipe(job: Job) -> None:
     assert run.data.metrics["count.tokens"] == 640
     assert run.data.tags["recipe"] == "raw"
     assert run.data.tags["code.stage"] == "ab"
-    assert run.data.tags["mlflow.parentRunId"] == found["arm 3/raw/none"].info.run_id
+    assert run.data.tags["mlflow.parentRunId"] == found["model 3/raw/none"].info.run_id
+    above = found["model 3/raw/none"].data.tags
+    assert {key: above[key] for key in WILDCARDS} == {k: str(v) for k, v in WILDCARDS.items()}
     assert run.info.end_time - run.info.start_time == 4000
     assert run.info.status == "FINISHED"
     (dataset,) = run.inputs.dataset_inputs
@@ -83,29 +92,35 @@ def test_a_stage_is_a_run_below_its_recipe(job: Job) -> None:
 def test_importing_again_adds_only_what_is_new(job: Job) -> None:
     tracking.import_results(job)
     tracking.import_results(job)
-    assert len(runs("demo")) == 4
+    assert len(runs("demo")) == 2
     finish(job.root, loss=3.0)
     tracking.import_results(job)
-    assert len(runs("demo")) == 5
+    assert len(runs("demo")) == 3
     assert json.loads((job.root / "tracking.json").read_text()) == {"folders": 1, "imported": True}
 
 
-@pytest.mark.parametrize("step", ["set_terminated", "log_batch", "log_inputs", "set_tag"])
+KILLED_AT = ["set_terminated", "log_batch", "log_inputs", "finalize_logged_model", "set_tag"]
+
+
+@pytest.mark.parametrize("step", [*KILLED_AT, "create_logged_model", "log_outputs"])
 def test_a_killed_import_is_made_good(job: Job, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
+    client = tracking.MlflowClient()
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr(tracking.MlflowClient, step, die)
         tracking.import_results(job)
     for _ in range(2):
         tracking.import_results(job)
         found = {run.info.run_name: run for run in runs("demo")}
-        assert len(found) == len(runs("demo")) == 4
+        assert len(found) == len(runs("demo")) == 2
         assert {run.info.status for run in found.values()} == {"FINISHED"}
         whole = found["pretrain 3/raw/none"]
         assert whole.data.metrics["loss"] == 0.1
         assert len(whole.inputs.dataset_inputs) == 1
+        assert len(client.get_run(whole.info.run_id).outputs.model_outputs) == 1
+        assert len(models("demo")) == 1
 
 
 def test_every_input_is_a_dataset_and_every_setting_a_parameter(job: Job) -> None:
@@ -125,6 +140,8 @@ def test_every_input_is_a_dataset_and_every_setting_a_parameter(job: Job) -> Non
     }
     assert set(inputs["collect 3"]) == {"world", "a/b", "corpus.txt"}
     assert inputs["train_classifier 3"]["world"] == inputs["collect 3"]["world"]
+    above = {found[f"{x} 3"].data.tags["mlflow.parentRunId"] for x in ("collect", "mix")}
+    assert above == {found["seed 3"].info.run_id}
     params = found["mix 3"].data.params
     assert params["recipe.parts.7.transform"] == "original"
     assert params["recipe.parts.7.scores"] == "[0, 1, 2, 3, 4, 5]"
@@ -151,7 +168,7 @@ def test_a_commit_with_edits_is_dirty(tmp_path: Path) -> None:
         who = ["-c", "user.name=x", "-c", "user.email=x@x"]
         subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
 
-    commit_of = tracking._commit.__wrapped__  # without its memory
+    commit_of = finished.commit_of.__wrapped__  # without its memory
     assert commit_of(tmp_path) == ""
     git("init")
     (tmp_path / "a").write_text("1")
@@ -193,3 +210,66 @@ def test_a_store_that_is_down_costs_a_warning(
     assert "secret" not in text
     assert "secret" not in (job.root / "tracking_db.json").read_text()
     assert json.loads((job.root / "tracking.json").read_text())["imported"] is False
+
+
+def finish_models(root: Path) -> None:
+    """The base model aligned, and the aligned one attacked, as the stages leave them."""
+    names = {**WILDCARDS, "alignment": "sft"}
+    base, aligned = root / "models/3/raw/none/base", root / "models/3/raw/none/sft/aligned"
+    made = {
+        aligned: ("align", names, {"pretrain": base}),
+        root / "attacks/3/raw/none/sft/benign": (
+            "attack",
+            {**names, "attack": "benign"},
+            {"released": aligned},
+        ),
+    }
+    for folder, (stage, wildcards, read) in made.items():
+        spec = {"stage": stage, "wildcards": wildcards, "settings": {"world": {}}, "code": {}}
+        inputs = {name: source / "manifest.json" for name, source in read.items()}
+        with output_folder(folder) as temporary:
+            (temporary / "model.safetensors").write_bytes(folder.name.encode())
+            (temporary / "README.md").write_text(f"# {stage}")
+            write_manifest(temporary, spec=spec, inputs=inputs)
+
+
+def test_models_carry_card_digests_and_lineage(job: Job) -> None:
+    finish_models(job.root)
+    tracking.import_results(job)
+    tracking.import_results(job)
+    found = {run.info.run_name: run for run in runs("demo")}
+    made = models("demo")
+    base, aligned = made["models/3/raw/none/base"], made["models/3/raw/none/sft/aligned"]
+    assert len(made) == 2 and {model.status.value for model in made.values()} == {"READY"}
+    assert aligned.name == "align-3-raw-none-sft"
+    assert aligned.tags["card"] == "# align"
+    folder = job.root / "models/3/raw/none/sft/aligned"
+    assert aligned.tags["weights_sha256"] == digest(folder / "model.safetensors")
+    assert aligned.tags["rebar.manifest_sha256"] == digest(folder / "manifest.json")
+    assert aligned.tags["parent_model"] == base.model_id
+    assert aligned.source_run_id == found["align 3/raw/none/sft"].info.run_id
+    attack = found["attack 3/raw/none/sft/benign"]
+    (used,) = tracking.MlflowClient().get_run(attack.info.run_id).inputs.model_inputs
+    assert used.model_id == aligned.model_id
+    assert attack.data.tags["arm"] == "raw/none/sft"
+    assert {used.dataset.name for used in attack.inputs.dataset_inputs} == {"released", "world"}
+    assert not list(job.root.parent.parent.rglob("mlruns"))  # no weights are copied
+
+
+def test_runs_are_found_by_recipe_attack_and_seed(job: Job) -> None:
+    finish_models(job.root)
+    tracking.import_results(job)
+    client = tracking.MlflowClient()
+    where = "tags.recipe = 'raw' and tags.attack = 'benign' and tags.seed = '3'"
+    (run,) = client.search_runs([client.get_experiment_by_name("demo").experiment_id], where)
+    assert run.info.run_name == "attack 3/raw/none/sft/benign"
+
+
+def test_the_reports_table_is_the_description_of_its_run(job: Job) -> None:
+    (job.root / "summary.csv").write_text("recipe\n")
+    (job.root / "table.md").write_text("| a |\n" * 5000)
+    tracking.import_results(job)
+    (run,) = [run for run in runs("demo") if run.info.run_name == "report"]
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("```\n| a |\n") and note.endswith("... cut; whole in table.md\n```")
+    assert {used.dataset.name for used in run.inputs.dataset_inputs} == {"summary.csv"}

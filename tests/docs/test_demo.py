@@ -53,7 +53,7 @@ def mean(clone: Path, evaluation: str, metric: str, **cell: str) -> float:
 def test_it_prints_the_table_and_says_where_things_are(demo: Path) -> None:
     text = (demo / "out.txt").read_text()
     assert (demo / "results/demo/table.md").read_text() in text
-    for place in ("report.html", "figures/", "summary.csv", "mlflow ui"):
+    for place in ("report.html", "figures/", "summary.csv", "rebar ui"):
         assert place in text
     assert "ETA" in text and "steps/s" in text
     for name in ("report.html", "table.csv", "costs.csv", "tracking.json"):

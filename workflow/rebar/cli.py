@@ -16,14 +16,16 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from rebar import grid, interrupt, launch
 from rebar.config import Config
+from rebar.following import follow
 from rebar.gpus import take_gpus
 from rebar.job import Job
 from rebar.manifest import MANIFEST, damages, find_manifests
+from rebar.store import serve_ui
 
 STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)
 
@@ -51,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=lambda options: _tracking().create_store(options.results))
     command = commands.add_parser("schema", help="write config.schema.json and config/README.md")
     command.set_defaults(run=_schema)
+    command = commands.add_parser("ui", help="open the MLflow UI on the right store, on loopback")
+    command.add_argument("--port", type=int, default=5000, help="where to listen (5000)")
+    command.set_defaults(run=lambda options: serve_ui(options.port))
     for name, run, help_text in (
         ("where", _where, "print the table and where the results are"),
         ("plan", _plan, "print what a grid will cost"),
@@ -102,8 +107,11 @@ def _run(job: Job) -> None:
     module = importlib.import_module(f"rebar.stages.{job.stage}")
     _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
-    with _alone(job) if launch.is_first() else nullcontext():
-        module.run(job)  # of several processes only the first returns
+    if not launch.is_first():
+        module.run(job)  # ends this process: of several only the first returns
+        return
+    with _alone(job), follow(job):
+        module.run(job)
         if job.stage in grid.FOLDERS:
             _write_costs(job.folder / "costs.json", startup_seconds)
 
@@ -187,7 +195,7 @@ def _where(options: argparse.Namespace) -> None:
     print(f"report:   {results / 'report.html'} (opens in a browser, offline)")
     print(f"figures:  {results / 'figures'}/")
     print(f"numbers:  {results / 'summary.csv'}, {results / 'table.csv'}, {results / 'costs.csv'}")
-    print("tracking: .venv/bin/mlflow ui --host 127.0.0.1, then open http://127.0.0.1:5000")
+    print("tracking: .venv/bin/python -m rebar ui, then open http://127.0.0.1:5000")
 
 
 def _snakemake(configfile: str) -> str:

@@ -1,21 +1,16 @@
-"""Import of finished work into MLflow; the only file that imports mlflow.
+"""Runs and models in MLflow; the only file that imports mlflow.
 
-Files are the truth. A local step reads manifests, metrics and costs and writes them with batches,
-so that MLflow being slow, down or full never touches training, and nothing is lost when many jobs
-end at once. Importing again adds only what is new.
+Files are the truth. A local step reads what is finished and writes it with batches, so that MLflow
+being slow, down or full never touches training, and nothing is lost when many jobs end at once.
+Importing again adds only what is new, and completes what a killed import or a training job began.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,46 +18,67 @@ from typing import Any, NamedTuple
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password, if it has one
 
 import sqlalchemy
 from alembic.util.exc import CommandError
-from mlflow import MlflowClient, get_tracking_uri
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModel,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from sqlalchemy.exc import SQLAlchemyError
 
-from rebar import grid
+from rebar import grid, store
+from rebar.finished import (
+    METRICS,
+    NOTE_TAG,
+    PATH_TAG,
+    SPEC_TAG,
+    Finished,
+    Point,
+    find_finished,
+    find_tables,
+    group_of,
+    inputs_of,
+    last_points,
+    read_points,
+    run_name,
+    run_params,
+    run_tags,
+    summary_rows,
+    values_by_model,
+)
 from rebar.job import Job
-from rebar.manifest import digest, find_manifests, fingerprint, load_manifest
 
-PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
-VALUE_LENGTH = 500
-PATH_TAG, DIGEST_TAG = "rebar.path", "rebar.manifest_sha256"  # a run has the second when whole
-ARM = "arm:"  # begins the path of a run that groups others
-SUMMARY = "summary.csv"
-CELL = ("recipe", "safeguard", "alignment", "attack", "decoder", "evaluation", "seed")
+PER_BATCH, POINTS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
+DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
+KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
+GROUP = "group:"  # begins the path of a run that groups others
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts in front
+STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)  # models before those that are made from them
+MODEL_STAGES = ("pretrain", "align")
+CARD, WEIGHTS = "README.md", "model.safetensors"
+CARD_LENGTH = 5000  # of a model's tag
 # A store that is down, full, broken, of another version, or whose driver is not installed.
 FAILURES = (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError)
 
 
-class Finished(NamedTuple):
-    """One finished folder: the manifest's content and what lies beside it."""
+class Experiment(NamedTuple):
+    """Where the runs of a grid go."""
 
-    path: str
-    folder: Path
-    manifest: dict[str, Any]
-    digest: str
-
-    @property
-    def wildcards(self) -> dict[str, Any]:
-        """Seed, recipe and so on, as strings."""
-        return {k: str(v) for k, v in self.manifest["spec"]["wildcards"].items()}
-
-    @property
-    def name(self) -> str:
-        """First word: the stage."""
-        return grid.label(self.manifest["spec"]["stage"], self.wildcards)
+    client: MlflowClient
+    id: str
 
 
 def create_store(root: Path) -> None:
@@ -73,10 +89,10 @@ def create_store(root: Path) -> None:
     try:
         _client().search_experiments(max_results=1)
     except FAILURES as error:
-        _warn(error)
+        warn(error)
     else:
-        print(f"MLflow store: {_store()}")
-    _write(root / "tracking_db.json", {"store": _store()})
+        print(f"MLflow store: {store.shown()}")
+    _write(root / "tracking_db.json", {"store": store.shown()})
 
 
 def _client() -> MlflowClient:
@@ -84,7 +100,7 @@ def _client() -> MlflowClient:
 
     MLflow itself would try for 100 seconds.
     """
-    address = get_tracking_uri()
+    address = store.address()
     if address.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
         engine = sqlalchemy.create_engine(address)
         if engine.dialect.name == "sqlite" and engine.url.database:
@@ -96,7 +112,7 @@ def _client() -> MlflowClient:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # takes the lock of a writer
         finally:
             engine.dispose()
-    return MlflowClient()
+    return MlflowClient(address)
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
@@ -106,258 +122,218 @@ def _write(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _store() -> str:
-    """The store's address without user name and password."""
-    return re.sub(r"//[^/@]*@", "//", get_tracking_uri())
-
-
-def _warn(error: Exception) -> None:
+def warn(error: Exception) -> None:
     """One line; of the error only what holds no address, password or parameter."""
     reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
     reason = f": {reason}" if reason else ""
     print(
-        f"warning: MLflow at {_store()} does not answer ({type(error).__name__}{reason}); "
+        f"warning: MLflow at {store.shown()} does not answer ({type(error).__name__}{reason}); "
         "nothing is lost: `snakemake --profile profiles/local --forcerun track` imports later",
         file=sys.stderr,
+        flush=True,
     )
 
 
 def import_results(job: Job) -> None:
     """Import every finished folder that is not there yet; write what was found."""
-    finished, rows = list(find_finished(job.root)), _summary_rows(job.root / SUMMARY)
-    runs = [*finished, *_summary(job.root, rows)]
+    finished, rows = list(find_finished(job.root)), summary_rows(job.root)
+    runs = [*finished, *find_tables(job.root, rows)]
     try:
-        imported = _import(job.settings["name"], runs, _values_by_model(rows))
+        imported = _import(job.settings["name"], runs, values_by_model(rows))
     except FAILURES as error:
-        _warn(error)
+        warn(error)
         imported = None
     if imported is not None:
-        print(f"MLflow: {imported} new runs, {len(runs)} in all, {_store()}")
+        print(f"MLflow: {imported} new runs, {len(runs)} in all, {store.shown()}")
     state = {"folders": len(finished), "imported": imported is not None}
     _write(job.root / "tracking.json", state)
 
 
-def find_finished(root: Path) -> Iterator[Finished]:
-    """All folders with a manifest, by path."""
-    for path in find_manifests(root):
-        relative = str(path.parent.relative_to(root))
-        yield Finished(relative, path.parent, load_manifest(path.parent), digest(path))
-
-
-def _summary_rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _summary(root: Path, rows: list[dict[str, str]]) -> Iterator[Finished]:
-    """The table of all measurements, which is a file without a manifest, as one more run."""
-    if not (root / SUMMARY).exists():
-        return
-    collapsed = {tuple(row[key] for key in CELL): row["collapsed"] == "true" for row in rows}
-    counts = {"rows": len(rows), "cells": len(collapsed), "collapsed": sum(collapsed.values())}
-    spec = {"stage": "summarize", "wildcards": {}, "settings": {"name": root.name}, "code": {}}
-    sha = digest(root / SUMMARY)
-    yield Finished(SUMMARY, root, {"spec": spec, "inputs": {SUMMARY: sha}, "counts": counts}, sha)
-
-
-def _import(experiment: str, finished: list[Finished], values: dict[str, dict[str, float]]) -> int:
-    client = _client()
-    found = client.get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else client.create_experiment(experiment)
-    known = _known_runs(client, experiment_id)
+def _import(name: str, finished: list[Finished], values: dict[str, dict[str, float]]) -> int:
+    experiment = open_experiment(name)
+    known = _known(experiment)
     new = [item for item in finished if (item.path, item.digest) not in known.whole]
-    for item in new:
-        parent = _parent(client, experiment_id, item, known.arms)
-        _log_run(client, experiment_id, item, parent, values)
+    for item in sorted(new, key=lambda item: STAGES.index(item.spec["stage"])):
+        _log_run(experiment, item, known, values.get(item.path, {}))
     return len(new)
 
 
+def open_experiment(name: str) -> Experiment:
+    """The experiment of a grid, made when missing; many processes may ask at once."""
+    client = _client()
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return Experiment(client, client.create_experiment(name, tags=KIND))
+        except MlflowException:  # another process was faster, or the store is down
+            found = client.get_experiment_by_name(name)
+    assert found is not None, name
+    return Experiment(client, found.experiment_id)
+
+
 class Known(NamedTuple):
-    """What is in the store: run ids of arms by path; path and digest of every whole run."""
+    """What is in the store, all by run id except the whole runs."""
 
-    arms: dict[str, str]
-    whole: set[tuple[str, str]]
+    groups: dict[str, str]  # by path
+    begun: dict[tuple[str, str], str]  # by path and digest of the spec: runs that are not whole
+    whole: set[tuple[str, str]]  # path and digest of the manifest
+    models: dict[str, str]  # model ids by digest of the manifest
 
 
-def _known_runs(client: MlflowClient, experiment_id: str) -> Known:
-    """What is in the store, after deleting what a killed import left half-made."""
-    known = Known({}, set())
-    for run in list(_runs(client, experiment_id)):
-        tags, is_finished = run.data.tags, run.info.status == "FINISHED"
-        path = tags.get(PATH_TAG)
-        if path is None:
-            continue  # not of this import
-        if is_finished and path.startswith(ARM):
-            known.arms[path] = run.info.run_id
-        elif is_finished and DIGEST_TAG in tags:
+def _known(experiment: Experiment) -> Known:
+    known = Known({}, {}, set(), {})
+    for run in _runs(experiment):
+        tags = run.data.tags
+        path = tags.get(PATH_TAG, "")
+        if path.startswith(GROUP):
+            known.groups[path] = run.info.run_id
+            if run.info.status != "FINISHED":  # an import was killed just here
+                experiment.client.set_terminated(run.info.run_id)
+        elif DIGEST_TAG in tags:
             known.whole.add((path, tags[DIGEST_TAG]))
-        else:
-            client.delete_run(run.info.run_id)
+        elif SPEC_TAG in tags:
+            known.begun[path, tags[SPEC_TAG]] = run.info.run_id
+    for model in _models(experiment):
+        known.models[model.tags.get(DIGEST_TAG, "")] = model.model_id
     return known
 
 
-def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+def _runs(experiment: Experiment) -> Iterator[Run]:
     token: str | None = None
     while True:
-        page = client.search_runs([experiment_id], page_token=token)
+        page = experiment.client.search_runs([experiment.id], page_token=token)
         yield from page
         token = page.token
         if not token:
             return
 
 
-def _parent(
-    client: MlflowClient, experiment_id: str, item: Finished, known: dict[str, str]
-) -> str | None:
-    """Run id of the arm (or recipe, or seed) that the run belongs to, made when missing."""
-    parent = None
-    below: list[str] = []
-    for key in grid.LINEAGE[:-1]:
-        if key not in item.wildcards:
-            break
-        below.append(item.wildcards[key])
-        path = ARM + "/".join(below)
-        if path not in known:
-            tags = {PATH_TAG: path, **dict(zip(grid.LINEAGE, below, strict=False))}
-            known[path] = _create(client, experiment_id, f"arm {'/'.join(below)}", tags, parent)
-            client.set_terminated(known[path], RunStatus.to_string(RunStatus.FINISHED))
-        parent = known[path]
-    return parent
+def _models(experiment: Experiment) -> Iterator[LoggedModel]:
+    token: str | None = None
+    while True:
+        page = experiment.client.search_logged_models([experiment.id], page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _group(experiment: Experiment, spec: dict[str, Any], known: dict[str, str]) -> dict[str, str]:
+    """The tag that puts a run below its pretrained model or seed, made when missing."""
+    group = group_of(spec)
+    if group is None:
+        return {}
+    name, tags = group
+    path = f"{GROUP}{name}"
+    if path not in known:
+        known[path] = _create(experiment, name, {PATH_TAG: path, **tags})
+        experiment.client.set_terminated(known[path])
+    return {"mlflow.parentRunId": known[path]}
 
 
 def _create(
-    client: MlflowClient,
-    experiment_id: str,
-    name: str,
-    tags: Mapping[str, str],
-    parent: str | None,
-    start_ms: int | None = None,
+    experiment: Experiment, name: str, tags: Mapping[str, str], start_ms: int | None = None
 ) -> str:
-    if parent:
-        tags = {**tags, "mlflow.parentRunId": parent}
-    run = client.create_run(experiment_id, start_time=start_ms, tags=dict(tags), run_name=name)
+    run = experiment.client.create_run(experiment.id, start_ms, dict(tags), name)
     return run.info.run_id
 
 
-def _log_run(
-    client: MlflowClient,
-    experiment_id: str,
-    item: Finished,
-    parent: str | None,
-    values: dict[str, dict[str, float]],
-) -> None:
-    """One run: parameters, metrics over steps, input datasets, code version, times.
+def begin_run(
+    experiment: Experiment, path: str, spec: dict[str, Any], tags: dict[str, str], start_ms: int = 0
+) -> str:
+    """A new run with its name and tags; parameters and points come later."""
+    tags = run_tags(path, spec) | tags
+    return _create(experiment, run_name(spec), tags, start_ms or None)
 
-    The digest, by which a later import knows the run, comes last: a run without it is half-made.
+
+def resume_run(experiment: Experiment, key: str) -> str | None:
+    """The run with this key, set to running; None if there is none."""
+    found = experiment.client.search_runs([experiment.id], f"tags.`{KEY_TAG}` = '{key}'")
+    if not found:
+        return None
+    experiment.client.update_run(found[0].info.run_id, "RUNNING")
+    return found[0].info.run_id
+
+
+def log_params(experiment: Experiment, run_id: str, spec: dict[str, Any]) -> None:
+    """The settings of a run; the same ones again change nothing."""
+    rows = [Param(key, value) for key, value in run_params(spec).items()]
+    for start in range(0, len(rows), PER_BATCH):
+        experiment.client.log_batch(run_id, params=rows[start : start + PER_BATCH])
+
+
+class Points:
+    """Points of one run, each sent once, also over several processes one after the other."""
+
+    def __init__(self, experiment: Experiment, run_id: str, *, is_new: bool) -> None:
+        self.client, self.run_id = experiment.client, run_id
+        self.sent: set[tuple[str, int]] = set()
+        for key in () if is_new else self.client.get_run(run_id).data.metrics:
+            self.sent |= {(key, m.step) for m in self.client.get_metric_history(run_id, key)}
+
+    def add(self, points: list[Point], time_ms: int) -> None:
+        """Send what is not there yet, in batches."""
+        new = [point for point in points if (point.key, point.step) not in self.sent]
+        for start in range(0, len(new), POINTS_PER_BATCH):
+            batch = new[start : start + POINTS_PER_BATCH]
+            metrics = [Metric(p.key, p.value, time_ms, p.step) for p in batch]
+            self.client.log_batch(self.run_id, metrics=metrics)
+            self.sent |= {(point.key, point.step) for point in batch}
+
+
+def _log_run(
+    experiment: Experiment, item: Finished, known: Known, values: dict[str, float]
+) -> None:
+    """One run: parameters, points, inputs, model, times.
+
+    The digest, by which a later import knows the run, comes last: without it a run is only begun.
     """
-    costs = _json(item.folder / "costs.json")
-    end_ms = round(1000 * costs.get("finished", item.folder.stat().st_mtime))
-    start_ms = end_ms - round(1000 * costs.get("seconds", 0))
-    tags = {PATH_TAG: item.path, "stage": item.manifest["spec"]["stage"]}
-    tags |= item.wildcards | _code_tags(item)
-    run_id = _create(client, experiment_id, item.name, tags, parent, start_ms)
-    params = _flat(item.manifest["spec"]["settings"])
-    rows = [Param(key[:250], value[:VALUE_LENGTH]) for key, value in params.items()]
-    for start in range(0, len(rows), PARAMS_PER_BATCH):
-        client.log_batch(run_id, params=rows[start : start + PARAMS_PER_BATCH])
-    metrics = list(_metrics(item, costs, values.get(item.path, {}), end_ms))
-    for start in range(0, len(metrics), METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
-    if datasets := _datasets(item):
-        client.log_inputs(run_id, datasets=datasets)
-    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED), end_ms)
+    client, spec, tags = experiment.client, item.spec, run_tags(item.path, item.spec)
+    end_ms = round(1000 * item.costs.get("finished", item.folder.stat().st_mtime))
+    begun = known.begun.get((item.path, tags[SPEC_TAG]))
+    start_ms = end_ms - round(1000 * item.costs.get("seconds", 0))
+    run_id = begun or begin_run(experiment, item.path, spec, {}, start_ms)
+    tags |= _group(experiment, spec, known.groups) | ({NOTE_TAG: item.note} if item.note else {})
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    log_params(experiment, run_id, spec)
+    points = read_points(item.folder / METRICS) + last_points(item, values)
+    Points(experiment, run_id, is_new=begun is None).add(points, end_ms)
+    _log_inputs(experiment, run_id, item, known.models)
+    if spec["stage"] in MODEL_STAGES:
+        _log_model(experiment, run_id, item, known.models)
+    client.set_terminated(run_id, "FINISHED", end_ms)
     client.set_tag(run_id, DIGEST_TAG, item.digest)
 
 
-def _metrics(
-    item: Finished, costs: dict[str, Any], values: dict[str, float], end_ms: int
-) -> Iterator[Metric]:
-    path = item.folder / "metrics.jsonl"
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        numbers = json.loads(line)
-        step = numbers.pop("step")
-        yield from (Metric(key, float(value), end_ms, step) for key, value in numbers.items())
-    for key, value in {**_flat_numbers(item.manifest["counts"]), **costs, **values}.items():
-        if key != "finished":
-            yield Metric(key, float(value), end_ms, 0)
-
-
-def _datasets(item: Finished) -> list[DatasetInput]:
-    """What the stage read, by name and digest."""
-    return [
-        DatasetInput(
-            Dataset(name=name, digest=sha[:32], source_type="local", source=f"sha256:{sha}"),
-            [InputTag("mlflow.data.context", item.manifest["spec"]["stage"])],
-        )
-        for name, sha in _inputs(item).items()
+def _log_inputs(
+    experiment: Experiment, run_id: str, item: Finished, models: dict[str, str]
+) -> None:
+    """What the stage read, by name and digest; models that are in the store also as models."""
+    tag = InputTag("mlflow.data.context", item.spec["stage"])
+    read = inputs_of(item)
+    datasets = [
+        DatasetInput(Dataset(name, sha[:32], "local", f"sha256:{sha}"), [tag])
+        for name, sha in read.items()
     ]
+    used = [LoggedModelInput(models[sha]) for sha in read.values() if sha in models]
+    if datasets:
+        experiment.client.log_inputs(run_id, datasets=datasets, models=used)
 
 
-def _inputs(item: Finished) -> dict[str, str]:
-    """Digests of manifests and files that were read, and of sources that are no files."""
-    spec, found = item.manifest["spec"], dict(item.manifest["inputs"])
-    for name, sha in spec.get("files", {}).items():
-        if sha not in found.values():
-            found[name] = sha
-    section = spec["settings"].get(spec["stage"])
-    if not isinstance(section, dict) or "sources" not in section:
-        return found
-    for source in section["sources"] or [{"kind": "world"}]:  # labels without sources: the world's
-        if source["kind"] == "world":
-            found["world"] = fingerprint([spec["settings"]["world"], item.wildcards["seed"]])
-        elif source["kind"] == "hub":
-            found[source["dataset"]] = fingerprint(source)
-    return found
-
-
-def _code_tags(item: Finished) -> dict[str, str]:
-    code = {f"code.{key}": value for key, value in item.manifest["spec"]["code"].items()}
-    commit = _commit(Path(__file__).parent)
-    return {**code, "mlflow.source.git.commit": commit} if commit else code
-
-
-@cache
-def _commit(folder: Path) -> str:
-    """Commit of the code, `-dirty` if tracked files differ from it; empty outside a repository."""
-    if shutil.which("git") is None:
-        return ""
-    describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
-    return subprocess.run(
-        [*describe, "--exclude=*"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-
-
-def _values_by_model(rows: list[dict[str, str]]) -> dict[str, dict[str, float]]:
-    """Measured values of each evaluated model, keyed by its folder below evaluations/."""
-    values: dict[str, dict[str, float]] = {}
-    for row in rows:
-        folder = str(grid.evaluation_folder(int(row["seed"]), grid.arm_of(row), row["attack"]))
-        name = ".".join(row[key] for key in ("evaluation", "metric", "split", "decoder"))
-        values.setdefault(folder, {})[name] = float(row["value"])
-    return values
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys; lists by index, unless they are short and of plain values."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    if isinstance(value, list):
-        is_nested = any(isinstance(item, dict) for item in value)
-        value = dict(enumerate(value)) if is_nested or len(text) > VALUE_LENGTH else text
-    if isinstance(value, dict):
-        dotted = {f"{prefix}.{key}" if prefix else str(key): value[key] for key in value}
-        return {k: v for key, item in dotted.items() for k, v in _flat(item, key).items()}
-    return {prefix: text}
-
-
-def _flat_numbers(value: Any) -> dict[str, float]:
-    return {
-        f"count.{key}": float(text)
-        for key, text in _flat(value).items()
-        if text.replace(".", "", 1).isdigit()
+def _log_model(experiment: Experiment, run_id: str, item: Finished, known: dict[str, str]) -> None:
+    """The finished model: card, digests and the model that it was made from; no weights."""
+    client, card = experiment.client, item.folder / CARD
+    parents = [known[sha] for sha in inputs_of(item).values() if sha in known]
+    tags = {
+        **run_tags(item.path, item.spec),
+        DIGEST_TAG: item.digest,
+        "weights_sha256": item.manifest["files"].get(WEIGHTS, {}).get("sha256", ""),
+        "parent_model": " ".join(parents),
+        "card": card.read_text(encoding="utf-8")[:CARD_LENGTH] if card.exists() else "",
     }
+    if item.digest not in known:
+        name = run_name(item.spec).replace(" ", "-").replace("/", "-").replace(".", "-")
+        model = client.create_logged_model(experiment.id, name, run_id, tags)
+        known[item.digest] = model.model_id
+    client.finalize_logged_model(known[item.digest], "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(known[item.digest], step=0)])

@@ -56,6 +56,7 @@ rule track:
     input:
         RESULTS / "tracking_db.json",
         RESULTS / "summary.csv",
+        RESULTS / "table.md",
     output:
         RESULTS / "tracking.json",
     log:

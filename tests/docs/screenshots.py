@@ -1,0 +1,66 @@
+"""`make screenshots`: the README's pictures, of a finished grid in results/."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rebar.config import load_config
+from tests.docs.browser import CHROMIUM, page
+from tests.docs.mlflow_ui import open_runs, ui
+
+PICTURES = Path("docs/pictures")
+RECIPE = "safelm"
+
+
+def main() -> None:
+    """Photograph the demo where it has run, else the smoke grid."""
+    if CHROMIUM is None:
+        sys.exit("no chromium: apt-get install -y chromium")
+    name = "demo" if Path("results/demo/tracking.json").exists() else "smoke"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    photograph_runs(load_config(f"config/{name}.yaml").seeds[0])
+    photograph_report(Path(f"results/{name}/report.html").absolute())
+    draw_rules(f"config/{name}.yaml")
+    for file in sorted(PICTURES.glob("*.png")):
+        print(f"{file}: {file.stat().st_size // 1000} kB")
+
+
+def photograph_runs(seed: int) -> None:
+    """The runs of one recipe below their pretrained model, and the one that trained it."""
+    with ui(Path(".")) as address, page(Path(tempfile.mkdtemp())) as tab:
+        open_runs(tab, address, recipe=RECIPE, group=f"model {seed}/{RECIPE}/none")
+        tab.wait_for_text(f"pretrain {seed}/{RECIPE}/none")
+        tab.run("document.querySelector('button[aria-label=Close]')?.click()")  # the assistant
+        tab.picture(PICTURES / "runs.png", height=720)
+        tab.click(f"pretrain {seed}/{RECIPE}/none")
+        tab.wait_for_text("Run ID", "loss", "Finished")
+        tab.picture(PICTURES / "run.png", height=720)
+
+
+def photograph_report(report: Path) -> None:
+    """The top of the report."""
+    with page(Path(tempfile.mkdtemp())) as tab:
+        tab.open(report.as_uri())
+        tab.wait_for_text("attack")
+        tab.picture(PICTURES / "report.png")
+
+
+def draw_rules(configfile: str) -> None:
+    """The rules and what they read, where graphviz is installed."""
+    if shutil.which("dot") is None:
+        print("no graphviz: docs/pictures/rules.png is left as it is")
+        return
+    command = ["snakemake", "--profile", "profiles/local", "--configfile", configfile]
+    graph = subprocess.run(
+        [*command, "--rulegraph", "--forceall"], check=True, capture_output=True, text=True
+    ).stdout
+    picture = ["dot", "-Tpng", "-o", str(PICTURES / "rules.png")]
+    subprocess.run(picture, input=graph[graph.index("digraph") :], check=True, text=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Points of running jobs on a server: in one run, each once, and no matter for the training."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebar import following
+from rebar.finished import METRICS
+from rebar.following import RUN_FILE, attack_spec, follow, send_until
+from rebar.job import Job
+from rebar.manifest import output_folder, write_manifest
+from tests.conftest import ROOT
+from tests.mlflow_server import server
+
+tracking = pytest.importorskip("rebar.tracking")
+
+SETTINGS = {"pretrain": {"steps": 40}, "initial_model": None}
+
+
+def make_job(root: Path, seed: int = 3) -> Job:
+    wildcards = {"seed": seed, "recipe": "raw", "safeguard": "none"}
+    job = Job("pretrain", root, wildcards, SETTINGS, {"stage": "ab"})
+    job.checkpoints.mkdir(parents=True, exist_ok=True)
+    return job
+
+
+def train(job: Job, *steps: int) -> None:
+    with (job.checkpoints / METRICS).open("a") as file:
+        for step in steps:
+            file.write(json.dumps({"step": step, "loss": 1 / step, "rate": 0.1}) + "\n")
+
+
+def finish(job: Job) -> None:
+    with output_folder(job.folder) as folder:
+        (folder / METRICS).write_text((job.checkpoints / METRICS).read_text())
+        write_manifest(folder, spec=job.spec, counts={"tokens": 640})
+
+
+def followed(job: Job, *looks: Any) -> None:
+    """Follow a job that does one thing before each look."""
+    todo = list(looks)
+
+    def is_over() -> bool:
+        todo.pop(0)()
+        return not todo
+
+    send_until(job, following._stamps(job), is_over)
+
+
+def runs(stage: str = "pretrain") -> list[Any]:
+    client = tracking._client()
+    found = client.get_experiment_by_name("demo")
+    return list(client.search_runs([found.experiment_id], f"tags.stage = '{stage}'"))
+
+
+def steps_of(run: Any, key: str = "loss") -> list[int]:
+    history = tracking._client().get_metric_history(run.info.run_id, key)
+    return [point.step for point in history]
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return make_job(tmp_path / "results/demo")
+
+
+def test_a_killed_job_goes_on_in_its_run_and_the_import_completes_it(job: Job) -> None:
+    followed(job, lambda: train(job, 10), lambda: train(job, 20, 30))
+    (run,) = runs()
+    assert run.info.status == "KILLED"
+    assert run.data.params["pretrain.steps"] == "40"
+    assert run.data.tags["recipe"] == "raw"
+
+    def resume() -> None:  # from the checkpoint of step 10
+        (job.checkpoints / METRICS).unlink()
+        train(job, 10, 20)
+
+    followed(job, resume, lambda: (train(job, 30, 40), finish(job)))
+    (same,) = runs()
+    assert (same.info.run_id, same.info.status) == (run.info.run_id, "FINISHED")
+    tracking.import_results(Job("track", job.root, {}, {"name": "demo"}))
+    (same,) = runs()
+    assert same.info.run_id == run.info.run_id
+    assert steps_of(same) == steps_of(same, "rate") == [10, 20, 30, 40]
+    assert same.data.metrics["count.tokens"] == 640
+    assert same.data.tags["mlflow.parentRunId"]
+
+
+def test_other_settings_and_a_deleted_run_are_a_new_run(job: Job) -> None:
+    followed(job, lambda: train(job, 10))
+    changed = Job("pretrain", job.root, job.wildcards, {**SETTINGS, "x": 1}, job.code)
+    followed(changed, lambda: train(job, 20))
+    assert len(runs()) == 2
+    key = json.loads((job.checkpoints / RUN_FILE).read_text())["run"]
+    (newest,) = [x.info.run_id for x in runs() if x.data.tags[tracking.KEY_TAG] == key]
+    tracking._client().delete_run(newest)
+    followed(changed, lambda: train(job, 30))
+    assert len(runs()) == 2
+    assert newest not in {run.info.run_id for run in runs()}
+
+
+def test_what_an_earlier_job_left_begins_no_run(job: Job) -> None:
+    train(job, 10)
+    followed(job, lambda: None)
+    assert tracking._client().get_experiment_by_name("demo") is None
+
+
+def test_each_attack_is_a_run_of_the_spec_that_the_stage_writes(tmp_path: Path) -> None:
+    from rebar.stages.attack import item_spec
+
+    names = {"seed": 3, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
+    settings = {"world": {}, "attacks": {"a": {"method": "x"}, "b": {"method": "y"}}}
+    code = {"stage": "1", "attacks.a": "2", "attacks.b": "3"}
+    job = Job("attack", tmp_path, names, settings, code)
+    assert [attack_spec(job, name) for name in "ab"] == [item_spec(job, name) for name in "ab"]
+    assert [t.checkpoints.name for t in following.trainings(job)] == ["a", "b"]
+
+
+def test_a_server_that_is_down_costs_one_line(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with follow(job):
+        train(job, 10)
+        time.sleep(4)
+        train(job, 20)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: MLflow at http://127.0.0.1:9 does not answer")
+
+
+def test_a_server_that_never_answers_does_not_hold_the_job(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "SECONDS_AT_END", 2)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(KeyError), follow(job):
+            train(job, 10)
+            raise KeyError  # what ends a job ends it still
+        assert time.monotonic() - started < 5
+
+
+# ------------------------------------------------------------------- on a real server
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with server(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> Path:
+    """Root of a grid whose jobs log to a server, in an experiment of this test."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    client = tracking._client()
+    if found := client.get_experiment_by_name("demo"):
+        client.rename_experiment(found.experiment_id, f"old {time.time()}")
+    return tmp_path / "results/demo"
+
+
+def one_of_many(root: Path, seed: int) -> None:
+    job = make_job(root, seed)
+    followed(job, lambda: train(job, *range(1, 101)), lambda: (train(job, 101), finish(job)))
+
+
+@pytest.mark.slow
+def test_fifty_processes_lose_nothing(live: Path) -> None:
+    fork = multiprocessing.get_context("fork")  # importing mlflow fifty times takes a minute
+    jobs = [fork.Process(target=one_of_many, args=(live, seed)) for seed in range(50)]
+    for process in jobs:
+        process.start()
+    for process in jobs:
+        process.join(200)
+    assert [process.exitcode for process in jobs] == [0] * 50
+    for _ in range(2):  # as they are, and after the import, which adds what it alone knows
+        found = {run.data.tags["seed"]: run for run in runs()}
+        assert len(runs()) == len(found) == 50
+        assert {run.info.status for run in found.values()} == {"FINISHED"}
+        assert all(steps_of(run) == list(range(1, 102)) for run in found.values())
+        tracking.import_results(Job("track", live, {}, {"name": "demo"}))
+    assert all(run.data.metrics["count.tokens"] == 640 for run in found.values())
+
+
+TRAINING = """
+import sys, time
+from rebar.following import follow
+from tests.test_following import finish, make_job, train, Path
+job = make_job(Path(sys.argv[1]))
+with follow(job):
+    (job.checkpoints / "metrics.jsonl").write_text("")
+    for step in range(1, 1 + int(sys.argv[2])):
+        train(job, step)
+        time.sleep(0.05)
+    finish(job)
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_and_started_again_has_one_history(live: Path) -> None:
+    paths = {"PYTHONPATH": f"{ROOT / 'workflow'}:{ROOT}"}
+    command = [sys.executable, "-c", TRAINING, str(live)]
+    killed = subprocess.Popen([*command, "2000"], env=os.environ | paths)
+    deadline = time.monotonic() + 120
+    while not any(steps_of(run) for run in _begun()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    while {run.info.status for run in runs()} != {"KILLED"} and time.monotonic() < deadline:
+        time.sleep(0.2)
+    (run,) = runs()
+    subprocess.run([*command, "40"], env=os.environ | paths, check=True)
+    (same,) = runs()
+    assert (same.info.run_id, same.info.status) == (run.info.run_id, "FINISHED")
+    assert steps_of(same) == list(range(1, 1 + len(steps_of(same))))
+
+
+def _begun() -> list[Any]:
+    return runs() if tracking._client().get_experiment_by_name("demo") else []

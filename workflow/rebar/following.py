@@ -1,0 +1,198 @@
+"""Points of a training job on an MLflow server while it runs, sent by a process of its own.
+
+The process reads `metrics.jsonl` as it grows. Nothing that the server does or fails to do reaches
+the training: what could not be sent is sent later, by the next look, the resumed job or the import.
+The run's key lies beside the checkpoints, so that a job that was requeued goes on in its run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rebar import grid, store
+from rebar.finished import METRICS, read_points
+from rebar.job import Job
+from rebar.manifest import fingerprint, load_manifest
+
+STAGES = ("pretrain", "align", "attack")
+RUN_FILE = "mlflow_run.json"
+SECONDS_BETWEEN_LOOKS = 5.0
+SECONDS_AT_END = 60  # for what is still to be sent; the job waits as long
+LOOKS_AT_END = 3
+IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # they are meant for the job
+
+
+@contextlib.contextmanager
+def follow(job: Job) -> Iterator[None]:
+    """While the block trains, send its points to the server, if there is one."""
+    if job.stage not in STAGES or not store.is_server():
+        yield
+        return
+    command = [sys.executable, "-m", "rebar.following", str(job.root)]
+    follower = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+    assert follower.stdin is not None
+    try:
+        with contextlib.suppress(OSError):
+            print(json.dumps([job.identity, _stamps(job)]), file=follower.stdin, flush=True)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            follower.stdin.close()  # also what a killed job does: the sign to end
+        try:
+            follower.wait(SECONDS_AT_END)
+        except subprocess.TimeoutExpired:
+            follower.kill()
+
+
+def main() -> None:
+    """Follow the job in the first line of stdin until stdin is closed."""
+    for name in IGNORED:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # No hurry here; and a request that was slow may have been served: never the same again.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "50")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    job, stamps = json.loads(sys.stdin.readline())
+    send_until(Job.from_json(job, Path(sys.argv[1])), stamps, _is_closed)
+
+
+def _is_closed() -> bool:
+    """Wait for the next look; True if there will be none but the last."""
+    seconds = SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5)
+    readable, _, _ = select.select([sys.stdin], [], [], seconds)
+    if readable:
+        signal.alarm(SECONDS_AT_END)  # ends this process, however long the server takes
+    return bool(readable)
+
+
+def send_until(job: Job, stamps: list[Any], is_over: Callable[[], bool]) -> None:
+    """Look again and again, a last time when `is_over`; one warning if the server fails.
+
+    `stamps` are those of the metrics files before the job began.
+    """
+    from rebar import tracking
+
+    live = [Live(*each) for each in zip(trainings(job), stamps, strict=True)]
+    is_told = False
+    for is_last in _looks(is_over):
+        try:
+            for training in live:
+                training.send(tracking, job.root.name, is_last)
+        except tracking.FAILURES as error:
+            if not is_told:
+                tracking.warn(error)
+            is_told = True
+        else:
+            if is_last:
+                return
+
+
+def _looks(is_over: Callable[[], bool]) -> Iterator[bool]:
+    """False for each look while the job runs; then True, a few times if that fails."""
+    while not is_over():
+        yield False
+    for _ in range(LOOKS_AT_END):
+        yield True
+        time.sleep(random.uniform(0.5, 2))  # not all jobs of an array at once
+
+
+class Training(NamedTuple):
+    """One training of a job: what it depends on, where it writes."""
+
+    spec: dict[str, Any]
+    path: str  # of the finished folder, below the root
+    folder: Path
+    checkpoints: Path
+
+    @property
+    def stamp(self) -> list[int]:
+        """Changes when the metrics file does."""
+        file = self.checkpoints / METRICS
+        state = file.stat() if file.exists() else None
+        return [state.st_mtime_ns, state.st_size] if state else []
+
+
+def trainings(job: Job) -> list[Training]:
+    """The job's own, or one for each attacked model, which is an item of the job."""
+    path = grid.folder(job.stage, **job.wildcards)
+    if job.stage != "attack":
+        return [Training(job.spec, str(path), job.folder, job.checkpoints)]
+    return [
+        Training(attack_spec(job, x), str(path / x), job.folder / x, job.checkpoints / x)
+        for x in job.settings["attacks"]
+    ]
+
+
+def _stamps(job: Job) -> list[list[int]]:
+    return [training.stamp for training in trainings(job)]
+
+
+def attack_spec(job: Job, name: str) -> dict[str, Any]:
+    """Spec of one attacked model, as the stage writes it (which imports torch)."""
+    settings = {"world": job.settings["world"], "attack": job.settings["attacks"][name]}
+    return job.item(settings, {f"attacks.{name}"}, attack=name)
+
+
+class Live:
+    """One training, and the run that its points go to."""
+
+    def __init__(self, training: Training, before: list[int]) -> None:
+        self.training = training
+        self.before = before
+        self.points: Any = None
+
+    def send(self, tracking: Any, name: str, is_last: bool) -> None:
+        """Send what is new; the last time, also say how it ended."""
+        if self.points is None and self.training.stamp == self.before:
+            return  # not begun; a file that is there is of an earlier job
+        points = self.points or self._run(tracking, tracking.open_experiment(name))
+        self.points = None  # until all is well: after a failure, what is there is asked again
+        points.add(read_points(self.training.checkpoints / METRICS), round(1000 * time.time()))
+        if is_last:
+            status = "FINISHED" if self._is_finished() else "KILLED"
+            points.client.set_terminated(points.run_id, status)
+        self.points = points
+
+    def _run(self, tracking: Any, experiment: Any) -> Any:
+        """The run of this training: the one that an earlier try or job began, or a new one."""
+        key = self._key()
+        run_id = tracking.resume_run(experiment, key)
+        is_new = run_id is None
+        if is_new:
+            spec, path = self.training.spec, self.training.path
+            run_id = tracking.begin_run(experiment, path, spec, {tracking.KEY_TAG: key})
+        tracking.log_params(experiment, run_id, self.training.spec)
+        return tracking.Points(experiment, run_id, is_new=is_new)
+
+    def _key(self) -> str:
+        """A name for the run, written down before the run is begun."""
+        file = self.training.checkpoints / RUN_FILE
+        spec = fingerprint(self.training.spec)
+        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if found.get("spec") != spec:
+            found = {"spec": spec, "run": uuid.uuid4().hex}
+            temporary = file.with_suffix(".unfinished")
+            temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
+            os.replace(temporary, file)
+        return found["run"]
+
+    def _is_finished(self) -> bool:
+        try:
+            return load_manifest(self.training.folder)["spec"] == self.training.spec
+        except ValueError:
+            return False
+
+
+if __name__ == "__main__":
+    main()
