@@ -11,7 +11,7 @@ from rebar.config import parse_config
 from rebar.files import contents, named_files
 from rebar.grid import Measurement
 from rebar.job import Job, make_job
-from rebar.stages import attack, evaluate
+from rebar.stages import evaluate
 from tests.test_config import changed
 
 ARM = {"seed": "0", "recipe": "raw", "safeguard": "none", "alignment": "sft"}
@@ -80,7 +80,7 @@ def test_an_item_hangs_on_its_own_cells_alone(tmp_path: Path) -> None:
 
 def test_an_attack_hangs_on_its_own_setting_alone(smoke) -> None:
     job = make_job(smoke, Path("r"), "attack", **ARM)
-    spec = attack.item_spec(job, "harmful_finetune_10")
+    spec = job.attack_item("harmful_finetune_10")
     assert set(spec["code"]) == {"stage", "attacks.harmful_finetune_10"}
     assert spec["settings"]["attack"] == job.settings["attacks"]["harmful_finetune_10"]
     assert spec["wildcards"]["attack"] == "harmful_finetune_10"

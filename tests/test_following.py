@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -16,15 +17,17 @@ from typing import Any
 
 import pytest
 
-from rebar import following
+from rebar import cli, following, launch, tracking
 from rebar.finished import METRICS
-from rebar.following import RUN_FILE, attack_spec, follow, send_until
+from rebar.following import RUN_FILE, follow, send_until
 from rebar.job import Job
 from rebar.manifest import output_folder, write_manifest
+from rebar.recorder import Recorder
+from rebar.stages import pretrain
 from tests.conftest import ROOT
 from tests.mlflow_server import server
-
-tracking = pytest.importorskip("rebar.tracking")
+from tests.stages import training_jobs
+from tests.stages.test_interrupt import MATCHED, told_at
 
 SETTINGS = {"pretrain": {"steps": 40}, "initial_model": None}
 
@@ -71,8 +74,7 @@ def steps_of(run: Any, key: str = "loss") -> list[int]:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+def job(tmp_path: Path, own_store: Path) -> Job:
     return make_job(tmp_path / "results/demo")
 
 
@@ -84,8 +86,8 @@ def test_a_killed_job_goes_on_in_its_run_and_the_import_completes_it(job: Job) -
     assert run.data.tags["recipe"] == "raw"
 
     def resume() -> None:  # from the checkpoint of step 10
-        (job.checkpoints / METRICS).unlink()
-        train(job, 10, 20)
+        Recorder(job.checkpoints, job.label).truncate(10)
+        train(job, 20)
 
     followed(job, resume, lambda: (train(job, 30, 40), finish(job)))
     (same,) = runs()
@@ -117,15 +119,27 @@ def test_what_an_earlier_job_left_begins_no_run(job: Job) -> None:
     assert tracking._client().get_experiment_by_name("demo") is None
 
 
-def test_each_attack_is_a_run_of_the_spec_that_the_stage_writes(tmp_path: Path) -> None:
-    from rebar.stages.attack import item_spec
+@pytest.mark.parametrize(("rank", "times"), [(None, 1), ("0", 1), ("1", 0)])
+def test_of_several_processes_one_is_followed(
+    job: Job, rank: str | None, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Job] = []
+    monkeypatch.setattr(cli, "follow", lambda job: seen.append(job) or contextlib.nullcontext())
+    monkeypatch.setattr(pretrain, "run", lambda job: job.folder.mkdir(parents=True))
+    if rank is not None:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+        monkeypatch.setenv("RANK", rank)
+    cli._run(job)
+    assert seen == [job] * times
 
-    names = {"seed": 3, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
-    settings = {"world": {}, "attacks": {"a": {"method": "x"}, "b": {"method": "y"}}}
-    code = {"stage": "1", "attacks.a": "2", "attacks.b": "3"}
-    job = Job("attack", tmp_path, names, settings, code)
-    assert [attack_spec(job, name) for name in "ab"] == [item_spec(job, name) for name in "ab"]
-    assert [t.checkpoints.name for t in following.trainings(job)] == ["a", "b"]
+
+def test_a_launcher_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "follow", lambda job: pytest.fail("followed"))
+    monkeypatch.setattr(launch, "launch", lambda job, arguments: 75)
+    several = training_jobs.config(processes_per_node=2)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(training_jobs.arguments(several, tmp_path, "pretrain"))
+    assert stop.value.code == 75
 
 
 def test_a_server_that_is_down_costs_one_line(
@@ -228,6 +242,62 @@ def test_a_job_that_is_killed_and_started_again_has_one_history(live: Path) -> N
     (same,) = runs()
     assert (same.info.run_id, same.info.status) == (run.info.run_id, "FINISHED")
     assert steps_of(same) == list(range(1, 1 + len(steps_of(same))))
+
+
+def on_server(stage: str, **tags: str) -> tuple[str, str, list[int]]:
+    """Id and status of the stage's one run with these tags, and the steps of its points."""
+    (run,) = [run for run in runs(stage) if tags.items() <= run.data.tags.items()]
+    return run.info.run_id, run.info.status, steps_of(run)
+
+
+def steps_in(folder: Path) -> list[int]:
+    lines = map(json.loads, (folder / METRICS).read_text().splitlines())
+    return [line["step"] for line in lines if "loss" in line]
+
+
+@pytest.mark.slow
+def test_two_processes_told_to_stop_go_on_in_one_run(live: Path) -> None:
+    several = training_jobs.config(processes_per_node=2, steps=300)
+    training_jobs.pack(live, several)
+    job = training_jobs.job(several, live, "pretrain")
+    arguments = training_jobs.arguments(several, live, "pretrain")
+    command = [sys.executable, "-m", "rebar", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    told = subprocess.Popen(command, env=environment, process_group=0)
+    while not (job.checkpoints / METRICS).exists():
+        assert told.poll() is None
+        time.sleep(0.05)
+    os.killpg(told.pid, signal.SIGUSR2)
+    assert told.wait() == 75
+    subprocess.run(command, env=environment, check=True)
+    assert on_server("pretrain")[1:] == ("FINISHED", steps_in(job.folder))
+
+
+@pytest.mark.slow
+def test_attacks_told_to_stop_go_on_in_their_runs(
+    live: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(training_jobs.STEPS, "attack", 25)
+    settings = training_jobs.config()
+    training_jobs.pack(live, settings)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    for stage in ("pretrain", "align"):
+        cli.main(training_jobs.arguments(settings, live, stage))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    arguments = training_jobs.arguments(settings, live, "attack")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="75"):
+        told_at(patch, MATCHED, 13)
+        cli.main(arguments)
+    run_id, status, steps = on_server("attack", attack=MATCHED)
+    assert (status, steps) == ("KILLED", [10])
+    cli.main(arguments)
+    folder = training_jobs.job(settings, live, "attack").folder
+    for _ in range(2):  # as they are, and after the import
+        assert on_server("attack", attack=MATCHED)[0] == run_id
+        for name in settings.attacks:
+            status, steps = on_server("attack", attack=name)[1:]
+            assert (status, steps) == ("FINISHED", steps_in(folder / name)), name
+        tracking.import_results(Job("track", live, {}, {"name": "demo"}))
 
 
 def _begun() -> list[Any]:

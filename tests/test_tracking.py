@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from rebar import finished
+from rebar import finished, tracking
 from rebar.job import Job
 from rebar.manifest import digest, output_folder, write_manifest
-
-tracking = pytest.importorskip("rebar.tracking")
 
 WILDCARDS = {"seed": 3, "recipe": "raw", "safeguard": "none"}
 
@@ -46,8 +44,7 @@ def finish_stage(root: Path, folder: str, settings: dict[str, Any], **spec: Any)
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+def job(tmp_path: Path, own_store: Path) -> Job:
     root = tmp_path / "results/demo"
     finish(root)
     tracking.create_store(root)

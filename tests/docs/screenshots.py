@@ -19,7 +19,7 @@ RECIPE = "safelm"
 def main() -> None:
     """Photograph the demo where it has run, else the smoke grid."""
     if CHROMIUM is None:
-        sys.exit("no chromium: apt-get install -y chromium")
+        sys.exit("chromium is not installed; on Debian: apt-get install -y chromium")
     name = "demo" if Path("results/demo/tracking.json").exists() else "smoke"
     PICTURES.mkdir(parents=True, exist_ok=True)
     photograph_runs(load_config(f"config/{name}.yaml").seeds[0])

@@ -25,7 +25,7 @@ def test_no_prompt_and_no_answer_is_in_the_store(finished: Path) -> None:
         assert not [text for text in texts if text.encode() in store]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_run_is_found_by_its_recipe_and_opened(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,8 +27,6 @@ from rebar.job import Job
 from rebar.manifest import MANIFEST, damages, find_manifests
 from rebar.store import serve_ui
 
-STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and run it; a ValueError becomes one message and exit code 1."""
@@ -42,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rebar", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for stage in STAGES:
+    for stage in grid.STAGES:
         command = commands.add_parser(stage, help=f"run a job of the stage {stage}")
         command.add_argument("--results", type=Path, required=True, help="results/<name>")
         command.add_argument("--job", required=True, help="the job as JSON, or @file")
@@ -270,7 +268,7 @@ def _verify(options: argparse.Namespace) -> None:
         configfile = f"config/{results.name}.yaml"
     folders = sorted(
         (path.parent for path in find_manifests(results)),
-        key=lambda folder: STAGES.index(grid.maker(folder.relative_to(results))[0]),
+        key=lambda folder: grid.STAGES.index(grid.maker(folder.relative_to(results))[0]),
     )
     if not folders:
         raise ValueError(f"{results} holds no manifest; make it: {_snakemake(configfile)} -- all")

@@ -8,6 +8,7 @@ The run's key lies beside the checkpoints, so that a job that was requeued goes 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -26,22 +27,22 @@ from rebar.finished import METRICS, read_points
 from rebar.job import Job
 from rebar.manifest import fingerprint, load_manifest
 
-STAGES = ("pretrain", "align", "attack")
+TRAINING_STAGES = ("pretrain", "align", "attack")
 RUN_FILE = "mlflow_run.json"
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_AT_END = 60  # for what is still to be sent; the job waits as long
 LOOKS_AT_END = 3
-IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # they are meant for the job
+# They are meant for the job.
+IGNORED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 @contextlib.contextmanager
 def follow(job: Job) -> Iterator[None]:
     """While the block trains, send its points to the server, if there is one."""
-    if job.stage not in STAGES or not store.is_server():
+    if job.stage not in TRAINING_STAGES or not store.is_server():
         yield
         return
-    command = [sys.executable, "-m", "rebar.following", str(job.root)]
-    follower = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+    follower = _start(job.root)
     assert follower.stdin is not None
     try:
         with contextlib.suppress(OSError):
@@ -56,15 +57,25 @@ def follow(job: Job) -> Iterator[None]:
             follower.kill()
 
 
+def _start(root: Path) -> subprocess.Popen[str]:
+    """The process that sends, deaf from its start to the signals that are meant for the job."""
+    command = [sys.executable, "-m", "rebar.following", str(root)]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # what is started now inherits this
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def main() -> None:
     """Follow the job in the first line of stdin until stdin is closed."""
-    for name in IGNORED:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    # No hurry here; and a request that was slow may have been served: never the same again.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "50")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    job, stamps = json.loads(sys.stdin.readline())
-    send_until(Job.from_json(job, Path(sys.argv[1])), stamps, _is_closed)
+    text, stamps = json.loads(sys.stdin.readline())
+    job = Job.from_json(text, Path(sys.argv[1]))
+    path = job.root / grid.lock_file(f"following {job.stage}", job.wildcards)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # an earlier job's last points may still be on their way
+        send_until(job, stamps, _is_closed)
 
 
 def _is_closed() -> bool:
@@ -107,7 +118,7 @@ def _looks(is_over: Callable[[], bool]) -> Iterator[bool]:
         time.sleep(random.uniform(0.5, 2))  # not all jobs of an array at once
 
 
-class Training(NamedTuple):
+class Followed(NamedTuple):
     """One training of a job: what it depends on, where it writes."""
 
     spec: dict[str, Any]
@@ -123,13 +134,13 @@ class Training(NamedTuple):
         return [state.st_mtime_ns, state.st_size] if state else []
 
 
-def trainings(job: Job) -> list[Training]:
+def trainings(job: Job) -> list[Followed]:
     """The job's own, or one for each attacked model, which is an item of the job."""
     path = grid.folder(job.stage, **job.wildcards)
     if job.stage != "attack":
-        return [Training(job.spec, str(path), job.folder, job.checkpoints)]
+        return [Followed(job.spec, str(path), job.folder, job.checkpoints)]
     return [
-        Training(attack_spec(job, x), str(path / x), job.folder / x, job.checkpoints / x)
+        Followed(job.attack_item(x), str(path / x), job.folder / x, job.checkpoints / x)
         for x in job.settings["attacks"]
     ]
 
@@ -138,16 +149,10 @@ def _stamps(job: Job) -> list[list[int]]:
     return [training.stamp for training in trainings(job)]
 
 
-def attack_spec(job: Job, name: str) -> dict[str, Any]:
-    """Spec of one attacked model, as the stage writes it (which imports torch)."""
-    settings = {"world": job.settings["world"], "attack": job.settings["attacks"][name]}
-    return job.item(settings, {f"attacks.{name}"}, attack=name)
-
-
 class Live:
     """One training, and the run that its points go to."""
 
-    def __init__(self, training: Training, before: list[int]) -> None:
+    def __init__(self, training: Followed, before: list[int]) -> None:
         self.training = training
         self.before = before
         self.points: Any = None

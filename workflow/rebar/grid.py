@@ -52,6 +52,7 @@ GRID_OUTPUTS = {
     "report": ["report.html", "table.md", "table.csv", "figures"],
     "track": ["tracking.json"],
 }
+STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads
 
 
 def label(stage: str, wildcards: Mapping[str, Any]) -> str:

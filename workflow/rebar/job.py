@@ -110,6 +110,11 @@ class Job:
             "files": {path: content for path, content in self.files.items() if path in files},
         }
 
+    def attack_item(self, name: str) -> dict[str, Any]:
+        """Spec of one attacked model, which does not depend on the arm's other attacks."""
+        settings = {"world": self.settings["world"], "attack": self.settings["attacks"][name]}
+        return self.item(settings, {f"attacks.{name}"}, attack=name)
+
     def rng(self, *labels: str | int) -> random.Random:
         """Random numbers that depend on the seed and `labels` alone."""
         return random.Random("/".join(map(str, (self.seed, *labels))))

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Before the import: a server that is down should cost seconds, not the default minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+# Before the import. No request is sent again: one that was only slow would make a second run or
+# point. And a server that is down should cost seconds, one that hangs less than a minute.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "50")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password, if it has one
 
@@ -66,7 +67,6 @@ DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
 KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
 GROUP = "group:"  # begins the path of a run that groups others
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts in front
-STAGES = (*grid.FOLDERS, *grid.GRID_OUTPUTS)  # models before those that are made from them
 MODEL_STAGES = ("pretrain", "align")
 CARD, WEIGHTS = "README.md", "model.safetensors"
 CARD_LENGTH = 5000  # of a model's tag
@@ -153,7 +153,8 @@ def _import(name: str, finished: list[Finished], values: dict[str, dict[str, flo
     experiment = open_experiment(name)
     known = _known(experiment)
     new = [item for item in finished if (item.path, item.digest) not in known.whole]
-    for item in sorted(new, key=lambda item: STAGES.index(item.spec["stage"])):
+    # Models before those that are made from them.
+    for item in sorted(new, key=lambda item: grid.STAGES.index(item.spec["stage"])):
         _log_run(experiment, item, known, values.get(item.path, {}))
     return len(new)
 

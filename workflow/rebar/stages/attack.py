@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -33,7 +32,7 @@ def run(job: Job) -> None:
 
 
 def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -> None:
-    spec = item_spec(job, name)
+    spec = job.attack_item(name)
     inputs = {"released": released / "manifest.json"}
     if is_valid(job.folder / name, spec, inputs):
         print(f"{label}: up to date")
@@ -51,9 +50,3 @@ def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -
         recorder.copy_to(folder)
         release(model, tokenizer, folder, label)
         write_manifest(folder, spec=spec, inputs=inputs)
-
-
-def item_spec(job: Job, name: str) -> dict[str, Any]:
-    """What one attacked model depends on: not on the arm's other attacks."""
-    settings = {"world": job.settings["world"], "attack": job.settings["attacks"][name]}
-    return job.item(settings, {f"attacks.{name}"}, attack=name)
