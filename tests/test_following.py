@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from rebar import cli, following, launch, tracking
+from rebar import cli, following, grid, launch, tracking
 from rebar.finished import METRICS
 from rebar.following import RUN_FILE, follow, send_until
 from rebar.job import Job
@@ -71,6 +72,17 @@ def runs(stage: str = "pretrain") -> list[Any]:
 def steps_of(run: Any, key: str = "loss") -> list[int]:
     history = tracking._client().get_metric_history(run.info.run_id, key)
     return [point.step for point in history]
+
+
+def on_server(stage: str, **tags: str) -> tuple[str, str, list[int]]:
+    """Id and status of the stage's one run with these tags, and the steps of its points."""
+    (run,) = [run for run in runs(stage) if tags.items() <= run.data.tags.items()]
+    return run.info.run_id, run.info.status, steps_of(run)
+
+
+def steps_in(folder: Path) -> list[int]:
+    lines = map(json.loads, (folder / METRICS).read_text().splitlines())
+    return [line["step"] for line in lines if "loss" in line]
 
 
 @pytest.fixture
@@ -169,6 +181,25 @@ def test_a_server_that_never_answers_does_not_hold_the_job(
         assert time.monotonic() - started < 5
 
 
+def test_what_sends_is_deaf_to_signals_and_waits_for_an_earlier_jobs(job: Job) -> None:
+    path = job.root / grid.lock_file("following pretrain", job.wildcards)
+    path.parent.mkdir()
+    with path.open("w") as earlier:
+        fcntl.flock(earlier, fcntl.LOCK_EX)
+        sender = following._start(job.root)
+        for number in following.FOR_THE_JOB:
+            sender.send_signal(number)
+        train(job, 10)
+        assert sender.stdin is not None
+        sender.stdin.write(json.dumps([job.identity, [[]]]) + "\n")
+        sender.stdin.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            sender.wait(2)
+        assert tracking._client().get_experiment_by_name("demo") is None
+    assert sender.wait(60) == 0
+    assert on_server("pretrain")[1:] == ("KILLED", [10])
+
+
 # ------------------------------------------------------------------- on a real server
 
 
@@ -242,17 +273,6 @@ def test_a_job_that_is_killed_and_started_again_has_one_history(live: Path) -> N
     (same,) = runs()
     assert (same.info.run_id, same.info.status) == (run.info.run_id, "FINISHED")
     assert steps_of(same) == list(range(1, 1 + len(steps_of(same))))
-
-
-def on_server(stage: str, **tags: str) -> tuple[str, str, list[int]]:
-    """Id and status of the stage's one run with these tags, and the steps of its points."""
-    (run,) = [run for run in runs(stage) if tags.items() <= run.data.tags.items()]
-    return run.info.run_id, run.info.status, steps_of(run)
-
-
-def steps_in(folder: Path) -> list[int]:
-    lines = map(json.loads, (folder / METRICS).read_text().splitlines())
-    return [line["step"] for line in lines if "loss" in line]
 
 
 @pytest.mark.slow

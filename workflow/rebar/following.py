@@ -32,8 +32,7 @@ RUN_FILE = "mlflow_run.json"
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_AT_END = 60  # for what is still to be sent; the job waits as long
 LOOKS_AT_END = 3
-# They are meant for the job.
-IGNORED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+FOR_THE_JOB = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 @contextlib.contextmanager
@@ -60,7 +59,9 @@ def follow(job: Job) -> Iterator[None]:
 def _start(root: Path) -> subprocess.Popen[str]:
     """The process that sends, deaf from its start to the signals that are meant for the job."""
     command = [sys.executable, "-m", "rebar.following", str(root)]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # what is started now inherits this
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, FOR_THE_JOB
+    )  # what is started now inherits this
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     finally:
@@ -95,15 +96,15 @@ def send_until(job: Job, stamps: list[Any], is_over: Callable[[], bool]) -> None
     from rebar import tracking
 
     live = [Live(*each) for each in zip(trainings(job), stamps, strict=True)]
-    is_told = False
+    is_warned = False
     for is_last in _looks(is_over):
         try:
             for training in live:
                 training.send(tracking, job.root.name, is_last)
         except tracking.FAILURES as error:
-            if not is_told:
+            if not is_warned:
                 tracking.warn(error)
-            is_told = True
+            is_warned = True
         else:
             if is_last:
                 return
