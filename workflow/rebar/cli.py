@@ -2,7 +2,8 @@
 
 `python -m rebar pretrain --results results/demo --job JSON` runs one job; Snakemake writes the
 JSON. `python -m rebar schema` regenerates the documentation of the config keys; `where` says where
-the results of a config lie; `verify` compares every file of them with its recorded hash.
+the results of a config lie; `verify` compares every file of them with its recorded hash; `pin` asks
+the Hub for commits.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--configfile", required=True, help="a file of config/")
     command.add_argument("target", help="corpus, models, attacks, evaluations or all")
     command.set_defaults(run=_provenance)
+    command = commands.add_parser("pin", help="print the current commit of each unpinned Hub id")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.set_defaults(run=_pin)
     command = commands.add_parser("verify", help="check size and hash of every result")
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--configfile", help="a file of config/")
@@ -187,6 +191,18 @@ def _where(options: argparse.Namespace) -> None:
     print(f"figures:  {results / 'figures'}/")
     print(f"numbers:  {results / 'summary.csv'}, {results / 'table.csv'}, {results / 'costs.csv'}")
     print("tracking: .venv/bin/mlflow ui --host 127.0.0.1, then open http://127.0.0.1:5000")
+
+
+def _pin(options: argparse.Namespace) -> None:
+    from rebar.config import load_config
+    from rebar.hub_access import hub_ids, pins
+
+    config = load_config(options.configfile)
+    found = list(pins(config))
+    for hub_id, commit in found:
+        print(f"{hub_id.revision_key}: {commit}  # {hub_id.name}")
+    num_ids = len(hub_ids(config))
+    print(f"# {num_ids - len(found)} of {num_ids} ids are pinned in {options.configfile}")
 
 
 def _snakemake(configfile: str) -> str:

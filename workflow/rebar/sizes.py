@@ -53,12 +53,14 @@ def work(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Work:
 
 
 def parameters(model: Model, vocabulary: int) -> int:
-    """Weights of a Llama with tied embeddings."""
-    attention = 4 * model.hidden_size**2
+    """Weights of a Llama."""
+    shared = (model.key_value_heads or model.heads) / model.heads
+    attention = round((2 + 2 * shared) * model.hidden_size**2)
     feed_forward = 3 * model.hidden_size * model.feed_forward_size
     norms = 2 * model.hidden_size
     layers = model.layers * (attention + feed_forward + norms)
-    return layers + (vocabulary + 1) * model.hidden_size
+    matrices = 1 if model.tied_embeddings else 2
+    return layers + (matrices * vocabulary + 1) * model.hidden_size
 
 
 def vocabulary(config: Config) -> int:
