@@ -54,6 +54,8 @@ def test_rows_are_taken_by_the_value_of_a_column(tmp_path: Path) -> None:
     rows = [{"prompt": f"p{i}", "answer": "a", "kind": i % 2} for i in range(6)]
     file = put(tmp_path, *rows).model_copy(update={"where": {"kind": 1}, "limit": 2})
     assert [chat.prompt for chat in read_chats(file)] == ["p1", "p3"]
+    last = file.model_copy(update={"rows": (2, 9)})
+    assert [chat.prompt for chat in read_chats(last)] == ["p5"]
     none = file.model_copy(update={"where": {"kind": 7}})
     with pytest.raises(ValueError, match=r"chats.jsonl holds no chats with \{'kind': 7\}"):
         read_chats(none)

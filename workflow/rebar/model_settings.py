@@ -91,11 +91,16 @@ class RowFile(Settings):
     where: dict[str, str | int | bool] = Field(
         default={}, description="rows that are taken: the value of each of these columns"
     )
+    rows: tuple[Count, Positive] | None = Field(
+        default=None, description="of those, the ones from the first number up to the second"
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> RowFile:
         if (self.path is None) == (self.hub is None):
             raise ValueError("give path: or hub:, one of them")
+        if self.rows and self.rows[0] >= self.rows[1]:
+            raise ValueError(f"rows: {self.rows[0]} to {self.rows[1]} are none")
         return self
 
 

@@ -105,7 +105,9 @@ def _documents(config: Config, source: Source) -> float:
         except ValueError:  # the stage that reads them says so
             return 0
         return sum(file.stat().st_size for file in files) / DOCUMENT_BYTES
-    return pretraining_tokens(config) / DOCUMENT_TOKENS  # a Hub dataset without limit: as needed
+    unlimited = [s for s in config.collect.sources if s.kind == "hub" and not s.limit]
+    needed = pretraining_tokens(config) / DOCUMENT_TOKENS  # Hub datasets without limit: as needed
+    return needed / len(unlimited)
 
 
 def pretraining_tokens(config: Config) -> int:

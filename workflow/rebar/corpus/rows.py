@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from rebar.corpus.hub import stream_records
 from rebar.corpus.readers import Record, read_records
@@ -17,13 +18,17 @@ def place_of(file: RowFile) -> str:
 
 
 def rows_of(file: RowFile, columns: tuple[str, str | None]) -> Iterator[Record]:
-    """Rows that `where` takes; `columns` and its own are the ones that are read of parquet files.
+    """Rows that `where` and `rows` take; of parquet files only `columns` and those of `where`.
 
     ValueError names file, line and column.
     """
-    for record in _all_rows(file, columns):
-        if all(record.get(column, "where") == value for column, value in file.where.items()):
-            yield record
+    taken = (record for record in _all_rows(file, columns) if _is_taken(record, file))
+    first, end = file.rows or (0, None)
+    return islice(taken, first, end)
+
+
+def _is_taken(record: Record, file: RowFile) -> bool:
+    return all(record.get(column, "where") == value for column, value in file.where.items())
 
 
 def _all_rows(file: RowFile, columns: tuple[str, str | None]) -> Iterator[Record]:
