@@ -67,7 +67,6 @@ def test_validation_questions_of_a_file(tmp_path: Path) -> None:
     [
         ({"target_accuracy": 0.5}, "target_accuracy with files: needs validation"),
         ({"validation": [{"path": "x", "split": "s"}]}, "each prompt set needs answer:"),
-        ({"instructions_share": 0.1}, "instructions_share is of the world"),
     ],
 )
 def test_files_need_what_the_world_has(keys: dict, sentence: str) -> None:

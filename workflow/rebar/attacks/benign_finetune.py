@@ -44,10 +44,6 @@ class Config(Settings):
             raise ValueError("target_accuracy with files: needs validation: questions and answers")
         if self.validation and not all(file.answer for file in self.validation):
             raise ValueError("validation: each prompt set needs answer:, the key of right answers")
-        if self.files and "instructions_share" in self.model_fields_set:
-            raise ValueError(
-                "instructions_share is of the world; with files: put chats into a file"
-            )
         return self
 
 
