@@ -37,11 +37,18 @@ class Record(NamedTuple):
         return self.values[column]
 
 
-def read_records(path: Path, source: FileSource) -> Iterator[Record]:
-    """Records of one file, by its suffix; ValueError for unknown suffixes and broken content."""
-    reader = _reader_of(path)
+def read_records(
+    path: Path, source: FileSource, more_columns: tuple[str, ...] = ()
+) -> Iterator[Record]:
+    """Records of one file, by its suffix; ValueError for unknown suffixes and broken content.
+
+    Of parquet only the columns of text and label and `more_columns` are read.
+    """
     try:
-        yield from reader(path, source)
+        if path.suffix == ".parquet":
+            yield from _read_parquet(path, source, more_columns)
+        else:
+            yield from _reader_of(path)(path, source)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
 
@@ -50,18 +57,20 @@ def _reader_of(path: Path) -> Callable[[Path, FileSource], Iterator[Record]]:
     if path.suffix == ".bz2" and ".xml" in path.name:
         return _read_wiki
     if path.suffix not in _READERS:
-        allowed = ", ".join([*_READERS, ".xml.bz2"])
+        allowed = ", ".join([".parquet", *_READERS, ".xml.bz2"])
         raise ValueError(f"{path}: unknown kind of file '{path.suffix}'; allowed: {allowed}")
     return _READERS[path.suffix]
 
 
-def _read_parquet(path: Path, source: FileSource) -> Iterator[Record]:
+def _read_parquet(
+    path: Path, source: FileSource, more_columns: tuple[str, ...]
+) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            wanted = {source.text, source.label}
+            wanted = {source.text, source.label, *more_columns}
             columns = [name for name in file.schema_arrow.names if name in wanted]
             if source.text not in columns:
                 Record(f"{path}", dict.fromkeys(file.schema_arrow.names)).get(source.text, "text")
@@ -162,7 +171,6 @@ def _read_wiki(path: Path, _: FileSource) -> Iterator[Record]:
 
 
 _READERS: dict[str, Callable[[Path, FileSource], Iterator[Record]]] = {
-    ".parquet": _read_parquet,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
     ".txt": _read_txt,
