@@ -38,7 +38,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was not to skip."""
     for name in _unexpected():
-        terminalreporter.write_line(f"must not skip here ({ALLOWED.name} lacks it): {name}", red=True)
+        line = f"must not skip here ({ALLOWED.name} lacks it): {name}"
+        terminalreporter.write_line(line, red=True)
 
 
 def _unexpected() -> list[str]:

@@ -131,8 +131,8 @@ def _beyond_limits(jobs: dict[Path, Planned]) -> Iterator[str]:
     if beyond:
         named = ", ".join(f"{stage} {_number(value)} h" for stage, value in beyond.items())
         yield (
-            f"longer than the {MOST_MINUTES // 60} h that a job asks for at most, and only trainings "
-            f"go on after that: {named}; give them more time (`--set-resources "
+            f"longer than the {MOST_MINUTES // 60} h that a job asks for at most, and only "
+            f"trainings go on after that: {named}; give them more time (`--set-resources "
             f"{next(iter(beyond))}:runtime=MINUTES`) or split the corpus (collect.shards)"
         )
 
