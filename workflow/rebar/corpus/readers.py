@@ -18,6 +18,7 @@ from rebar.corpus.documents import BATCH_ROWS
 from rebar.corpus.wiki import read_articles
 from rebar.corpus_settings import FileSource
 
+LONGEST_NAME = 40  # characters
 MAX_CSV_FIELD = 100_000_000  # characters; Python's own limit is shorter than long documents
 
 
@@ -30,11 +31,17 @@ class Record(NamedTuple):
     def get(self, column: str, key: str) -> Any:
         """The value of a column; ValueError names the config key that chose it."""
         if column not in self.values:
-            columns = ", ".join(map(str, self.values)) or "none"
+            columns = ", ".join(map(_shown, self.values)) or "none"
             raise ValueError(
                 f"{self.place}: no column '{column}'; columns here: {columns}; set {key}:"
             )
         return self.values[column]
+
+
+def _shown(column: Any) -> str:
+    """A column's name, unless it is a text: of a file without a header it is the first row's."""
+    name = str(column)
+    return name if len(name) <= LONGEST_NAME else f"(one of {len(name)} characters: no header?)"
 
 
 def read_records(
@@ -144,7 +151,10 @@ def _read_yaml(path: Path, _: FileSource) -> Iterator[Record]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
+        # The error's own words quote the file, and its texts may be harmful.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{path}{where}: not YAML; mend it or quote the text") from None
     for number, item in enumerate(_yaml_list(content, path), start=1):
         values = item if isinstance(item, dict) else {"text": item}
         yield Record(f"{path}, item {number}", values)
