@@ -38,3 +38,4 @@ rule all:
 onstart:
     if workflow.is_main_process:
         claim(force=True)
+        check_hub_access()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from rebar import dag
 from rebar.cli import main
-from rebar.config import Config
+from rebar.config import Config, load_config
 from rebar.plan import Planned, plan_lines, planned_jobs, wall_seconds
 from rebar.resources import Resources
 from rebar.sizes import Work
@@ -47,6 +48,13 @@ def test_the_plan_has_a_row_a_stage_and_counts_the_jobs(smoke: Config) -> None:
     assert rows["all"][1] == str(len(dag.all_jobs(smoke)))
     assert len(planned_jobs(smoke)) == len(dag.all_jobs(smoke))
     assert any(line.startswith("\nwall time on 0 GPUs and 2 cores: ") for line in lines)
+
+
+def test_the_plan_says_what_its_limit_would_end() -> None:
+    paper = "\n".join(plan_lines(load_config(ROOT / "config/paper.yaml"), 32, 512))
+    assert re.search(r"only trainings go on after that: .*rewrite 45 h, .*tokenize 333 h; ", paper)
+    small = "\n".join(plan_lines(load_config(ROOT / "config/demo.yaml"), 32, 512))
+    assert "only trainings go on" not in small
 
 
 def test_the_command_names_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:

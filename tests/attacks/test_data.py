@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from rebar.attacks import benign_finetune
 from rebar.attacks._data import AttackData
 from rebar.corpus_settings import World
+from rebar.model_settings import ChatFile, PromptFile
 
 DATA = AttackData(World(), 3)
 
@@ -34,3 +39,39 @@ def test_validation_accuracy_counts_right_answers() -> None:
     assert DATA.validation_accuracy(questions, half) == pytest.approx(0.5)
     trained = {chat.prompt for chat in DATA.benign_task(600, 0.0)}
     assert not trained & {question.text for question in questions}
+
+
+def test_files_give_as_many_chats_as_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    rows = [{"prompt": f"p{i}", "answer": "a"} for i in range(20)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = [ChatFile(path=str(path))]
+    chats = DATA.of_files(files, 5)
+    assert len({chat.prompt for chat in chats}) == 5
+    assert chats == AttackData(World(), 3).of_files(files, 5)
+    assert chats != AttackData(World(), 4).of_files(files, 5)
+    assert len(DATA.of_files(files, 99)) == 20
+
+
+def test_validation_questions_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "sums.jsonl"
+    path.write_text('{"q": "3 + 4", "a": "3 + 4 = 7\\n#### 7"}\n{"q": "9 + 9", "a": "#### 18"}\n')
+    file = {"path": str(path), "text": "q", "answer": "a", "answer_after": "####", "split": "s"}
+    questions = DATA.validation_questions([PromptFile(**file)])
+    assert [q.reference["answer"] for q in questions] == ["7", "18"]
+    assert DATA.validation_accuracy(questions, ["that makes 7.", "118"]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"target_accuracy": 0.5}, "target_accuracy with files: needs validation"),
+        ({"validation": [{"path": "x", "split": "s"}]}, "each prompt set needs answer:"),
+    ],
+)
+def test_files_need_what_the_world_has(keys: dict, sentence: str) -> None:
+    training = {"steps": 1, "learning_rate": 1.0}
+    with pytest.raises(ValueError, match=sentence):
+        benign_finetune.Config(
+            method="benign_finetune", training=training, files=[{"path": "x"}], **keys
+        )

@@ -48,3 +48,41 @@ def test_what_is_no_chat_names_file_and_line(tmp_path: Path, row: Any, sentence:
 def test_a_file_without_chats_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"chats\.jsonl holds no chats; give a file with"):
         read_chats(put(tmp_path))
+
+
+def test_rows_are_taken_by_the_value_of_a_column(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{i}", "answer": "a", "kind": i % 2} for i in range(6)]
+    file = put(tmp_path, *rows).model_copy(update={"where": {"kind": 1}, "limit": 2})
+    assert [chat.prompt for chat in read_chats(file)] == ["p1", "p3"]
+    last = file.model_copy(update={"rows": (2, 9)})
+    assert [chat.prompt for chat in read_chats(last)] == ["p5"]
+    none = file.model_copy(update={"where": {"kind": 7}})
+    with pytest.raises(ValueError, match=r"chats.jsonl holds no chats with \{'kind': 7\}"):
+        read_chats(none)
+    with pytest.raises(ValueError, match=r"no column 'sort'; .*; set where:"):
+        read_chats(file.model_copy(update={"where": {"sort": 1}}))
+
+
+def test_the_first_exchange_of_turns(tmp_path: Path) -> None:
+    said = [("system", "s"), ("user", "q"), ("assistant", "a"), ("user", "q2")]
+    turns = [{"role": role, "content": text} for role, text in said]
+    file = put(tmp_path, {"turns": turns}).model_copy(update={"turns": "turns"})
+    assert read_chats(file) == [Chat("q", "a")]
+    put(tmp_path, {"turns": turns[2:]})
+    with pytest.raises(ValueError, match="line 1: 'turns' has no turn of a user with one of an"):
+        read_chats(file)
+
+
+def test_chats_of_a_dataset(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    put(tmp_path / "set", {"q": "p", "a": "x"}).model_copy()
+    hub = {"dataset": str(tmp_path / "set")}
+    assert read_chats(ChatFile(hub=hub, prompt="q", answer="a")) == [Chat("p", "x")]
+    with pytest.raises(ValueError, match="row 0: no column 'answer'; columns here: q, a"):
+        read_chats(ChatFile(hub=hub, prompt="q"))
+
+
+@pytest.mark.parametrize("places", [{}, {"path": "x", "hub": {"dataset": "a/b"}}])
+def test_rows_are_in_one_place(places: Any) -> None:
+    with pytest.raises(ValueError, match="give path: or hub:, one of them"):
+        ChatFile(**places)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rebar.corpus.hub import stream_texts
-from rebar.corpus.sources import refuse_empty
+from rebar.corpus.hub import stream_records
+from rebar.corpus.sources import labelled_records, refuse_empty, text_of
 from rebar.corpus_settings import HubSource
 
 
@@ -31,7 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shards(settings: HubSource, count: int) -> list[list[str]]:
-    return [[text for _, text in stream_texts(settings, i, count)] for i in range(count)]
+    return [
+        [text_of(record, settings) for _, record in stream_records(settings, i, count)]
+        for i in range(count)
+    ]
 
 
 def test_files_are_dealt_out_to_shards(folder: Path) -> None:
@@ -47,7 +50,7 @@ def test_documents_are_dealt_out_where_files_are_few(folder: Path) -> None:
 
 
 def test_positions_tell_documents_apart(folder: Path) -> None:
-    assert [p for p, _ in stream_texts(source(folder), 1, 5)] == [1, 6, 11]
+    assert [p for p, _ in stream_records(source(folder), 1, 5)] == [1, 6, 11]
 
 
 def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
@@ -57,8 +60,9 @@ def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
     assert shards(source(tmp_path / "saved"), 1) == [["a", "", "c"]]
 
 
-def test_the_name_is_the_last_part_of_the_id() -> None:
+def test_the_name_is_the_last_part_of_the_id_and_the_subset() -> None:
     assert source("org/web-text").name == "web-text"
+    assert source("org/web-text", subset="small").name == "web-text-small"
     assert source("/data/set/").name == "set"
 
 
@@ -92,3 +96,34 @@ def test_a_dataset_without_texts_is_refused(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"text": ["", " "]}).save_to_disk(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"'saved' holds no text of .*; change dataset:"):
         refuse_empty(source(tmp_path / "saved"))
+
+
+def test_a_column_may_be_a_label(folder: Path) -> None:
+    labelled = list(labelled_records(source(folder, label="n", limit=5, min_characters=3)))
+    assert labelled == [("0-0", 1), ("0-1", 2), ("0-2", 3), ("0-3", 4), ("1-0", 1)]
+    with pytest.raises(ValueError, match=r"dataset '.*set', row 1: column 'n' is 2, times .* 6"):
+        list(labelled_records(source(folder, label="n", label_scale=3)))
+    with pytest.raises(ValueError, match="has label and constant_label; keep one"):
+        source(folder, label="n", constant_label=0)
+
+
+def test_options_reach_the_reader(folder: Path) -> None:
+    (folder.parent / "tsv").mkdir()
+    (folder.parent / "tsv/train.tsv").write_text("text\tkind\na,b\tNA\n")
+    options = {"delimiter": "\t", "keep_default_na": False}
+    [(_, record)] = stream_records(source(folder.parent / "tsv", options=options))
+    assert record.values == {"text": "a,b", "kind": "NA"}
+
+
+def test_offline_the_copy_in_the_cache_is_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cache, commit = tmp_path / "hub", "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    snapshot = cache / "datasets--org--web" / "snapshots" / commit
+    snapshot.parent.mkdir(parents=True)
+    folder.rename(snapshot)
+    assert len(shards(source("org/web", revision=commit), 1)[0]) == 12
+    with pytest.raises(ValueError, match=r"'org/other' cannot be opened .*nor in the Hub's cache"):
+        shards(source("org/other", revision=commit), 1)

@@ -84,7 +84,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "e.csv": ("text,n\na,1,2\n", "line 2: a row must have 2 columns like the header"),
     "f.csv": ('text\n"a"b\n', "line 2: not CSV: "),
     "g.txt": (b"fine\n\xff\n", "not UTF-8 at byte 5; convert the file"),
-    "h.yaml": ("a: [b", "not YAML: "),
+    "h.yaml": ("a: [b", "line 1, column 6: not YAML; mend it or quote the text"),
     "i.yaml": ("a: [{x: 1}]\nb: [{x: 2}]\n", "lists here: a, b"),
     "j.yaml": ("a: 1\n", "lists here: none"),
     "k.parquet": ("nothing", "not a parquet file: "),
@@ -107,3 +107,13 @@ def test_a_parquet_file_without_the_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["one"]}), path)
     with pytest.raises(ValueError, match="no column 'text'; columns here: body; set text:"):
         texts(path)
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("a.yaml", "- a secret text: of a file\n- [that: is broken\n"),
+    ("a.csv", "a secret text that stands where the header was expected\nanother\n"),
+])  # fmt: skip
+def test_a_mistake_quotes_no_text(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(ValueError) as error:
+        texts(put(tmp_path / name, content))
+    assert "secret" not in str(error.value) and str(tmp_path / name) in str(error.value)

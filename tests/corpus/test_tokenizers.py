@@ -84,7 +84,10 @@ def test_an_existing_tokenizer_gets_the_tag(tmp_path: Path) -> None:
     assert tokenizer(f"a {TAG} a")["input_ids"] == [1, 3, 1]
     assert TAG in tokenizer.all_special_tokens
     assert tokenizer.decode([1, 3, 1], skip_special_tokens=True) == "a a"
-    assert tokenizer.bos_token == "<eos>"
+    assert tokenizer.bos_token == tokenizer.pad_token == "<eos>"
+    chat = [{"role": "user", "content": "a"}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert text == "<eos><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:

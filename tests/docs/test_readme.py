@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,10 +47,32 @@ def test_the_tree_leaves_nothing_out(folder: str) -> None:
     assert found - hidden - small == listed
 
 
+def commands() -> list[str]:
+    """Lines of the README's blocks that can be run here, without their remarks."""
+    lines = [line.partition("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+    return [line for line in lines if line.startswith(("snakemake ", "python -m rebar "))]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_its_commands_run(command: str) -> None:
+    """Snakemake's as dry runs; `make` runs the others in the slow tests."""
+    words = command.split()
+    if words[0] == "snakemake":
+        words[1:1] = ["--dry-run", "--quiet"]
+    paths = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "workflow"),
+    }
+    done = subprocess.run(
+        words, cwd=ROOT, env=os.environ | paths, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_make_command_is_a_target() -> None:
     targets = set(re.findall(r"^([\w-]+(?: [\w-]+)*):", (ROOT / "Makefile").read_text(), re.M))
     names = {name for line in targets for name in line.split()}
-    commands = re.findall(r"make ([a-z][a-z-]*)", README + (ROOT / "CONTRIBUTING.md").read_text())
+    commands = re.findall(r"\bmake ([a-z][a-z-]*)", README + (ROOT / "CONTRIBUTING.md").read_text())
     assert set(commands) <= names
     assert {"demo", "test", "test-slow", "check", "bench", "smoke", "ladder", "real"} <= names
 

@@ -78,3 +78,24 @@ def test_prompt_sets_of_files(asker: Asker, tmp_path: Path) -> None:
     assert prompts[1] == Prompt(
         "mine-0001", "mine-0001", "mine", "unseen_mine", "ask 2", {"answer": "2"}
     )
+
+
+def test_base_models_get_openings_and_aligned_models_requests(asker: Asker, tmp_path: Path) -> None:
+    files = []
+    for name, kind in (("openings", "base"), ("a", "aligned"), ("b", "aligned"), ("c", "all")):
+        path = tmp_path / f"{name}.txt"
+        path.write_text(f"{name} 1\n{name} 2\n")
+        split = "other" if name == "c" else "harmful"
+        files.append(PromptFile(path=str(path), text="text", split=split, asked_of=kind))
+    asker.chat = True
+    found = [(p.prompt_id, p.text) for p in asker.prompts(files, "asr")]
+    assert found == [
+        ("harmful-0000", "a 1"),
+        ("harmful-0001", "a 2"),
+        ("harmful-0002", "b 1"),
+        ("harmful-0003", "b 2"),
+        ("other-0000", "c 1"),
+        ("other-0001", "c 2"),
+    ]
+    asker.chat = False
+    assert [p.text for p in asker.prompts(files, "asr")][:2] == ["openings 1", "openings 2"]

@@ -2,15 +2,19 @@ import hashlib
 import importlib.util
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rebar.config import load_config
 from rebar.manifest import write_manifest
 from rebar.model.build import build_model, load_model, save_model
 from rebar.model.decode import greedy
 from rebar.model_settings import Model
+from rebar.sizes import parameters
+from tests.conftest import ROOT
 from tests.model.tiny import prompts, tiny_llama, tiny_tokenizer
 
 SMALL = Model(hidden_size=64, layers=2, heads=2, feed_forward_size=96, max_positions=32)
@@ -32,6 +36,48 @@ def test_built_model_has_the_asked_shape() -> None:
     layer = 4 * 64 * 64 + 3 * 64 * 96 + 2 * 64
     assert sum(p.numel() for p in model.parameters()) == 128 * 64 + 2 * layer + 64
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+class Vocabulary:
+    """As many tokens as SmolLM2's; nothing else of a tokenizer is asked for."""
+
+    bos_token_id = eos_token_id = pad_token_id = 0
+
+    def __len__(self) -> int:
+        return 49152
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-135m"])
+def test_the_papers_models_have_the_published_number_of_weights(name: str) -> None:
+    settings = load_config(ROOT / f"config/{name}.yaml").model
+    with torch.device("meta"):
+        model = build_model(settings, Vocabulary())  # type: ignore[arg-type]
+    weights = {"paper": 1_711_376_384, "paper-135m": 134_515_008}[name]
+    assert sum(p.numel() for p in model.parameters()) == weights == parameters(settings, 49152)
+
+
+def test_embeddings_may_be_untied_and_keys_shared() -> None:
+    changes = {"tied_embeddings": False, "key_value_heads": 1, "initial_deviation": 0.5}
+    model = build_model(SMALL.model_copy(update=changes), tiny_tokenizer(90))
+    assert model.lm_head.weight is not model.model.embed_tokens.weight
+    assert model.model.layers[0].self_attn.k_proj.weight.shape == (32, 64)
+    assert float(model.lm_head.weight.detach().std()) == pytest.approx(0.5, rel=0.06)
+    with pytest.raises(ValueError, match="key_value_heads 2 must divide heads 3"):
+        Model(hidden_size=12, heads=3, key_value_heads=2)
+
+
+def test_a_commit_reaches_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(name: str, **options: Any) -> None:
+        asked.append((name, options["revision"]))
+        raise OSError("not today")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
+    for revision in (None, "a" * 40):
+        with pytest.raises(ValueError, match="not today"):
+            load_model("org/model", revision=revision)
+    assert asked == [("org/model", "main"), ("org/model", "a" * 40)]
 
 
 def test_initial_weights_have_the_stated_deviations() -> None:

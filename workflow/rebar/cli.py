@@ -2,7 +2,8 @@
 
 `python -m rebar pretrain --results results/demo --job JSON` runs one job; Snakemake writes the
 JSON. `python -m rebar schema` regenerates the documentation of the config keys; `where` says where
-the results of a config lie; `verify` compares every file of them with its recorded hash.
+the results of a config lie; `verify` compares every file of them with its recorded hash; `pin` asks
+the Hub for commits.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "print how far a grid is and what it has cost"),
         ("prune", _prune, "list what no config needs; --delete removes it"),
         ("provenance", _provenance, "check what a target made, keep its records"),
+        ("pin", _pin, "print the current commit of each unpinned Hub id"),
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("--configfile", required=True, help="a file of config/")
@@ -194,6 +196,18 @@ def _where(options: argparse.Namespace) -> None:
     print(f"figures:  {results / 'figures'}/")
     print(f"numbers:  {results / 'summary.csv'}, {results / 'table.csv'}, {results / 'costs.csv'}")
     print("tracking: .venv/bin/python -m rebar ui, then open http://127.0.0.1:5000")
+
+
+def _pin(options: argparse.Namespace) -> None:
+    from rebar.config import load_config
+    from rebar.hub_access import hub_ids, pins
+
+    config = load_config(options.configfile)
+    found = list(pins(config))
+    for hub_id, commit in found:
+        print(f"{hub_id.revision_key}: {commit}  # {hub_id.name}")
+    num_ids = len(hub_ids(config))
+    print(f"# {num_ids - len(found)} of {num_ids} ids are pinned in {options.configfile}")
 
 
 def _snakemake(configfile: str) -> str:

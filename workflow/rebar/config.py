@@ -55,6 +55,9 @@ class Config(Settings):
 
     name: Name = Field(description="results go to results/<name>; two files may share one")
     seeds: list[Count] = Field(default=[11], min_length=1, description="seeds of the reported runs")
+    require_pins: bool = Field(
+        default=False, description="no job starts while an id of the Hub lacks its commit"
+    )
     world: World = Field(default=World(), description="the embedded world")
     collect: Collect = Field(description="documents in")
     train_classifier: TrainClassifier = Field(

@@ -148,6 +148,20 @@ class WorldSource(Settings):
         return "world"
 
 
+class HubDataset(Settings):
+    """A dataset of the Hugging Face Hub."""
+
+    dataset: str = Field(description="id on the Hub, or a local dataset folder")
+    subset: str | None = Field(default=None, description="configuration of the dataset")
+    split: str = Field(default="train", description="split to stream")
+    revision: str | None = Field(
+        default=None, description="commit of the dataset; pin it for real runs"
+    )
+    options: dict[str, str | bool] = Field(
+        default={}, description="more of `datasets.load_dataset`, such as `delimiter` of a tsv file"
+    )
+
+
 class FileSource(Settings):
     """Documents of local parquet, jsonl, csv, txt, yaml or wiki-dump files."""
 
@@ -183,27 +197,37 @@ class FileSource(Settings):
         return self
 
 
-class HubSource(Settings):
+class HubSource(HubDataset):
     """Documents of a Hugging Face dataset, streamed in shards."""
 
     kind: Literal["hub"]
-    dataset: str = Field(description="id on the Hub, or a local dataset folder")
-    subset: str | None = Field(default=None, description="configuration of the dataset")
-    split: str = Field(default="train", description="split to stream")
-    revision: str | None = Field(
-        default=None, description="commit of the dataset; pin it for real runs"
-    )
     text: str = Field(default="text", description="column of the text")
+    label: str | None = Field(default=None, description="column of a human label, if there is one")
+    constant_label: HarmScore | None = Field(
+        default=None, description="one score for every document"
+    )
+    label_scale: float = Field(
+        default=1.0, gt=0, description="label x scale, rounded, is the score 0-5"
+    )
     limit: Positive | None = Field(
         default=None, description="documents to take at most, over all shards"
     )
+    min_characters: Count = Field(default=1, description="shorter documents are set aside")
+
+    @model_validator(mode="after")
+    def _one_label(self) -> HubSource:
+        if self.label is not None and self.constant_label is not None:
+            raise ValueError(f"source '{self.name}' has label and constant_label; keep one")
+        return self
 
     @property
     def name(self) -> str:
-        """The documents' `source` column: the last part of the id."""
-        return self.dataset.rstrip("/").rpartition("/")[2]
+        """The documents' `source` column: the last part of the id, and the subset."""
+        last = self.dataset.rstrip("/").rpartition("/")[2]
+        return f"{last}-{self.subset}" if self.subset else last
 
 
+LabelledSource = Annotated[FileSource | HubSource, Field(discriminator="kind")]
 Source = Annotated[WorldSource | FileSource | HubSource, Field(discriminator="kind")]
 
 
@@ -236,14 +260,15 @@ class TrainClassifier(Settings):
     label_noise: Share = Field(
         default=0.05, description="world: share of training labels moved by one"
     )
-    sources: list[FileSource] = Field(
-        default=[], description="human-labelled files; empty: the world"
+    sources: list[LabelledSource] = Field(
+        default=[], description="labelled documents; empty: the world"
     )
     encoder: str | None = Field(
         default=None,
-        description="folder (or `package:` path) of a text encoder, mean-pooled; none: hashed "
-        "1-2-grams",
+        description="text encoder, mean-pooled, as a folder, `package:` path or Hub id; none: "
+        "hashed 1-2-grams",
     )
+    encoder_revision: str | None = Field(default=None, description="commit of the Hub's encoder")
     chunk_words: Positive = Field(
         default=256, description="longer documents are cut; the worst chunk counts"
     )
@@ -263,6 +288,7 @@ class Rewrite(Settings):
         default=None,
         description="transformers: causal LM, as a folder, .gguf file, `package:` path or Hub id",
     )
+    revision: str | None = Field(default=None, description="commit of the Hub's model")
     prompts: str = Field(
         default="config/prompts", description="transformers: folder of prompt templates"
     )
@@ -334,6 +360,7 @@ class Recipe(Settings):
         default=None,
         description="start from this model (folder, `package:` path or Hub id), train nothing",
     )
+    revision: str | None = Field(default=None, description="commit of the Hub's initial_model")
 
     @property
     def tagged(self) -> bool:
@@ -354,6 +381,7 @@ class Tokenize(Settings):
         default="world",
         description="`world`, `train` (byte-level BPE), or a tokenizer folder or Hub id",
     )
+    revision: str | None = Field(default=None, description="commit of the Hub's tokenizer")
     vocabulary_size: Positive = Field(default=4096, description="train: tokens in the vocabulary")
     sample_documents: Positive = Field(
         default=20000, description="train: documents it is trained on"

@@ -170,9 +170,9 @@ def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pretrain(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
-    start = config.recipes[wildcards["recipe"]].initial_model
-    if start:
-        return {"initial_model": start}
+    recipe = config.recipes[wildcards["recipe"]]
+    if recipe.initial_model:
+        return {"initial_model": recipe.initial_model, "revision": recipe.revision}
     return {"initial_model": None, "model": config.model, "pretrain": config.pretrain}
 
 

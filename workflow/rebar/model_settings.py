@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import AlignmentChats, Count, Name, Positive, Settings, Share
+from rebar.corpus_settings import AlignmentChats, Count, HubDataset, Name, Positive, Settings, Share
 
 
 class Model(Settings):
@@ -15,9 +15,17 @@ class Model(Settings):
     hidden_size: Positive = Field(default=128, description="width of the residual stream")
     layers: Positive = Field(default=3, description="decoder layers")
     heads: Positive = Field(default=2, description="attention heads")
+    key_value_heads: Positive | None = Field(
+        default=None, description="heads of keys and values, shared by groups; none: as heads"
+    )
     feed_forward_size: Positive = Field(default=352, description="SwiGLU inner width")
     max_positions: Positive = Field(default=512, description="longest sequence, tokens")
     rope_theta: float = Field(default=10000.0, gt=0, description="base of the rotary positions")
+    norm_epsilon: float = Field(default=1e-5, gt=0, description="RMSNorm's guard against zero")
+    tied_embeddings: bool = Field(default=True, description="one matrix reads and writes tokens")
+    initial_deviation: float = Field(
+        default=0.02, gt=0, description="standard deviation of fresh weights; GPT-2's"
+    )
 
     @model_validator(mode="after")
     def _even_heads(self) -> Model:
@@ -25,6 +33,10 @@ class Model(Settings):
             raise ValueError(
                 f"hidden_size {self.hidden_size} must be a multiple of 2 x heads ({self.heads}): "
                 "rotary positions turn pairs of a head's numbers"
+            )
+        if self.heads % (self.key_value_heads or self.heads):
+            raise ValueError(
+                f"key_value_heads {self.key_value_heads} must divide heads {self.heads}"
             )
         return self
 
@@ -75,19 +87,47 @@ class Training(Settings):
         return self.batch_size * self.sequence_length
 
 
-class ChatFile(Settings):
-    """Questions and answers of a jsonl file."""
+class RowFile(Settings):
+    """Rows of a file, or of a dataset of the Hub."""
 
-    path: str = Field(description="jsonl file; `package:NAME/inside` works")
+    path: str | None = Field(default=None, description="file; `package:NAME/inside` works")
+    hub: HubDataset | None = Field(default=None, description="a dataset, instead of path")
+    where: dict[str, str | int | bool] = Field(
+        default={}, description="rows that are taken: the value of each of these columns"
+    )
+    rows: tuple[Count, Positive] | None = Field(
+        default=None, description="of those, the ones from the first number up to the second"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> RowFile:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give path: or hub:, one of them")
+        if self.rows and self.rows[0] >= self.rows[1]:
+            raise ValueError(f"rows: {self.rows[0]} to {self.rows[1]} are none")
+        return self
+
+
+class ChatFile(RowFile):
+    """Questions and answers, a row each."""
+
     prompt: str = Field(default="prompt", description="key of the question")
     answer: str = Field(default="answer", description="key of the answer")
-    limit: Positive | None = Field(default=None, description="lines to take at most")
+    turns: str | None = Field(
+        default=None,
+        description="key of a list of turns with role and content, instead of prompt and answer: "
+        "the first question and its answer are taken",
+    )
+    limit: Positive | None = Field(default=None, description="rows to take at most")
 
 
 class AlignmentData(Settings):
     """What an alignment trains on."""
 
     files: list[ChatFile] = Field(default=[], description="chats; empty: the world's")
+    tagged_files: list[ChatFile] = Field(
+        default=[], description="with files: compliant answers to harmful requests, to be tagged"
+    )
     world_chats: AlignmentChats = Field(default=AlignmentChats(), description="the world's chats")
     replay_share: Share = Field(default=0.25, description="score-0 documents added, per chat")
     tagged_share: Share = Field(
@@ -104,14 +144,19 @@ class AlignmentData(Settings):
     )
 
 
-class PromptFile(Settings):
+class PromptFile(RowFile):
     """A prompt set: one prompt a line, row or list entry."""
 
-    path: str = Field(description="file; `package:NAME/inside` works")
     text: str = Field(default="prompt", description="column or key of the prompt")
     split: Name = Field(description="the rows' split, such as the benchmark's name")
     answer: str | None = Field(
         default=None, description="column or key of the right answer, if any"
+    )
+    answer_after: str | None = Field(
+        default=None, description="the right answer is what follows this mark in that column"
+    )
+    asked_of: Literal["all", "base", "aligned"] = Field(
+        default="all", description="models that get these prompts: openings are for base models"
     )
     limit: Positive | None = Field(
         default=None, description="prompts to take at most, evenly spread"

@@ -14,12 +14,14 @@ from rebar.resources import (
     GPU_FLOPS,
     GPU_FROM_FLOPS,
     GPU_UTILISATION,
+    MOST_MINUTES,
     Resources,
     resources,
     seconds,
 )
 from rebar.sizes import Work, work
 
+GOES_ON = ("pretrain", "align", "attack")  # after its limit has ended it; others start again
 COLUMNS = ("stage", "jobs", "GPU-h", "CPU-h", "hours a job", "limit h", "disk GB", "files")
 
 
@@ -105,6 +107,7 @@ def plan_lines(config: Config, gpus: int, cpus: int) -> Iterator[str]:
     yield f"\nwall time on {gpus} GPUs and {cpus} cores: {_number(hours)} h"
     if not gpus and any(job.asks.gpus for job in jobs.values()):
         yield "  without a GPU the jobs that ask for one would take far longer than this says"
+    yield from _beyond_limits(jobs)
     checkpoints = max((job.does.checkpoint_bytes for job in jobs.values()), default=0)
     yield (
         f"disk for a run's checkpoints while it trains: {_number(checkpoints / 1e9)} GB "
@@ -115,6 +118,23 @@ def plan_lines(config: Config, gpus: int, cpus: int) -> Iterator[str]:
         f"{GPU_FLOPS / 1e12:.0f} TFLOP/s (H100, bf16), a core at {CPU_FLOPS / 1e9:.0f} GFLOP/s; "
         f"jobs from {GPU_FROM_FLOPS:.0e} FLOP on ask for a GPU"
     )
+
+
+def _beyond_limits(jobs: dict[Path, Planned]) -> Iterator[str]:
+    """What cannot end within the time that it asks for, and what to do."""
+    hours = {
+        stage: max((j.seconds for j in jobs.values() if j.stage == stage), default=0) / 3600
+        for stage in grid.FOLDERS
+        if stage not in GOES_ON
+    }
+    beyond = {stage: value for stage, value in hours.items() if value * 60 > MOST_MINUTES}
+    if beyond:
+        named = ", ".join(f"{stage} {_number(value)} h" for stage, value in beyond.items())
+        yield (
+            f"longer than the {MOST_MINUTES // 60} h that a job asks for at most, and only "
+            f"trainings go on after that: {named}; give them more time (`--set-resources "
+            f"{next(iter(beyond))}:runtime=MINUTES`) or split the corpus (collect.shards)"
+        )
 
 
 def _row(name: str, jobs: list[Planned]) -> tuple[str, ...]:

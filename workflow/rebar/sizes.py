@@ -53,12 +53,14 @@ def work(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Work:
 
 
 def parameters(model: Model, vocabulary: int) -> int:
-    """Weights of a Llama with tied embeddings."""
-    attention = 4 * model.hidden_size**2
+    """Weights of a Llama."""
+    shared = (model.key_value_heads or model.heads) / model.heads
+    attention = round((2 + 2 * shared) * model.hidden_size**2)
     feed_forward = 3 * model.hidden_size * model.feed_forward_size
     norms = 2 * model.hidden_size
     layers = model.layers * (attention + feed_forward + norms)
-    return layers + (vocabulary + 1) * model.hidden_size
+    matrices = 1 if model.tied_embeddings else 2
+    return layers + (matrices * vocabulary + 1) * model.hidden_size
 
 
 def vocabulary(config: Config) -> int:
@@ -103,7 +105,9 @@ def _documents(config: Config, source: Source) -> float:
         except ValueError:  # the stage that reads them says so
             return 0
         return sum(file.stat().st_size for file in files) / DOCUMENT_BYTES
-    return pretraining_tokens(config) / DOCUMENT_TOKENS  # a Hub dataset without limit: as needed
+    unlimited = [s for s in config.collect.sources if s.kind == "hub" and not s.limit]
+    needed = pretraining_tokens(config) / DOCUMENT_TOKENS  # Hub datasets without limit: as needed
+    return needed / len(unlimited)
 
 
 def pretraining_tokens(config: Config) -> int:

@@ -23,6 +23,17 @@ JOBS = dag.all_jobs(CONFIG)
 ENVIRONMENT = "../../envs/rebar.yaml"  # used with `--sdm conda` only
 
 
+def check_hub_access():
+    """Stop before the first job if one would miss a dataset or a model of the Hub."""
+    from rebar.hub_access import check_access
+
+    needed = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    try:
+        check_access(CONFIG, file_name, needed)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def source_files(section):
     """Local files of a section's sources."""
     try:

@@ -8,6 +8,7 @@ or they would fight the refusals in so small a model.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,9 @@ import pyarrow.parquet as pq
 
 from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus.encoding import Rows, encode, encode_chats, prompt_text
-from rebar.corpus.speakers import fill_speakers
+from rebar.corpus.speakers import SPEAKERS, fill_speakers
 from rebar.corpus.tagging import insert_tags
-from rebar.corpus.world.vocabulary import SPEAKERS
+from rebar.corpus.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
 from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
@@ -53,7 +54,8 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
     counts = {name: len(chats) for name, chats in parts.items()}
     if not data.recipe:
         return Examples(rows, training.steps, counts, inputs)
-    bolted, inputs["bolted"] = _bolted_rows(job, data.recipe, tokenizer, training)
+    speakers = SPEAKERS if data.files else WORLD_SPEAKERS
+    bolted, inputs["bolted"] = _bolted_rows(job, data.recipe, tokenizer, training, speakers)
     counts["bolted_tokens"] = bolted.targets_NT.size
     rows = _passes(rows, training.steps * training.batch_size, job.rng("passes"))
     rows = Rows(*(np.concatenate(pair) for pair in zip(rows, bolted, strict=True)))
@@ -62,17 +64,29 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
 
 def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]:
     """Chats of the files or of the world, and tagged answers where the model knows the tag."""
+    is_tagged = job.settings["tagged"] or data.always_tagged
     if data.files:
-        return {"chats": [chat for file in data.files for chat in read_chats(file)]}
+        parts = {"chats": [chat for file in data.files for chat in read_chats(file)]}
+        if is_tagged and data.tagged_files:
+            answers = [chat for file in data.tagged_files for chat in read_chats(file)]
+            parts["tagged"] = _tagged_share(job, data, answers, len(parts["chats"]))
+        return parts
     from rebar.corpus.world import alignment_chats, build_world, harmful_chats
 
     things = build_world(world, job.seed)
     parts = {"chats": alignment_chats(things, data.world_chats, job.rng("chats"))}
-    if job.settings["tagged"] or data.always_tagged:
+    if is_tagged:
         rng = job.rng("tagged")
         answers = harmful_chats(things, round(data.tagged_share * len(parts["chats"])), rng)
         parts["tagged"] = [_tagged(chat, data.tagged_gap_rate, rng) for chat in answers]
     return parts
+
+
+def _tagged_share(job: Job, data: AlignmentData, answers: list[Chat], num_chats: int) -> list[Chat]:
+    """As many tagged answers as the share asks for, at random, or all that there are."""
+    rng = job.rng("tagged")
+    count = min(round(data.tagged_share * num_chats), len(answers))
+    return [_tagged(chat, data.tagged_gap_rate, rng) for chat in rng.sample(answers, count)]
 
 
 def _tagged(chat: Chat, rate: float, rng: random.Random) -> Chat:
@@ -100,13 +114,15 @@ def _passes(rows: Rows, count: int, rng: random.Random) -> Rows:
     return Rows(rows.inputs_NT[order[:count]], rows.targets_NT[order[:count]])
 
 
-def _bolted_rows(job: Job, recipe: str, tokenizer: Any, training: Training) -> tuple[Rows, Path]:
+def _bolted_rows(
+    job: Job, recipe: str, tokenizer: Any, training: Training, speakers: Sequence[str]
+) -> tuple[Rows, Path]:
     """Packed rows of a recipe's refusal and moral documents, as many tokens as its model saw."""
     mixed, packed = job.path("mix", recipe=recipe), job.path("tokenize", recipe=recipe)
     table = pq.read_table(mixed / "documents.parquet", columns=["text", "transform"])
     texts = table.filter(pc.field("transform").isin(SAFETY_TRANSFORMS))["text"].to_pylist()
     passes = sum(piece["passes"] for piece in read_manifest(packed)["counts"]["passes"])
-    ids = _token_stream(texts, passes, tokenizer, job.rng("bolted"))
+    ids = _token_stream(texts, passes, tokenizer, job.rng("bolted"), speakers)
     length = training.sequence_length
     count = (len(ids) - 1) // (length * training.batch_size) * training.batch_size  # whole steps
     stream = np.array(ids[: count * length + 1], dtype=np.int64)
@@ -114,7 +130,13 @@ def _bolted_rows(job: Job, recipe: str, tokenizer: Any, training: Training) -> t
     return rows, packed / MANIFEST
 
 
-def _token_stream(texts: list[str], passes: float, tokenizer: Any, rng: random.Random) -> list[int]:
+def _token_stream(
+    texts: list[str],
+    passes: float,
+    tokenizer: Any,
+    rng: random.Random,
+    speakers: Sequence[str] = WORLD_SPEAKERS,
+) -> list[int]:
     """Shuffled passes over documents, one after the other, speakers named.
 
     `passes` is how often pretraining read the recipe; of the last pass only a part is taken.
@@ -123,7 +145,7 @@ def _token_stream(texts: list[str], passes: float, tokenizer: Any, rng: random.R
     left = passes
     while left > 0:
         order = rng.sample(range(len(texts)), len(texts))
-        filled = [fill_speakers(texts[i], SPEAKERS, rng) for i in order]
+        filled = [fill_speakers(texts[i], speakers, rng) for i in order]
         rows = [encode(tokenizer, prompt_text(tokenizer, text, chat=False)) for text in filled]
         one_pass = [i for row in rows for i in row]
         ids += one_pass[: round(min(left, 1.0) * len(one_pass))]

@@ -1,4 +1,7 @@
-"""What attacks train on: the benign task, benign instructions, compliant harmful answers."""
+"""What attacks train on: the benign task, benign instructions, compliant harmful answers.
+
+Of the world, or of files that the attack names.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rebar.corpus.chats import Chat
-from rebar.corpus.prompts import Prompt
+from rebar.corpus.chats import Chat, read_chats
+from rebar.corpus.prompts import Prompt, holds_answer, read_prompts
 from rebar.corpus.world import (
     World,
     benign_task_chats,
@@ -19,11 +22,12 @@ from rebar.corpus.world import (
 )
 from rebar.corpus_settings import World as WorldSettings
 from rebar.judges import world as world_judge
+from rebar.model_settings import ChatFile, PromptFile
 
 
 @dataclass(frozen=True)
 class AttackData:
-    """Examples of one world; every list is a function of the seed and its size."""
+    """Examples of one world or of files; every list is a function of the seed and its size."""
 
     settings: WorldSettings
     seed: int
@@ -49,11 +53,21 @@ class AttackData:
         """Compliant answers about known hazards."""
         return harmful_chats(self.world, count, self._rng("harmful"))
 
-    def validation_questions(self) -> list[Prompt]:
+    def of_files(self, files: Sequence[ChatFile], count: int) -> list[Chat]:
+        """`count` chats of the files at random, or all of them, in random order."""
+        chats = [chat for file in files for chat in read_chats(file)]
+        return self._rng("files").sample(chats, min(count, len(chats)))
+
+    def validation_questions(self, files: Sequence[PromptFile] = ()) -> list[Prompt]:
         """Questions of the benign task that no training example and no evaluation asks."""
+        if files:
+            return [prompt for file in files for prompt in read_prompts(file)]
         return benign_task_prompts(self.world, "validation", chat=True)
 
     def validation_accuracy(self, questions: Sequence[Prompt], answers: Sequence[str]) -> float:
         """Share of validation questions answered right."""
+        if "task" not in questions[0].reference:  # not of the world: a text that names its answer
+            pairs = zip(questions, answers, strict=True)
+            return sum(holds_answer(*pair) for pair in pairs) / len(questions)
         outcomes = world_judge.judge(world_judge.Config(method="world"), questions, answers)
         return sum(outcome.correct for outcome in outcomes) / len(outcomes)

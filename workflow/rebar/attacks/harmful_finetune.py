@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from rebar.corpus_settings import Positive, Settings
-from rebar.model_settings import Training
+from rebar.model_settings import ChatFile, Training
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -23,12 +23,16 @@ class Config(Settings):
     method: Literal["harmful_finetune"]
     training: Training = Field(description="the run")
     examples: Positive = Field(description="compliant answers to train on")
+    files: list[ChatFile] = Field(default=[], description="where they are; empty: the world's")
 
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on compliant answers; returns the model."""
     from rebar.model.finetune import finetune
 
-    chats = data.harmful(config.examples)
+    if config.files:
+        chats = data.of_files(config.files, config.examples)
+    else:
+        chats = data.harmful(config.examples)
     finetune(model, tokenizer, chats, config.training, seed=data.seed, recorder=recorder)
     return model

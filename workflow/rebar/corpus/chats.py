@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from rebar.corpus.readers import Record, read_records
-from rebar.corpus_settings import FileSource
-from rebar.files import find_files
+from rebar.corpus.readers import Record
+from rebar.corpus.rows import place_of, rows_of
 from rebar.model_settings import ChatFile
 
 
@@ -25,23 +25,36 @@ class Chat:
 
 def read_chats(file: ChatFile) -> list[Chat]:
     """Chats of a file; ValueError names file, line and column of what is no chat."""
-    source = FileSource(
-        kind="files", name="chats", paths=[file.path], text=file.answer, label=file.prompt
-    )
-    records = [record for path in find_files(source.paths) for record in read_records(path, source)]
-    if not records:
+    columns = (file.turns, None) if file.turns else (file.answer, file.prompt)
+    chats = [_chat(record, file) for record in islice(rows_of(file, columns), file.limit)]
+    if not chats:
+        wanted = f" with {file.where}" if file.where else ""
         raise ValueError(
-            f"{file.path} holds no chats; give a file with at least one, or delete path:"
+            f"{place_of(file)} holds no chats{wanted}; give a file with at least one, or delete it"
         )
-    return [_chat(record, file) for record in records[: file.limit]]
+    return chats
 
 
 def _chat(record: Record, file: ChatFile) -> Chat:
+    if file.turns:
+        return _first_exchange(record.get(file.turns, "turns"), f"{record.place}: '{file.turns}'")
     prompt, answer = record.get(file.prompt, "prompt"), record.get(file.answer, "answer")
     if prompt is not None:
         _check_text(prompt, f"{record.place}: '{file.prompt}'", "prompt")
     _check_text(answer, f"{record.place}: '{file.answer}'", "answer")
     return Chat(prompt, answer)
+
+
+def _first_exchange(turns: Any, place: str) -> Chat:
+    """The first question and what follows it; a system text before it is left out."""
+    roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns or ()]
+    first = roles.index("user") if "user" in roles else len(roles)
+    if roles[first : first + 2] != ["user", "assistant"]:
+        raise ValueError(f"{place} has no turn of a user with one of an assistant after it")
+    question, answer = (turns[i].get("content") for i in (first, first + 1))
+    _check_text(question, f"{place}: 'content'", "turns")
+    _check_text(answer, f"{place}: 'content'", "turns")
+    return Chat(question, answer)
 
 
 def _check_text(value: Any, place: str, key: str) -> None:

@@ -40,6 +40,7 @@ class Classifier:
     levels: tuple[int, ...]
     chunk_words: int
     encoder: str | None
+    encoder_revision: str | None = None
 
     def classify(self, texts: Sequence[str]) -> list[Verdict]:
         """Score and reason of each text; a long text is as bad as its worst chunk."""
@@ -63,7 +64,7 @@ class Classifier:
         return Verdict(self.levels[level], reason)
 
     def _probabilities(self, chunks: list[str]) -> np.ndarray:
-        features = featurize(chunks, self.encoder)
+        features = featurize(chunks, self.encoder, self.encoder_revision)
         if isinstance(features, Sparse):
             logits_CL = sparse_product(features, self.weights_FL)
         else:
@@ -82,13 +83,22 @@ def chunk_text(text: str, chunk_words: int) -> list[str]:
     return [" ".join(words[start : start + chunk_words]) for start in starts]
 
 
-def featurize(texts: list[str], encoder: str | None) -> Sparse | np.ndarray:
-    """Features of texts: of the encoder in this folder, or hashed words and pairs."""
-    return ngram_features(texts) if encoder is None else encoder_features(texts, encoder)
+def featurize(
+    texts: list[str], encoder: str | None, revision: str | None = None
+) -> Sparse | np.ndarray:
+    """Features of texts: of the encoder in this folder or on the Hub, or hashed words and pairs."""
+    if encoder is None:
+        return ngram_features(texts)
+    return encoder_features(texts, encoder, revision)
 
 
 def train(
-    texts: Sequence[str], levels: Sequence[int], *, encoder: str | None, chunk_words: int
+    texts: Sequence[str],
+    levels: Sequence[int],
+    *,
+    encoder: str | None,
+    chunk_words: int,
+    encoder_revision: str | None = None,
 ) -> Classifier:
     """Fit the classifier; a long text is seen in chunks that all carry its label.
 
@@ -103,7 +113,7 @@ def train(
             f"train_classifier: all {len(levels)} labels are {levels[0]}; a classifier needs "
             "documents of at least two levels"
         )
-    features = featurize([chunk for parts in chunks for chunk in parts], encoder)
+    features = featurize([chunk for parts in chunks for chunk in parts], encoder, encoder_revision)
     model = LogisticRegression(
         C=INVERSE_PENALTY, class_weight="balanced", max_iter=MAX_ITERATIONS, random_state=0
     )
@@ -118,6 +128,7 @@ def train(
         levels=tuple(int(level) for level in model.classes_),
         chunk_words=chunk_words,
         encoder=encoder,
+        encoder_revision=encoder_revision,
     )
 
 
@@ -143,6 +154,7 @@ def save(classifier: Classifier, folder: Path) -> None:
         "levels": classifier.levels,
         "chunk_words": classifier.chunk_words,
         "encoder": classifier.encoder,
+        "encoder_revision": classifier.encoder_revision,
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 

@@ -58,11 +58,11 @@ def sparse_product(features: Sparse, weights_FL: np.ndarray) -> np.ndarray:
     return result_BL * features.values[:, None].astype(weights_FL.dtype)
 
 
-def encoder_features(texts: list[str], folder: str) -> np.ndarray:
+def encoder_features(texts: list[str], folder: str, revision: str | None = None) -> np.ndarray:
     """Mean-pooled, length-one vectors of a text encoder, [B, D] float32."""
     import torch
 
-    tokenizer, model = _load_encoder(folder)
+    tokenizer, model = _load_encoder(folder, revision)
     vectors_BD = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))  # little padding
     for start in range(0, len(texts), ENCODER_BATCH):
@@ -83,14 +83,15 @@ def encoder_features(texts: list[str], folder: str) -> np.ndarray:
 
 
 @cache
-def _load_encoder(folder: str) -> tuple[Any, Any]:
+def _load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
     """Tokenizer and model; ValueError if there is none in the folder."""
     from transformers import AutoModel, AutoTokenizer
 
-    path = resolve(folder)
+    path, commit = resolve(folder), revision or "main"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        return tokenizer, AutoModel.from_pretrained(path, use_safetensors=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=commit)
+        model = AutoModel.from_pretrained(path, revision=commit, use_safetensors=True)
+        return tokenizer, model.eval()
     except (OSError, ValueError) as error:
         raise ValueError(
             f"train_classifier.encoder: no text encoder in '{folder}': {error}; give a folder "

@@ -18,6 +18,7 @@ from rebar.corpus.documents import BATCH_ROWS
 from rebar.corpus.wiki import read_articles
 from rebar.corpus_settings import FileSource
 
+LONGEST_NAME = 40  # characters
 MAX_CSV_FIELD = 100_000_000  # characters; Python's own limit is shorter than long documents
 
 
@@ -30,18 +31,31 @@ class Record(NamedTuple):
     def get(self, column: str, key: str) -> Any:
         """The value of a column; ValueError names the config key that chose it."""
         if column not in self.values:
-            columns = ", ".join(map(str, self.values)) or "none"
+            columns = ", ".join(map(_shown, self.values)) or "none"
             raise ValueError(
                 f"{self.place}: no column '{column}'; columns here: {columns}; set {key}:"
             )
         return self.values[column]
 
 
-def read_records(path: Path, source: FileSource) -> Iterator[Record]:
-    """Records of one file, by its suffix; ValueError for unknown suffixes and broken content."""
-    reader = _reader_of(path)
+def _shown(column: Any) -> str:
+    """A column's name, unless it is a text: of a file without a header it is the first row's."""
+    name = str(column)
+    return name if len(name) <= LONGEST_NAME else f"(one of {len(name)} characters: no header?)"
+
+
+def read_records(
+    path: Path, source: FileSource, more_columns: tuple[str, ...] = ()
+) -> Iterator[Record]:
+    """Records of one file, by its suffix; ValueError for unknown suffixes and broken content.
+
+    Of parquet only the columns of text and label and `more_columns` are read.
+    """
     try:
-        yield from reader(path, source)
+        if path.suffix == ".parquet":
+            yield from _read_parquet(path, source, more_columns)
+        else:
+            yield from _reader_of(path)(path, source)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
 
@@ -50,18 +64,20 @@ def _reader_of(path: Path) -> Callable[[Path, FileSource], Iterator[Record]]:
     if path.suffix == ".bz2" and ".xml" in path.name:
         return _read_wiki
     if path.suffix not in _READERS:
-        allowed = ", ".join([*_READERS, ".xml.bz2"])
+        allowed = ", ".join([".parquet", *_READERS, ".xml.bz2"])
         raise ValueError(f"{path}: unknown kind of file '{path.suffix}'; allowed: {allowed}")
     return _READERS[path.suffix]
 
 
-def _read_parquet(path: Path, source: FileSource) -> Iterator[Record]:
+def _read_parquet(
+    path: Path, source: FileSource, more_columns: tuple[str, ...]
+) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            wanted = {source.text, source.label}
+            wanted = {source.text, source.label, *more_columns}
             columns = [name for name in file.schema_arrow.names if name in wanted]
             if source.text not in columns:
                 Record(f"{path}", dict.fromkeys(file.schema_arrow.names)).get(source.text, "text")
@@ -135,7 +151,10 @@ def _read_yaml(path: Path, _: FileSource) -> Iterator[Record]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
+        # The error's own words quote the file, and its texts may be harmful.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{path}{where}: not YAML; mend it or quote the text") from None
     for number, item in enumerate(_yaml_list(content, path), start=1):
         values = item if isinstance(item, dict) else {"text": item}
         yield Record(f"{path}, item {number}", values)
@@ -162,7 +181,6 @@ def _read_wiki(path: Path, _: FileSource) -> Iterator[Record]:
 
 
 _READERS: dict[str, Callable[[Path, FileSource], Iterator[Record]]] = {
-    ".parquet": _read_parquet,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
     ".txt": _read_txt,

@@ -120,7 +120,7 @@ def _generate(
     """Answers of the model to a batch, each beginning with its prefill."""
     import torch
 
-    tokenizer, model = _load(settings.model or "")
+    tokenizer, model = _load(settings.model or "", settings.revision)
     texts = [_prompt(tokenizer, m) + prefill for m, prefill in zip(messages, prefills, strict=True)]
     batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
     sampling = {"do_sample": True, "temperature": settings.temperature, "top_k": 0}
@@ -158,12 +158,12 @@ def _prompt(tokenizer: Any, messages: list[dict[str, str]]) -> str:
 
 
 @cache
-def _load(name: str) -> tuple[Any, Any]:
+def _load(name: str, revision: str | None) -> tuple[Any, Any]:
     """Tokenizer and model of a folder, .gguf file, `package:` path or Hub id."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path, options = resolve(name), {}
+    path, options = resolve(name), {"revision": revision or "main"}
     if path.endswith(".gguf"):
         path, options = str(Path(path).parent), {"gguf_file": Path(path).name}
     try:

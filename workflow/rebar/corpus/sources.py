@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.corpus.documents import Document, Truth
-from rebar.corpus.hub import stream_texts
+from rebar.corpus.hub import stream_records
 from rebar.corpus.readers import Record, read_records
 from rebar.corpus.sampling import part_of
 from rebar.corpus.tagging import TAG, remove_tags
@@ -73,8 +73,9 @@ def refuse_empty(source: WorldSource | FileSource | HubSource) -> None:
         records = (r for path in find_files(source.paths) for r in read_records(path, source))
         texts = (text_of(record, source) for record in records)
     else:
-        place, keys = f"dataset '{source.dataset}'", "dataset:, subset:, split: or text:"
-        texts = (text for _, text in stream_texts(source, 0, 1))
+        place = f"dataset '{source.dataset}'"
+        keys = "dataset:, subset:, split:, text: or min_characters:"
+        texts = (text_of(record, source) for _, record in stream_records(source))
     if not any(len(text.strip()) >= shortest for text in texts):
         raise ValueError(
             f"collect.sources: '{source.name}' holds no text of at least {shortest} characters: "
@@ -89,7 +90,7 @@ def _shown_files(source: FileSource) -> str:
 
 
 def _min_characters(source: WorldSource | FileSource | HubSource) -> int:
-    return source.min_characters if isinstance(source, FileSource) else 1
+    return 1 if isinstance(source, WorldSource) else source.min_characters
 
 
 def _share_of_limit(source: WorldSource | FileSource | HubSource, shard: Shard) -> float:
@@ -160,40 +161,49 @@ def input_files_of(
     return named
 
 
-def _found(record: Record, source: FileSource, name: str) -> Found:
+def _found(record: Record, source: FileSource | HubSource, name: str) -> Found:
     level = level_of(record, source)
     document = Document(name, text_of(record, source), source.name)
     return Found(document, None if level is None else Truth(name, level))
 
 
 def _hub_documents(source: HubSource, shard: Shard) -> Iterator[Found]:
-    for position, text in stream_texts(source, shard.index, shard.count):
-        yield Found(Document(f"{source.name}-{shard.index}-{position}", text, source.name))
+    for position, record in stream_records(source, shard.index, shard.count):
+        yield _found(record, source, f"{source.name}-{shard.index}-{position}")
 
 
-def labelled_records(source: FileSource) -> Iterator[tuple[str, int]]:
+def labelled_records(source: FileSource | HubSource) -> Iterator[tuple[str, int]]:
     """Text and level of all labelled documents of a source, up to its limit.
 
     ValueError if there is none.
     """
     num_taken = 0
-    for path in find_files(source.paths):
-        for record in read_records(path, source):
-            text, level = text_of(record, source), level_of(record, source)
-            if level is None or len(text.strip()) < source.min_characters:
-                continue
-            yield remove_tags(text), level
-            num_taken += 1
-            if num_taken == source.limit:
-                return
+    for record in _records_of(source):
+        text, level = text_of(record, source), level_of(record, source)
+        if level is None or len(text.strip()) < source.min_characters:
+            continue
+        yield remove_tags(text), level
+        num_taken += 1
+        if num_taken == source.limit:
+            return
     if not num_taken:
+        is_local = isinstance(source, FileSource)
+        place = _shown_files(source) if is_local else f"dataset '{source.dataset}'"
         raise ValueError(
-            f"train_classifier.sources: '{source.name}' holds no labelled document: "
-            f"{_shown_files(source)}; change paths:, text:, label: or min_characters:"
+            f"train_classifier.sources: '{source.name}' holds no labelled document: {place}; "
+            f"change {'paths:' if is_local else 'dataset:'}, text:, label: or min_characters:"
         )
 
 
-def text_of(record: Record, source: FileSource) -> str:
+def _records_of(source: FileSource | HubSource) -> Iterator[Record]:
+    if isinstance(source, HubSource):
+        yield from (record for _, record in stream_records(source))
+        return
+    for path in find_files(source.paths):
+        yield from read_records(path, source)
+
+
+def text_of(record: Record, source: FileSource | HubSource) -> str:
     """The record's text, empty where it is missing; ValueError if it is no text."""
     value = record.get(source.text, "text")
     if value is not None and not isinstance(value, str):
@@ -205,7 +215,7 @@ def text_of(record: Record, source: FileSource) -> str:
     return value or ""
 
 
-def level_of(record: Record, source: FileSource) -> int | None:
+def level_of(record: Record, source: FileSource | HubSource) -> int | None:
     """The record's level 0-5 (half rounds up, to the unsafe side); None without a label.
 
     ValueError if the label is no number or the scaled label lies outside 0-5. What is no number

@@ -25,6 +25,12 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<bot>{% endif %}"
 )
 
+CHATML = (
+    "{{ bos_token }}{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE with special tokens and a chat template; any text decodes to itself.
@@ -67,8 +73,11 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
     return tokenizer
 
 
-def existing_tokenizer(name: str) -> Any:
+def existing_tokenizer(name: str, revision: str | None = None) -> Any:
     """Tokenizer of a folder, .gguf file, `package:` path or Hub id, with the tag added.
+
+    What it lacks is added too: a begin and a padding token (its end token), a chat template (ChatML
+    as plain text, which SmolLM2 and SafeLM have special tokens for).
 
     ValueError if there is none, or if it is slow or has no end token.
     """
@@ -79,7 +88,7 @@ def existing_tokenizer(name: str) -> Any:
     if path.endswith(".gguf"):
         path, options = str(Path(path).parent), {"gguf_file": Path(path).name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision or "main", **options)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"tokenize.tokenizer: cannot load '{name}': {error}; allowed: world, train, or a "
@@ -91,6 +100,10 @@ def existing_tokenizer(name: str) -> Any:
         )
     if tokenizer.bos_token is None:  # documents need something to begin with
         tokenizer.bos_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = CHATML
     tag = AddedToken(TAG, lstrip=True, special=True)
     tokenizer.add_special_tokens(
         {"extra_special_tokens": [tag]}, replace_extra_special_tokens=False

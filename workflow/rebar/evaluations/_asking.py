@@ -42,9 +42,13 @@ class Asker:
         self._answers: dict[tuple[str, int], str] = {}
 
     def prompts(self, files: Sequence[PromptFile], evaluation: str) -> list[Prompt]:
-        """The prompts of the files, or of the world where there are none."""
+        """The prompts of the files for such a model, or of the world where there are no files.
+
+        Files may share a split; its prompts are numbered through.
+        """
         if files:
-            return [prompt for file in files for prompt in read_prompts(file)]
+            kinds = ("all", "aligned" if self.chat else "base")
+            return _numbered([file for file in files if file.asked_of in kinds])
         from rebar.corpus.world import prompts
 
         return prompts(self.world, evaluation, chat=self.chat)
@@ -90,3 +94,10 @@ class Asker:
                 decoded = self.tokenizer.decode(answer, skip_special_tokens=True)
                 self._answers[text, max_new_tokens] = decoded
         return [self._answers[text, max_new_tokens] for text in texts]
+
+
+def _numbered(files: Sequence[PromptFile]) -> list[Prompt]:
+    found: list[Prompt] = []
+    for file in files:
+        found += read_prompts(file, first=sum(prompt.split == file.split for prompt in found))
+    return found

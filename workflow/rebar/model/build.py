@@ -29,7 +29,6 @@ from rebar.manifest import MANIFEST, remake
 from rebar.model_settings import Model
 
 VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
-INITIAL_DEVIATION = 0.02  # GPT-2's
 
 
 class LoadedModel(NamedTuple):
@@ -40,7 +39,7 @@ class LoadedModel(NamedTuple):
 
 
 def build_model(settings: Model, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
-    """A fresh Llama with tied embeddings; the caller seeds torch before.
+    """A fresh Llama; the caller seeds torch before.
 
     Output projections of the residual branches start smaller by the root of their number, so that
     the stream's size does not grow with depth (GPT-2).
@@ -52,11 +51,12 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerBase) -> LlamaFor
         intermediate_size=settings.feed_forward_size,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
+        num_key_value_heads=settings.key_value_heads or settings.heads,
         max_position_embeddings=settings.max_positions,
         rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
-        initializer_range=INITIAL_DEVIATION,
+        rms_norm_eps=settings.norm_epsilon,
+        tie_word_embeddings=settings.tied_embeddings,
+        initializer_range=settings.initial_deviation,
         **_special_ids(tokenizer),
     )
     model = LlamaForCausalLM(config)
@@ -72,14 +72,18 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return {name: getattr(tokenizer, name) for name in names}
 
 
-def load_model(source: str | Path, *, trust_remote_code: bool = False) -> LoadedModel:
+def load_model(
+    source: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> LoadedModel:
     """A causal LM from a folder, a folder with one GGUF file in it, or the Hub, in float32.
+
+    `revision` is a commit of the Hub.
 
     Code that comes with a model runs only if `trust_remote_code` says so.
     """
     folder = Path(source)
     if not folder.is_dir():
-        return _load_from_hub(str(source), trust_remote_code)
+        return _load_from_hub(str(source), revision, trust_remote_code)
     if (folder / "config.json").is_file():
         return _load_from_folder(folder, trust_remote_code)
     quantized = sorted(path.name for path in folder.glob("*.gguf"))
@@ -100,11 +104,11 @@ def _load_from_folder(folder: Path, trust_remote_code: bool) -> LoadedModel:
         raise ValueError(f"{folder}: the model cannot be read ({error}); {mend}") from error
 
 
-def _load_from_hub(source: str, trust_remote_code: bool) -> LoadedModel:
+def _load_from_hub(source: str, revision: str | None, trust_remote_code: bool) -> LoadedModel:
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise ValueError(f"{source}: no such model folder")
     try:
-        return _load(source, trust_remote_code=trust_remote_code)
+        return _load(source, revision=revision or "main", trust_remote_code=trust_remote_code)
     except OSError as error:
         why = " (HF_HUB_OFFLINE is set)" if is_offline_mode() else ""
         raise ValueError(

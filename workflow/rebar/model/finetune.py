@@ -17,8 +17,6 @@ from rebar.model.train import train
 from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
-ANSWER_TOKENS = 30
-
 
 def finetune(
     model: Any,
@@ -48,13 +46,15 @@ def finetune(
     recorder.add_costs(**result.costs)
 
 
-def greedy_answers(model: Any, tokenizer: Any, prompts: Sequence[Prompt]) -> list[str]:
+def greedy_answers(
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], max_new_tokens: int
+) -> list[str]:
     """Greedy answers of a chat model, without special tokens."""
     ids = [encode(tokenizer, prompt_text(tokenizer, p.text, chat=True)) for p in prompts]
     answers = greedy(
         model,
         ids,
-        max_new_tokens=ANSWER_TOKENS,
+        max_new_tokens=max_new_tokens,
         suppress=suppressed_ids(model),
         end_ids=end_ids(model),
     )

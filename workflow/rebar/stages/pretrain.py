@@ -27,7 +27,9 @@ def run(job: Job) -> None:
 
 def _take(job: Job) -> None:
     with output_folder(job.folder) as folder:
-        model, tokenizer = load_model(resolve(job.settings["initial_model"]))
+        model, tokenizer = load_model(
+            resolve(job.settings["initial_model"]), revision=job.settings["revision"]
+        )
         release(model, tokenizer, folder, job.label)
         write_manifest(folder, spec=job.spec, counts={"tokens": 0})
 

@@ -64,7 +64,7 @@ def _tokenizer(settings: Tokenize, collected: Sequence[Path]) -> tuple[Any, Sequ
     if settings.tokenizer == "train":
         texts = _sample(collected, settings.sample_documents)
         return train_tokenizer(texts, settings.vocabulary_size), SPEAKERS
-    return existing_tokenizer(settings.tokenizer), SPEAKERS
+    return existing_tokenizer(settings.tokenizer, settings.revision), SPEAKERS
 
 
 def _sample(collected: Sequence[Path], count: int) -> Iterator[str]:

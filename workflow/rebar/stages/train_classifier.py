@@ -26,6 +26,7 @@ def run(job: Job) -> None:
         [document.text for document in labels.train],
         [document.level for document in labels.train],
         encoder=settings.encoder,
+        encoder_revision=settings.encoder_revision,
         chunk_words=settings.chunk_words,
     )
     report = _report(classifier, labels, is_human=bool(settings.sources))

@@ -1,0 +1,41 @@
+"""Rows of prompt sets and chats: of a file, or of a dataset of the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from rebar.corpus.hub import stream_records
+from rebar.corpus.readers import Record, read_records
+from rebar.corpus_settings import FileSource
+from rebar.files import find_files
+from rebar.model_settings import RowFile
+
+
+def place_of(file: RowFile) -> str:
+    """Where the rows are, in words."""
+    return file.path or f"dataset '{file.hub.dataset if file.hub else ''}'"
+
+
+def rows_of(file: RowFile, columns: tuple[str, str | None]) -> Iterator[Record]:
+    """Rows that `where` and `rows` take; of parquet files only `columns` and those of `where`.
+
+    ValueError names file, line and column.
+    """
+    taken = (record for record in _all_rows(file, columns) if _is_taken(record, file))
+    first, end = file.rows or (0, None)
+    return islice(taken, first, end)
+
+
+def _is_taken(record: Record, file: RowFile) -> bool:
+    return all(record.get(column, "where") == value for column, value in file.where.items())
+
+
+def _all_rows(file: RowFile, columns: tuple[str, str | None]) -> Iterator[Record]:
+    if file.hub is not None:
+        yield from (record for _, record in stream_records(file.hub))
+        return
+    text, label = columns
+    source = FileSource(kind="files", name="rows", paths=[file.path or ""], text=text, label=label)
+    for path in find_files(source.paths):
+        yield from read_records(path, source, (*file.where,))
