@@ -96,8 +96,7 @@ def test_requeue_without_a_warning(project: Project, slurm: PrivateSlurm) -> Non
 def lossy(slurm: PrivateSlurm) -> Iterator[PrivateSlurm]:
     """Give every lost node back."""
     yield slurm
-    for node in set(slurm.nodes) - set(slurm.daemons):
-        slurm.start_node(node)
+    slurm.restore()
     until(lambda: slurm.idle_nodes() == slurm.nodes, 60)
 
 
