@@ -21,6 +21,10 @@ from tests.workflow.conftest import copy_project, environment, said, snakemake
 
 RESULTS = Path("results/smoke")
 MODEL = Path("models/0/raw/none/base")
+LONGER = {  # trainings of the smoke grid that last, to be hit in
+    "steps: 30\n": "steps: 6000\n",
+    "checkpoint_every_steps: 10": "checkpoint_every_steps: 500",
+}
 # The documented command; the rest is a site's business in a test of minutes: look and ask often.
 COMMAND = [
     *("snakemake", "--profile", "slurm", "--configfile", "config/smoke.yaml"),
@@ -88,14 +92,15 @@ class Training(NamedTuple):
 
 
 def working(project: Path) -> list[Working]:
-    """Each job of the project that works now, once a process; without a launcher's workers."""
+    """Each job of the cluster that works now, once a process; without a launcher's workers."""
     found = {}
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
             if words[1:3] == ["-m", "rebar"] and Path(process.cwd()) == project:
                 spec = json.loads(words[words.index("--job") + 1])
-                found[process] = grid.label(spec["stage"], spec["wildcards"])
+                if spec["stage"] in grid.FOLDERS:  # the others run beside the driver
+                    found[process] = grid.label(spec["stage"], spec["wildcards"])
         except (psutil.Error, ValueError):  # it has ended, or is a command for people
             continue
     # Between fork and exec a child carries its parent's command line.
