@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from resource import RUSAGE_CHILDREN, getrusage
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -26,6 +28,14 @@ COPIED = ("Snakefile", "workflow", "config", "envs")
 LIMIT = 40.0  # seconds that the project allows itself for 10,000 jobs
 TURNS = 3
 SIZES = {"seeds": (96, 192), "arms": (703, 1418)}  # about 5,000 and 10,000 jobs
+
+
+class DryRun(NamedTuple):
+    """What one counted, and took; CPU seconds hardly depend on what else the machine does."""
+
+    jobs: int
+    seconds: float
+    cpu_seconds: float
 
 
 def copy_project(target: Path) -> None:
@@ -47,9 +57,9 @@ def grown_config(growth: str, size: int) -> dict[str, Any]:
     return config
 
 
-def dry_run(project: Path, file: Path) -> tuple[int, float]:
-    """Jobs that it counts, and its seconds."""
-    begin = time.perf_counter()
+def dry_run(project: Path, file: Path) -> DryRun:
+    """Run `snakemake -n` once."""
+    begin, cpu_begin = time.perf_counter(), getrusage(RUSAGE_CHILDREN).ru_utime
     result = subprocess.run(
         ["snakemake", "-n", "--quiet", "rules", "--configfile", str(file), "--", "all"],
         cwd=project,
@@ -59,13 +69,14 @@ def dry_run(project: Path, file: Path) -> tuple[int, float]:
         check=True,
     )
     seconds = time.perf_counter() - begin
+    cpu_seconds = getrusage(RUSAGE_CHILDREN).ru_utime - cpu_begin
     counted = re.search(r"^total +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
     assert counted, result.stdout
-    return int(counted[1]), seconds
+    return DryRun(int(counted[1]), seconds, cpu_seconds)
 
 
-def measure(growth: str) -> list[tuple[int, float]]:
-    """Jobs and median seconds of both sizes, which take turns."""
+def measure(growth: str) -> list[DryRun]:
+    """Medians of both sizes, which take turns."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         copy_project(project)
@@ -74,24 +85,28 @@ def measure(growth: str) -> list[tuple[int, float]]:
             file.write_text(yaml.safe_dump(grown_config(growth, size)), encoding="utf-8")
         turns = [[dry_run(project, file) for file in files] for _ in range(TURNS)]
     print(f"dry runs by {growth}: {turns}", file=sys.stderr)
-    return [
-        (runs[0][0], statistics.median(s for _, s in runs)) for runs in zip(*turns, strict=True)
-    ]
+    return [medians(runs) for runs in zip(*turns, strict=True)]
+
+
+def medians(runs: Iterable[DryRun]) -> DryRun:
+    """Medians of runs that count the same jobs."""
+    return DryRun(*map(statistics.median, zip(*runs, strict=True)))
 
 
 def rows_of(growth: str) -> list[dict[str, Any]]:
     """How long 10,000 jobs take, and how the time grows from 5,000 on."""
-    (few, few_seconds), (many, many_seconds) = measure(growth)
+    few, many = measure(growth)
     note = (
-        f"median of {TURNS} turns: {few} jobs in {few_seconds:.1f} s, {many} in "
-        f"{many_seconds:.1f} s; the demo's grid with more {growth}; the whole command"
+        f"median of {TURNS} turns: {few.jobs} jobs in {few.seconds:.1f} s ({few.cpu_seconds:.1f} s "
+        f"of CPU), {many.jobs} in {many.seconds:.1f} s ({many.cpu_seconds:.1f}); the demo's grid "
+        f"with more {growth}; the whole command"
     )
     return [
-        row(f"dry_run_10000_jobs_by_{growth}", many_seconds, LIMIT, "s", f"peer: limit; {note}"),
+        row(f"dry_run_10000_jobs_by_{growth}", many.seconds, LIMIT, "s", f"peer: limit; {note}"),
         row(
             f"dry_run_growth_by_{growth}",
-            many_seconds / few_seconds,
-            many / few,
+            many.seconds / few.seconds,
+            many.jobs / few.jobs,
             "times",
             f"seconds of the larger dry run over the smaller's; peer: their jobs, linear; {note}",
         ),
