@@ -58,7 +58,7 @@ check: setup  ## style, types, layers, formatting of the rules
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint >/dev/null || snakemake --lint
 
-bench: setup  ## writes results/bench.json; with the demo's row where `make demo` has run
+bench: setup  ## writes results/bench.json (15 minutes); the demo's row where `make demo` has run
 	python -m benchmarks.bench
 
 screenshots: setup  ## the README's pictures, of the demo where it has run, else of the smoke grid

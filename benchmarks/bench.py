@@ -1,8 +1,9 @@
-"""Our pretraining loop beside the Hugging Face Trainer: same model, data, batch, dtype, threads.
+"""All benchmarks: writes results/bench.json, a list of rows {name, ours, peer, ratio, unit, note}.
 
-Writes results/bench.json, a list of rows {name, ours, peer, ratio, unit, note}. The contestants
-take turns in one process, so that a busy machine slows all of them. The first steps of a turn
-(compilation, warm-up) do not count; a speed is the median over the counted steps of all turns.
+This file holds one of them: our pretraining loop beside the Hugging Face Trainer with the same
+model, data, batch, dtype and threads. The contestants take turns in one process, so that a busy
+machine slows all of them. The first steps of a turn (compilation, warm-up) do not count; a speed is
+the median over the counted steps of all turns.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from transformers import (
 )
 
 from benchmarks.demo_share import share_row
+from benchmarks.dry_run import dry_run_rows
+from benchmarks.rows import line
+from benchmarks.slurm_jobs import slurm_rows
 from rebar.model.batches import Batch
 from rebar.model.train import train
 from rebar.model_settings import Model, Training
@@ -185,11 +189,11 @@ def main() -> None:
     torch.set_num_threads(1)
     demo = RESULT.parent / "demo"
     rows = [share_row(demo)] if demo.exists() else []
-    rows += speed_rows()
+    rows += [*dry_run_rows(), *slurm_rows(), *speed_rows()]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     for row in rows:
-        print(f"{row['name']}: {row['ours']} v {row['peer']} {row['unit']}, x{row['ratio']}")
+        print(line(row))
 
 
 if __name__ == "__main__":

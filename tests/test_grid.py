@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rebar import grid
+from rebar import dag, grid
 from rebar.config import Config, load_config, parse_config
 from rebar.grid import Arm, Measurement
+from rebar.job import make_job
+from rebar.resources import resources
 from tests.test_config import changed
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +33,19 @@ def test_arms_and_measurements_are_the_union_of_the_blocks(smoke: Config) -> Non
         "harmful_finetune_10",
     ]
     assert grid.attacks(smoke, Arm("raw", "none", "none")) == []
+
+
+def test_the_grid_is_enumerated_once(smoke: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    expanded = []
+    arms_of = grid._arms_of
+    monkeypatch.setattr(grid, "_arms_of", lambda block: expanded.append(block) or arms_of(block))
+    grid._cells.cache_clear()
+    for place in dag.all_jobs(smoke):
+        dag.items(smoke, place)
+        stage, names = dag.node(place)
+        resources(smoke, stage, names)
+        make_job(smoke, Path("results/smoke"), stage, **names)
+    assert expanded == list(smoke.grid)
 
 
 def test_paths_spell_the_lineage() -> None:

@@ -39,7 +39,7 @@ def test_processes_of_one_node_meet_on_the_loopback() -> None:
     command = launch.command(settings(batch_size=8, processes_per_node=4), WORKER)
     assert command[0] == sys.executable
     assert " ".join(command[1:]) == (
-        "-m torch.distributed.run --nnodes=1 --nproc-per-node=4 --standalone "
+        "-m rebar.elastic --nnodes=1 --nproc-per-node=4 --standalone "
         "--local-addr=127.0.0.1 -m rebar pretrain --results r --job j"
     )
 
@@ -60,7 +60,7 @@ def test_nodes_meet_on_a_port_of_this_start_of_the_job(
     )
     assert command[12] == sys.executable
     assert " ".join(command[13:]) == (
-        "-m torch.distributed.run --nnodes=2 --nproc-per-node=2 --rdzv-backend=c10d "
+        "-m rebar.elastic --nnodes=2 --nproc-per-node=2 --rdzv-backend=c10d "
         f"--rdzv-endpoint=127.0.0.1:{port} --rdzv-id=123-{restarts or 0} "
         "-m rebar pretrain --results r --job j"
     )
@@ -115,6 +115,34 @@ def start(root: Path, arguments: list[str]) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "rebar", *arguments], env=environment, process_group=0
     )
+
+
+@pytest.mark.parametrize(("status", "expected"), [(75, 75), (143, 75), (1, 1)])
+def test_only_what_has_saved_or_was_ended_counts_as_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, expected: int
+) -> None:
+    script = f"sleep 0.5; kill -USR2 $PPID; sleep 0.2; exit {status}"
+    monkeypatch.setattr(launch, "command", lambda *_: ["bash", "-c", script])
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        several = jobs.config(processes_per_node=2)
+        assert launch.launch(jobs.job(several, tmp_path, "pretrain"), []) == expected
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize(("workers", "expected", "has_trace"), [(75, 75, False), (3, 1, True)])
+def test_a_launcher_leaves_as_its_workers(
+    tmp_path: Path, workers: int, expected: int, has_trace: bool
+) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(f"import sys; sys.exit({workers})")
+    run = [sys.executable, "-m", "rebar.elastic", "--nnodes=1", "--nproc-per-node=2"]
+    run += ["--standalone", "--local-addr=127.0.0.1", str(worker)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    result = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == expected
+    assert ("Traceback" in result.stderr) == has_trace
 
 
 @pytest.mark.slow

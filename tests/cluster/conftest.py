@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.grids import LONGER, RESULTS, run_quietly
 from tests.cluster.private_slurm import PrivateSlurm, missing_programs
 from tests.cluster.project import Project
+from tests.workflow.conftest import project_with_longer_trainings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,3 +40,18 @@ def slurm() -> Iterator[PrivateSlurm]:
 def project(tmp_path: Path, slurm: PrivateSlurm) -> Iterator[Project]:
     yield Project(tmp_path / "project", slurm.environment)
     slurm.clear()
+
+
+@pytest.fixture(scope="session")
+def quiet_summary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The summary of the smoke grid with longer trainings, run undisturbed on this machine."""
+    folder = tmp_path_factory.mktemp("quiet") / "project"
+    run_quietly(project_with_longer_trainings(folder, LONGER))
+    return (folder / RESULTS / "summary.csv").read_bytes()
+
+
+@pytest.fixture
+def lossy(slurm: PrivateSlurm) -> Iterator[PrivateSlurm]:
+    """A SLURM that may lose nodes; the test's end gives every one back."""
+    yield slurm
+    slurm.restore()

@@ -152,6 +152,21 @@ class PrivateSlurm:
         self.daemons[node].send_signal(signal.SIGUSR1)
         self.lost.append(self.daemons.pop(node))
 
+    def lose_node(self, node: str) -> None:
+        """Kill a node's daemon and have the controller notice now, not after its timeout."""
+        self.kill_node(node)
+        self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def restore(self) -> None:
+        """Give every lost node back."""
+        for node in set(self.nodes) - set(self.daemons):
+            self.start_node(node)
+        _wait_until(lambda: not self._are_down(), 60)
+
+    def _are_down(self) -> bool:
+        states = self.run("sinfo", "-h", "-N", "-p", "low", "-o", "%T").stdout.split()
+        return any(state.startswith("down") or state.endswith("*") for state in states)
+
     def idle_nodes(self) -> list[str]:
         """Names of the nodes that could run a job now, in order."""
         output = self.run("sinfo", "-h", "-N", "-p", "low", "-t", "idle", "-o", "%N").stdout

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -90,15 +89,6 @@ def test_requeue_without_a_warning(project: Project, slurm: PrivateSlurm) -> Non
     assert len(project.runs("train.0")) == 2
     assert len({note["job"] for note in project.times("train.0")}) == 1
     _done(project)
-
-
-@pytest.fixture
-def lossy(slurm: PrivateSlurm) -> Iterator[PrivateSlurm]:
-    """Give every lost node back."""
-    yield slurm
-    for node in set(slurm.nodes) - set(slurm.daemons):
-        slurm.start_node(node)
-    until(lambda: slurm.idle_nodes() == slurm.nodes, 60)
 
 
 def _lose_node(project: Project, slurm: PrivateSlurm) -> None:

@@ -53,3 +53,10 @@ def test_the_commented_lines_are_yaml_too() -> None:
 def test_the_profile_is_found_by_its_name_in_the_root() -> None:
     assert (ROOT / "slurm").is_symlink()
     assert (ROOT / "slurm").resolve() == ROOT / "profiles/slurm"
+
+
+def test_a_driver_of_the_slurm_profile_ends_soon_after_its_last_job() -> None:
+    """Snakemake keeps its process for the span that submissions are counted over."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    span = re.fullmatch(r"\d+/(\d+)s", profile["max-jobs-per-timespan"])
+    assert span and int(span[1]) <= 10

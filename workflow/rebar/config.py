@@ -42,12 +42,12 @@ NONE = "none"  # no alignment, no attack, no safeguard
 class Block(Settings):
     """A product of names; the grid is the union of its blocks."""
 
-    recipes: list[str] = Field(min_length=1, description="names of recipes")
-    safeguards: list[str] = Field(default=[NONE], description="names of safeguards")
-    alignments: list[str] = Field(min_length=1, description="names of alignments, or none")
-    attacks: list[str] = Field(default=[NONE], description="names of attacks, or none")
-    decoders: list[str] = Field(min_length=1, description="names of decoders")
-    evaluations: list[str] = Field(min_length=1, description="names of evaluations")
+    recipes: tuple[str, ...] = Field(min_length=1, description="names of recipes")
+    safeguards: tuple[str, ...] = Field(default=(NONE,), description="names of safeguards")
+    alignments: tuple[str, ...] = Field(min_length=1, description="names of alignments, or none")
+    attacks: tuple[str, ...] = Field(default=(NONE,), description="names of attacks, or none")
+    decoders: tuple[str, ...] = Field(min_length=1, description="names of decoders")
+    evaluations: tuple[str, ...] = Field(min_length=1, description="names of evaluations")
 
 
 class Config(Settings):
@@ -78,7 +78,7 @@ class Config(Settings):
     decoders: dict[Name, Decoder] = Field(description="decoders, by name")
     judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")
     evaluations: dict[Name, SerializeAsAny[Settings]] = Field(description="evaluations, by name")
-    grid: list[Block] = Field(min_length=1, description="what is measured")
+    grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
     report: Report = Field(default=Report(), description="what the report puts in front")
 
     @field_validator(*PLUGIN_FOLDERS, mode="before")
@@ -197,7 +197,8 @@ def _sentences(
             message = str(problem.get("ctx", {})["error"])
             sentences.extend(m if m.startswith(key) else f"{key}: {m}" for m in message.split("\n"))
         else:
-            sentences.append(f"{key}: {problem['msg']}; got {problem['input']!r}")
+            message = problem["msg"].replace("tuple", "list")  # as YAML knows it
+            sentences.append(f"{key}: {message}; got {problem['input']!r}")
     return sentences
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,13 +115,16 @@ def evaluation_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
     return Path("evaluations") / model_folder(seed, arm, attack)
 
 
-def _blocks(config: Config) -> Iterator[tuple[Arm, Measurement]]:
-    for block in config.grid:
+@cache
+def _cells(blocks: tuple[Block, ...]) -> dict[Arm, dict[Measurement, None]]:
+    """Rows of the grid in the order of the file, with what is measured of each; made once."""
+    cells: dict[Arm, dict[Measurement, None]] = {}
+    for block in blocks:
+        measured = product(block.attacks, block.decoders, block.evaluations)
+        names = dict.fromkeys(Measurement(*cell) for cell in measured)
         for arm in _arms_of(block):
-            for attack in block.attacks:
-                for decoder in block.decoders:
-                    for evaluation in block.evaluations:
-                        yield arm, Measurement(attack, decoder, evaluation)
+            cells.setdefault(arm, {}).update(names)
+    return cells
 
 
 def _arms_of(block: Block) -> Iterator[Arm]:
@@ -131,12 +136,12 @@ def _arms_of(block: Block) -> Iterator[Arm]:
 
 def arms(config: Config) -> list[Arm]:
     """All rows of the grid, in the order of the file."""
-    return list(dict.fromkeys(arm for arm, _ in _blocks(config)))
+    return list(_cells(config.grid))
 
 
 def measurements(config: Config, arm: Arm) -> list[Measurement]:
     """What is measured of an arm, for one seed."""
-    return list(dict.fromkeys(m for a, m in _blocks(config) if a == arm))
+    return list(_cells(config.grid).get(arm, ()))
 
 
 def attacks(config: Config, arm: Arm) -> list[str]:

@@ -25,6 +25,7 @@ from rebar.model_settings import Training
 PORTS = range(10_000, 30_000)  # below those that Linux gives to clients
 # srun resets what a task ignores, and torch.distributed.run would die of the signal.
 IGNORING = ("bash", "-c", "trap '' USR2; exec \"$@\"", "bash")
+_SIGNALLED = 128  # a shell's and srun's status of what signal N ended is 128 + N
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -86,13 +87,15 @@ def launch(job: Job, arguments: Sequence[str]) -> int:
 
     signal.signal(signal.SIGUSR2, pass_on)
     status = process.wait()
-    return interrupt.STATUS if status and is_told else status
+    # The node whose workers have saved first ends the others' launchers, by `--kill-on-bad-exit`.
+    was_ended = status < 0 or status > _SIGNALLED
+    return interrupt.STATUS if was_ended and is_told else status
 
 
 def command(training: Training, worker: Sequence[str]) -> list[str]:
     """The command that starts the worker once a process."""
     nodes = training.nodes
-    run = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}"]
+    run = [sys.executable, "-m", "rebar.elastic", f"--nnodes={nodes}"]
     run.append(f"--nproc-per-node={training.processes_per_node}")
     if nodes == 1:
         return [*run, "--standalone", "--local-addr=127.0.0.1", *worker]  # a free port of its own

@@ -81,9 +81,9 @@ def _nested(annotation: Any) -> list[tuple[type[BaseModel], str]]:
     """Models inside an annotation, with how they are reached: nothing, `.<name>`, `[]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(annotation, "")]
-    origin = str(getattr(annotation, "__origin__", ""))
+    marks = {dict: ".<name>", list: "[]", tuple: "[]"}
+    mark = marks.get(getattr(annotation, "__origin__", None), "")
     arguments = getattr(annotation, "__args__", ())
-    mark = {"<class 'dict'>": ".<name>", "<class 'list'>": "[]"}.get(origin, "")
     return [(model, mark + inner) for a in arguments for model, inner in _nested(a)]
 
 

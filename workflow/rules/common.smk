@@ -19,7 +19,6 @@ except ValueError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = Path("results") / CONFIG.name
-JOBS = dag.all_jobs(CONFIG)
 ENVIRONMENT = "../../envs/rebar.yaml"  # used with `--sdm conda` only
 
 
@@ -98,10 +97,19 @@ def log_of(stage):
     return str(RESULTS / "logs" / stage / grid.FOLDERS[stage]) + ".log"
 
 
+@cache
+def all_jobs():
+    """The whole grid: enumerated by the driver alone, a cluster's job has no use for it."""
+    return dag.all_jobs(CONFIG)
+
+
 def chapter(stage):
     """Manifests of a stage that the grid needs, for all arms and seeds."""
-    folders = dag.jobs(JOBS, stage)
-    return [str(RESULTS / folder / "manifest.json") for folder in folders]
+
+    def paths(wildcards):
+        return [str(RESULTS / f / "manifest.json") for f in dag.jobs(all_jobs(), stage)]
+
+    return paths
 
 
 wildcard_constraints:

@@ -1,0 +1,25 @@
+"""A row of results/bench.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def row(name: str, ours: float | None, peer: float | None, unit: str, note: str) -> dict[str, Any]:
+    """Ours beside the peer's, or beside a limit; null what was not measured or has no peer."""
+    return {
+        "name": name,
+        "ours": None if ours is None else round(ours, 3),
+        "peer": None if peer is None else round(peer, 3),
+        "ratio": round(ours / peer, 3) if ours is not None and peer else None,
+        "unit": unit,
+        "note": note,
+    }
+
+
+def line(values: dict[str, Any]) -> str:
+    """A row for the terminal."""
+    if values["ours"] is None:
+        return f"{values['name']}: {values['note']}"
+    text = f"{values['name']}: {values['ours']} {values['unit']}"
+    return text if values["peer"] is None else f"{text} v {values['peer']}, x{values['ratio']}"

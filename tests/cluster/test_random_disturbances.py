@@ -1,0 +1,117 @@
+"""Sampled disturbances of jobs, nodes and driver while the smoke grid runs, then the same command.
+
+`DISTURBANCE_SEED=n` repeats a choice; when each of its disturbances comes is another matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+import pytest
+
+from tests.cluster.grids import LONGER, RESULTS, Grid, working
+from tests.cluster.private_slurm import PrivateSlurm
+from tests.workflow.conftest import project_with_longer_trainings
+
+pytestmark = pytest.mark.timeout(1500)
+SECONDS = 100
+
+
+class Storm:
+    """Disturbs a grid and starts its driver again whenever that has ended."""
+
+    def __init__(self, grid: Grid, seed: int) -> None:
+        self.grid, self.slurm = grid, grid.slurm
+        self.random = random.Random(seed)
+        self.driver = grid.start()
+        self.counts = dict.fromkeys(self.KINDS, 0)
+
+    def blow(self, seconds: float) -> None:
+        """Disturb for so long, or until the grid is finished."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.driver.process.poll() != 0:
+            time.sleep(self.random.uniform(1, 6))
+            if self.driver.process.poll():  # a job has failed too often
+                self.driver = self.grid.start()
+            kind = self.random.choice(list(self.KINDS))
+            target = self.KINDS[kind](self)
+            self.counts[kind] += target is not None
+            print(f"{time.strftime('%X')} {kind}: {target}", flush=True)
+        self.slurm.restore()
+
+    def kill_process(self) -> str | None:
+        if not (found := working(self.grid.project)):
+            return None
+        chosen = self.random.choice(found)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            chosen.process.kill()
+        return chosen.label
+
+    def cancel(self) -> str | None:
+        return self._tell("scancel")
+
+    def requeue(self) -> str | None:
+        return self._tell("scontrol", "requeue")
+
+    def _tell(self, *command: str) -> str | None:
+        """Give SLURM a command about one of its jobs, which may just have ended."""
+        if not (queue := self.slurm.queue()):
+            return None
+        chosen = self.random.choice(queue)
+        self.slurm.run(*command, chosen.split()[0], check=False)
+        return chosen
+
+    def preempt(self) -> str:
+        nodes = f"-N{self.random.choice((1, 2))}"
+        sleep = ("-c4", "-o", "/dev/null", "--wrap", "sleep 1")
+        return self.slurm.run("sbatch", "-p", "high", nodes, *sleep).stdout.strip()
+
+    def lose_or_restore_node(self) -> str:
+        if len(self.slurm.daemons) <= len(self.slurm.nodes):  # with the controller: one is lost
+            self.slurm.restore()
+            return "restored"
+        node = self.random.choice(self.slurm.nodes)
+        self.slurm.lose_node(node)
+        return node
+
+    def kill_driver(self) -> str:
+        self.driver.kill()
+        self.driver = self.grid.start()
+        return "started again"
+
+    def interrupt_driver(self) -> str:
+        self.driver.interrupt()
+        status = self.driver.wait(150)
+        self.driver = self.grid.start()
+        return f"left with {status}, started again"
+
+    KINDS: ClassVar[dict[str, Callable]] = {
+        "SIGKILL": kill_process,
+        "scancel": cancel,
+        "scontrol requeue": requeue,
+        "preemption": preempt,
+        "node": lose_or_restore_node,
+        "driver's SIGKILL": kill_driver,
+        "driver's Ctrl-C": interrupt_driver,
+    }
+
+
+def test_any_disturbances(tmp_path: Path, lossy: PrivateSlurm, quiet_summary: bytes) -> None:
+    seed = int(os.environ.get("DISTURBANCE_SEED", time.time_ns() % 2**32))
+    print(f"DISTURBANCE_SEED={seed}")
+    project = project_with_longer_trainings(tmp_path / "project", LONGER)
+    (project / "slurm").symlink_to("profiles/slurm")
+    grid = Grid(project, lossy)
+    storm = Storm(grid, seed)
+    storm.blow(SECONDS)
+    assert sum(storm.counts.values()) > 5, storm.counts
+    storm.driver.kill()
+    grid.finish(grid.start(), at_least=10)
+    assert (project / RESULTS / "summary.csv").read_bytes() == quiet_summary
