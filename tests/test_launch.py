@@ -131,12 +131,18 @@ def test_only_what_has_saved_or_was_ended_counts_as_stopped(
         signal.signal(signal.SIGUSR2, before)
 
 
-@pytest.mark.parametrize(("workers", "expected", "has_trace"), [(75, 75, False), (3, 1, True)])
+SLOWLY = "if os.environ['RANK'] == '0': time.sleep(60)\n"  # it is still sending its points
+
+
+@pytest.mark.parametrize(
+    ("before", "workers", "expected", "has_trace"),
+    [("", 75, 75, False), (SLOWLY, 75, 75, False), ("", 3, 1, True), (SLOWLY, 3, 1, True)],
+)
 def test_a_launcher_leaves_as_its_workers(
-    tmp_path: Path, workers: int, expected: int, has_trace: bool
+    tmp_path: Path, before: str, workers: int, expected: int, has_trace: bool
 ) -> None:
     worker = tmp_path / "worker.py"
-    worker.write_text(f"import sys; sys.exit({workers})")
+    worker.write_text(f"import os, sys, time\n{before}sys.exit({workers})")
     run = [sys.executable, "-m", "rebar.elastic", "--nnodes=1", "--nproc-per-node=2"]
     run += ["--standalone", "--local-addr=127.0.0.1", str(worker)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
