@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -182,6 +183,11 @@ class Grid:
         words = ["-u", "-m", "rebar", "pretrain"]
         return [each for each in psutil.process_iter() if each.cmdline()[1:5] == words]
 
+    def preempt(self, nodes: int = 2) -> str:
+        """Submit a short job that takes so many whole nodes away."""
+        rest = ("-c4", "-o", "/dev/null", "--wrap", "sleep 1")
+        return self.slurm.run("sbatch", "-p", "high", f"-N{nodes}", *rest).stdout.strip()
+
     def wait_for_new_process(self, old: Training) -> None:
         """Wait until the training runs again."""
         until(lambda: self._has_replaced(old), 200)
@@ -206,3 +212,6 @@ class Grid:
         self.watch.finish(at_least)
         assert not self.slurm.queue()
         assert not working(self.project)
+
+
+OnSlurm = Callable[[Path], Grid]  # of the fixture `on_slurm`
