@@ -154,9 +154,14 @@ class Grid:
         """Start a driver; the caller waits for it or kills it."""
         self.num_drivers += 1
         log = self.project / f"driver.{self.num_drivers}.log"
-        return start_driver(
-            [*COMMAND, *arguments, "--", "all"], self.project, self.environment, log
-        )
+        command = [*COMMAND, *arguments, "--", "all"]
+        self.driver = start_driver(command, self.project, self.environment, log)
+        return self.driver
+
+    def close(self) -> None:
+        """Leave nothing behind, also when the test has failed."""
+        self.watch.over.set()
+        self.driver.kill()
 
     def training(self) -> Training:
         """Wait until the training has saved since the last call or start."""
