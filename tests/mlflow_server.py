@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def wait_until_up(address: str, process: subprocess.Popen, seconds: float = 90) 
 def running(folder: Path, command: list[str], port: int) -> Iterator[str]:
     """A server that `command` starts in `folder`; yields its address."""
     address = f"http://127.0.0.1:{port}"
-    with (folder / "server.log").open("w") as log:
+    with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=folder,

@@ -129,6 +129,8 @@ def test_every_input_is_a_dataset_and_every_setting_a_parameter(job: Job) -> Non
     finish_stage(job.root, "a", {"collect": {"sources": sources}, "world": world}, files=file)
     finish_stage(job.root, "b", {"train_classifier": {"sources": []}, "world": world})
     finish_stage(job.root, "c", {"mix": None, "recipe": recipe, "many": many})
+    chats = {"sft": {"data": {"files": [{"dataset": "c/d", "revision": "1" * 40}]}}}
+    finish_stage(job.root, "d", {"align": None, "alignments": chats, "world": world})
     tracking.import_results(job)
     found = {run.info.run_name: run for run in runs("demo")}
     inputs = {
@@ -137,6 +139,7 @@ def test_every_input_is_a_dataset_and_every_setting_a_parameter(job: Job) -> Non
     }
     assert set(inputs["collect 3"]) == {"world", "a/b", "corpus.txt"}
     assert inputs["train_classifier 3"]["world"] == inputs["collect 3"]["world"]
+    assert set(inputs["align 3"]) == {"c/d"}
     above = {found[f"{x} 3"].data.tags["mlflow.parentRunId"] for x in ("collect", "mix")}
     assert above == {found["seed 3"].info.run_id}
     params = found["mix 3"].data.params

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +22,6 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     photograph_runs(load_config(f"config/{name}.yaml").seeds[0])
     photograph_report(Path(f"results/{name}/report.html").absolute())
-    draw_rules(f"config/{name}.yaml")
     for file in sorted(PICTURES.glob("*.png")):
         print(f"{file}: {file.stat().st_size // 1000} kB")
 
@@ -47,19 +44,6 @@ def photograph_report(report: Path) -> None:
         tab.open(report.as_uri())
         tab.wait_for_text("attack")
         tab.picture(PICTURES / "report.png")
-
-
-def draw_rules(configfile: str) -> None:
-    """The rules and what they read, where graphviz is installed."""
-    if shutil.which("dot") is None:
-        print("no graphviz: docs/pictures/rules.png is left as it is")
-        return
-    command = ["snakemake", "--profile", "profiles/local", "--configfile", configfile]
-    graph = subprocess.run(
-        [*command, "--rulegraph", "--forceall"], check=True, capture_output=True, text=True
-    ).stdout
-    picture = ["dot", "-Tpng", "-o", str(PICTURES / "rules.png")]
-    subprocess.run(picture, input=graph[graph.index("digraph") :], check=True, text=True)
 
 
 if __name__ == "__main__":

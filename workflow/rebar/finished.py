@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar import grid
+from rebar.hub_access import ids_in
 from rebar.manifest import digest, find_manifests, fingerprint, load_manifest
 
 VALUE_LENGTH = 500
@@ -161,19 +162,20 @@ def last_points(item: Finished, values: dict[str, float]) -> list[Point]:
 
 
 def inputs_of(item: Finished) -> dict[str, str]:
-    """Digests of manifests and files that were read, and of sources that are no files."""
+    """Digests of manifests and files that were read; of the Hub's repositories: id and commit."""
     spec, found = item.spec, dict(item.manifest["inputs"])
     settings, files = spec["settings"], spec.get("files", {})
     for name, sha in files.items():
         if sha not in found.values():
             found[name] = sha
+    hub = {i.name: fingerprint([i.kind, i.name, i.revision]) for i in ids_in(settings)}
+    found |= hub
     section = settings.get(spec["stage"])
     sources = section.get("sources") if isinstance(section, dict) else None
-    reads_world = "world" in settings and not files if sources is None else not sources
-    for source in sources or []:
-        reads_world |= source["kind"] == "world"
-        if source["kind"] == "hub":
-            found[source["dataset"]] = fingerprint(source)
+    if sources:
+        reads_world = any(source["kind"] == "world" for source in sources)
+    else:
+        reads_world = "world" in settings and (sources is not None or not (files or hub))
     if reads_world:
         found["world"] = fingerprint([settings["world"], str(spec["wildcards"]["seed"])])
     return found

@@ -64,14 +64,15 @@ class HubId(NamedTuple):
 
 def hub_ids(config: Config, stages: Collection[str] | None = None) -> list[HubId]:
     """Ids in the order of the keys; with `stages`, those that these stages read."""
-    found = _ids(config.model_dump(mode="json"), "")
+    found = ids_in(config.model_dump(mode="json"))
     return [i for i in found if stages is None or _readers(i.key) & set(stages)]
 
 
-def _ids(value: Any, key: str) -> Iterator[HubId]:
+def ids_in(value: Any, key: str = "") -> Iterator[HubId]:
+    """Ids in plain settings that stand under this key."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _ids(item, f"{key}.{index}")
+            yield from ids_in(item, f"{key}.{index}")
     elif isinstance(value, Mapping):
         for name, item in value.items():
             inner = f"{key}.{name}" if key else name
@@ -79,7 +80,7 @@ def _ids(value: Any, key: str) -> Iterator[HubId]:
             if kind and isinstance(item, str) and _is_id(item):
                 yield HubId(inner, kind, item, value.get(revision))
             else:
-                yield from _ids(item, inner)
+                yield from ids_in(item, inner)
 
 
 def _is_id(name: str) -> bool:
