@@ -4,8 +4,8 @@ The SLURM is the tests' private one; without SLURM a row says that nothing was m
 wall time of the whole `snakemake` command: start-up, DAG, submission as one array, and the
 Snakemake that runs each job on its node. The peer's time goes from `map_array` to the last result,
 its imports done. Both look for results once a second, ask for the same, and take turns, after a
-short turn that does not count. Two peers: the bare shell commands, and the Snakemake calls that any
-executor of Snakemake sends to the nodes.
+short turn that does not count. The peer runs the same commands: the Snakemake calls that any
+executor of Snakemake sends to the nodes. A second peer runs the bare shell commands without them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ rule short:
     shell: "sleep {SLEEP}; touch {{output}}"
 """
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "all"]
-BARE, NODES = "map_array", "map_array_of_snakemake"
+BARE, NODES = "map_array_of_shell", "map_array"
 
 
 def run_snakemake(folder: Path, num: int, *arguments: str) -> float:
@@ -137,7 +137,7 @@ def orchestration(seconds: float, slots: int) -> float:
 def slurm_rows() -> list[dict[str, Any]]:
     """All rows of short jobs; one that says so where there is no SLURM."""
     if missing := missing_programs():
-        return [row(f"slurm_v_{BARE}", None, None, "s", f"skipped: no {', '.join(missing)}")]
+        return [row(f"slurm_v_{NODES}", None, None, "s", f"skipped: no {', '.join(missing)}")]
     took = measure()
     note = (
         f"{JOBS} jobs of {SLEEP} s, median of {TURNS} turns after {WARM_UP_JOBS} jobs for warm-up, "
@@ -148,8 +148,8 @@ def slurm_rows() -> list[dict[str, Any]]:
     ours, bare = orchestration(took["ours"], SLOTS), orchestration(took[BARE], SLOTS)
     local = orchestration(took["local"], LOCAL_CORES)
     return [
-        row(f"slurm_v_{BARE}", took["ours"], took[BARE], "s", f"{note}, {inner} not in it"),
         row(f"slurm_v_{NODES}", took["ours"], took[NODES], "s", f"{note}, {inner} in it too"),
+        row(f"slurm_v_{BARE}", took["ours"], took[BARE], "s", f"{note}, {inner} not in it"),
         row("orchestration_slurm", ours, bare, "s a job", f"wall less work; peer {BARE}; {note}"),
         row("orchestration_local", local, None, "s a job", f"on {LOCAL_CORES} cores; {note}"),
     ]

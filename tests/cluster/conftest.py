@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.grids import LONGER, RESULTS, run_quietly
+from tests.cluster.grids import LONGER, RESULTS, Grid, OnSlurm, run_quietly
 from tests.cluster.private_slurm import PrivateSlurm, missing_programs
 from tests.cluster.project import Project
 from tests.workflow.conftest import project_with_longer_trainings
@@ -55,3 +55,19 @@ def lossy(slurm: PrivateSlurm) -> Iterator[PrivateSlurm]:
     """A SLURM that may lose nodes; the test's end gives every one back."""
     yield slurm
     slurm.restore()
+
+
+@pytest.fixture
+def on_slurm(slurm: PrivateSlurm) -> Iterator[OnSlurm]:
+    """Make a project a grid on the SLURM; the end of the test ends it and restores lost nodes."""
+    grids: list[Grid] = []
+
+    def make(project: Path) -> Grid:
+        grids.append(Grid(project, slurm))
+        return grids[-1]
+
+    yield make
+    for grid in grids:
+        grid.close()
+    slurm.restore()
+    slurm.clear()

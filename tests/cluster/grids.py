@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -153,9 +154,14 @@ class Grid:
         """Start a driver; the caller waits for it or kills it."""
         self.num_drivers += 1
         log = self.project / f"driver.{self.num_drivers}.log"
-        return start_driver(
-            [*COMMAND, *arguments, "--", "all"], self.project, self.environment, log
-        )
+        command = [*COMMAND, *arguments, "--", "all"]
+        self.driver = start_driver(command, self.project, self.environment, log)
+        return self.driver
+
+    def close(self) -> None:
+        """Leave nothing behind, also when the test has failed."""
+        self.watch.over.set()
+        self.driver.kill()
 
     def training(self) -> Training:
         """Wait until the training has saved since the last call or start."""
@@ -182,6 +188,11 @@ class Grid:
         words = ["-u", "-m", "rebar", "pretrain"]
         return [each for each in psutil.process_iter() if each.cmdline()[1:5] == words]
 
+    def preempt(self, nodes: int = 2) -> str:
+        """Submit a short job that takes so many whole nodes away."""
+        rest = ("-c4", "-o", "/dev/null", "--wrap", "sleep 1")
+        return self.slurm.run("sbatch", "-p", "high", f"-N{nodes}", *rest).stdout.strip()
+
     def wait_for_new_process(self, old: Training) -> None:
         """Wait until the training runs again."""
         until(lambda: self._has_replaced(old), 200)
@@ -206,3 +217,6 @@ class Grid:
         self.watch.finish(at_least)
         assert not self.slurm.queue()
         assert not working(self.project)
+
+
+OnSlurm = Callable[[Path], Grid]  # of the fixture `on_slurm`

@@ -16,12 +16,11 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from tests.cluster.grids import LONGER, RESULTS, Grid, working
-from tests.cluster.private_slurm import PrivateSlurm
+from tests.cluster.grids import LONGER, RESULTS, Grid, OnSlurm, working
 from tests.workflow.conftest import project_with_longer_trainings
 
 pytestmark = pytest.mark.timeout(1500)
-SECONDS = 100
+SECONDS = 150
 
 
 class Storm:
@@ -37,7 +36,7 @@ class Storm:
         """Disturb for so long, or until the grid is finished."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.driver.process.poll() != 0:
-            time.sleep(self.random.uniform(1, 6))
+            time.sleep(self.random.uniform(4, 12))
             if self.driver.process.poll():  # a job has failed too often
                 self.driver = self.grid.start()
             kind = self.random.choice(list(self.KINDS))
@@ -69,9 +68,7 @@ class Storm:
         return chosen
 
     def preempt(self) -> str:
-        nodes = f"-N{self.random.choice((1, 2))}"
-        sleep = ("-c4", "-o", "/dev/null", "--wrap", "sleep 1")
-        return self.slurm.run("sbatch", "-p", "high", nodes, *sleep).stdout.strip()
+        return self.grid.preempt(self.random.choice((1, 2)))
 
     def lose_or_restore_node(self) -> str:
         if len(self.slurm.daemons) <= len(self.slurm.nodes):  # with the controller: one is lost
@@ -103,12 +100,12 @@ class Storm:
     }
 
 
-def test_any_disturbances(tmp_path: Path, lossy: PrivateSlurm, quiet_summary: bytes) -> None:
+def test_any_disturbances(tmp_path: Path, on_slurm: OnSlurm, quiet_summary: bytes) -> None:
     seed = int(os.environ.get("DISTURBANCE_SEED", time.time_ns() % 2**32))
     print(f"DISTURBANCE_SEED={seed}")
     project = project_with_longer_trainings(tmp_path / "project", LONGER)
     (project / "slurm").symlink_to("profiles/slurm")
-    grid = Grid(project, lossy)
+    grid = on_slurm(project)
     storm = Storm(grid, seed)
     storm.blow(SECONDS)
     assert sum(storm.counts.values()) > 5, storm.counts
