@@ -23,8 +23,8 @@ from tests.workflow.conftest import copy_project, environment, said, snakemake
 RESULTS = Path("results/smoke")
 MODEL = Path("models/0/raw/none/base")
 LONGER = {  # trainings of the smoke grid that last, to be hit in
-    "steps: 30\n": "steps: 6000\n",
-    "checkpoint_every_steps: 10": "checkpoint_every_steps: 500",
+    "steps: 30\n": "steps: 3000\n",
+    "checkpoint_every_steps: 10": "checkpoint_every_steps: 250",
 }
 # The documented command; the rest is a site's business in a test of minutes: look and ask often.
 COMMAND = [
@@ -185,8 +185,11 @@ class Grid:
 
     def workers(self) -> list[psutil.Process]:
         """Processes of the training that a launcher has started."""
-        words = ["-u", "-m", "rebar", "pretrain"]
-        return [each for each in psutil.process_iter() if each.cmdline()[1:5] == words]
+        words, here = ["-u", "-m", "rebar", "pretrain"], str(self.project)
+        found = psutil.process_iter(["cmdline", "cwd"])  # None where it has ended
+        return [
+            p for p in found if (p.info["cmdline"] or [])[1:5] == words and p.info["cwd"] == here
+        ]
 
     def preempt(self, nodes: int = 2) -> str:
         """Submit a short job that takes so many whole nodes away."""
