@@ -32,7 +32,7 @@ from transformers import (
 
 from benchmarks.demo_share import share_row
 from benchmarks.dry_run import dry_run_rows
-from benchmarks.rows import line
+from benchmarks.rows import line, row
 from benchmarks.slurm_jobs import slurm_rows
 from rebar.model.batches import Batch
 from rebar.model.train import train
@@ -153,14 +153,13 @@ def speed_rows() -> list[dict[str, Any]]:
         ),
     }
     return [
-        {
-            "name": name,
-            "ours": round(speeds["ours"]),
-            "peer": round(speeds[peer]),
-            "ratio": round(speeds["ours"] / speeds[peer], 3),
-            "unit": "tokens/s",
-            "note": f"peer: {what}; {conditions(seconds)}",
-        }
+        row(
+            name,
+            round(speeds["ours"]),
+            round(speeds[peer]),
+            "tokens/s",
+            f"peer: {what}; {conditions(seconds)}",
+        )
         for name, (peer, what) in names.items()
     ]
 
@@ -192,8 +191,7 @@ def main() -> None:
     rows += [*dry_run_rows(), *slurm_rows(), *speed_rows()]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    for row in rows:
-        print(line(row))
+    print("\n".join(map(line, rows)))
 
 
 if __name__ == "__main__":

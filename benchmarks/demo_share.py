@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rows import row
+
 LIMIT = 0.20  # what the project allows itself
 
 
@@ -45,11 +47,5 @@ def share_row(results: Path) -> dict[str, Any]:
     if not jobs:
         raise ValueError(f"{results} holds no finished demo; run `make demo` first")
     share = noncompute_share(jobs)
-    return {
-        "name": "demo_noncompute_share",
-        "ours": round(share, 3),
-        "peer": LIMIT,
-        "ratio": round(share / LIMIT, 3),
-        "unit": "share of job seconds",
-        "note": f"{len(jobs)} jobs; peer is the limit; start-up, first steps, time between jobs",
-    }
+    note = f"{len(jobs)} jobs; peer is the limit; start-up, first steps, time between jobs"
+    return row("demo_noncompute_share", share, LIMIT, "share of job seconds", note)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,11 +19,10 @@ from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any, NamedTuple
 
 import yaml
+from tests.workflow.conftest import ROOT, copy_project
 
 from benchmarks.rows import row
 
-ROOT = Path(__file__).parent.parent
-COPIED = ("Snakefile", "workflow", "config", "envs")
 LIMIT = 40.0  # seconds that the project allows itself for 10,000 jobs
 TURNS = 3
 SIZES = {"seeds": (96, 192), "arms": (703, 1418)}  # about 5,000 and 10,000 jobs
@@ -36,13 +34,6 @@ class DryRun(NamedTuple):
     jobs: int
     seconds: float
     cpu_seconds: float
-
-
-def copy_project(target: Path) -> None:
-    """The files that the DAG is built from."""
-    for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, target / name)
 
 
 def grown_config(growth: str, size: int) -> dict[str, Any]:

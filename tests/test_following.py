@@ -280,16 +280,11 @@ def test_two_processes_told_to_stop_go_on_in_one_run(live: Path) -> None:
     several = training_jobs.config(processes_per_node=2, steps=300)
     training_jobs.pack(live, several)
     job = training_jobs.job(several, live, "pretrain")
-    arguments = training_jobs.arguments(several, live, "pretrain")
-    command = [sys.executable, "-m", "rebar", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-    told = subprocess.Popen(command, env=environment, process_group=0)
-    while not (job.checkpoints / METRICS).exists():
-        assert told.poll() is None
-        time.sleep(0.05)
+    told = training_jobs.start(several, live, "pretrain")
+    training_jobs.wait_until_it_trains(told, job.checkpoints)
     os.killpg(told.pid, signal.SIGUSR2)
     assert told.wait() == 75
-    subprocess.run(command, env=environment, check=True)
+    assert training_jobs.start(several, live, "pretrain").wait() == 0
     assert on_server("pretrain")[1:] == ("FINISHED", steps_in(job.folder))
 
 

@@ -95,6 +95,7 @@ def test_one_message_lists_all_that_stands_in_the_way(hub: list[str]) -> None:
 
 def test_without_require_pins_a_branch_will_do(hub: list[str]) -> None:
     check_access(config(source("org/open", None)), "f.yaml")
+    assert hub == ["/api/datasets/org/open/auth-check"]
 
 
 def test_an_unreachable_hub_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

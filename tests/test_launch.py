@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -110,13 +109,6 @@ def test_only_a_training_of_several_processes_is_launched(
     assert not launch.is_needed(jobs.job(several, tmp_path, "pretrain"))
 
 
-def start(root: Path, arguments: list[str]) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "rebar", *arguments], env=environment, process_group=0
-    )
-
-
 @pytest.mark.parametrize(("status", "expected"), [(75, 75), (143, 75), (1, 1)])
 def test_only_what_has_saved_or_was_ended_counts_as_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, expected: int
@@ -157,16 +149,14 @@ def test_two_processes_told_to_stop_end_with_the_same_bits(tmp_path: Path) -> No
     quiet, told = tmp_path / "quiet", tmp_path / "told"
     for root in (quiet, told):
         jobs.pack(root, several)
-    assert start(quiet, jobs.arguments(several, quiet, "pretrain")).wait() == 0
+    assert jobs.start(several, quiet, "pretrain").wait() == 0
     checkpoints = jobs.job(several, told, "pretrain").checkpoints
-    process = start(told, jobs.arguments(several, told, "pretrain"))
-    while not (checkpoints / "metrics.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = jobs.start(several, told, "pretrain")
+    jobs.wait_until_it_trains(process, checkpoints)
     os.killpg(process.pid, signal.SIGUSR2)
     assert process.wait() == 75
     assert len(checkpoint_files(checkpoints)) == 1
-    assert start(told, jobs.arguments(several, told, "pretrain")).wait() == 0
+    assert jobs.start(several, told, "pretrain").wait() == 0
     assert jobs.content(told, "models") == jobs.content(quiet, "models")
 
 
@@ -176,11 +166,8 @@ def test_workers_end_with_their_launcher(tmp_path: Path) -> None:
 
     several = jobs.config(processes_per_node=2, steps=100_000)
     jobs.pack(tmp_path, several)
-    process = start(tmp_path, jobs.arguments(several, tmp_path, "pretrain"))
-    metrics = jobs.job(several, tmp_path, "pretrain").checkpoints / "metrics.jsonl"
-    while not metrics.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = jobs.start(several, tmp_path, "pretrain")
+    jobs.wait_until_it_trains(process, jobs.job(several, tmp_path, "pretrain").checkpoints)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 3
     os.killpg(process.pid, signal.SIGKILL)

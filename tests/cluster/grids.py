@@ -37,7 +37,6 @@ COMMAND = [
 def small_project(folder: Path, **pretrain: int) -> Path:
     """A copy of the project whose smoke config is cut to one base model."""
     project = copy_project(folder)
-    (project / "slurm").symlink_to("profiles/slurm")
     write_config(project, **pretrain)
     return project
 

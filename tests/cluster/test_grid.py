@@ -16,7 +16,6 @@ def test_the_smoke_grid_runs_by_its_documented_command(
     tmp_path: Path, on_slurm: OnSlurm, quiet_summary: bytes
 ) -> None:
     project = project_with_longer_trainings(tmp_path / "project", LONGER)
-    (project / "slurm").symlink_to("profiles/slurm")
     grid = on_slurm(project)
     grid.finish(grid.start(), at_least=10)
     assert (project / RESULTS / "summary.csv").read_bytes() == quiet_summary

@@ -104,7 +104,6 @@ def test_any_disturbances(tmp_path: Path, on_slurm: OnSlurm, quiet_summary: byte
     seed = int(os.environ.get("DISTURBANCE_SEED", time.time_ns() % 2**32))
     print(f"DISTURBANCE_SEED={seed}")
     project = project_with_longer_trainings(tmp_path / "project", LONGER)
-    (project / "slurm").symlink_to("profiles/slurm")
     grid = on_slurm(project)
     storm = Storm(grid, seed)
     storm.blow(SECONDS)

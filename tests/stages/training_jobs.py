@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +56,20 @@ def arguments(settings: Config, root: Path, stage: str) -> list[str]:
     """The command line of a job, after `python -m rebar`."""
     text = json.dumps(job(settings, root, stage).spec)
     return [stage, "--results", str(root), "--job", text]
+
+
+def start(settings: Config, root: Path, stage: str) -> subprocess.Popen:
+    """The job as a process, in a group of its own."""
+    command = [sys.executable, "-m", "rebar", *arguments(settings, root, stage)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    return subprocess.Popen(command, env=environment, process_group=0)
+
+
+def wait_until_it_trains(process: subprocess.Popen, checkpoints: Path) -> None:
+    """Until the first line of its metrics is there."""
+    while not (checkpoints / "metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
 
 
 def job(settings: Config, root: Path, stage: str) -> Job:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-COPIED = ("Snakefile", "workflow", "config", "profiles", "envs")
+COPIED = ("Snakefile", "workflow", "config", "profiles", "slurm", "envs")
 
 
 def copy_project(target: Path) -> Path:
@@ -22,10 +22,10 @@ def copy_project(target: Path) -> Path:
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in COPIED:
         source = ROOT / name
-        if source.is_dir():
+        if source.is_dir() and not source.is_symlink():
             shutil.copytree(source, target / name, ignore=skip, symlinks=True)
         else:
-            shutil.copy(source, target / name)
+            shutil.copy(source, target / name, follow_symlinks=False)
     return target
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -162,6 +162,12 @@ class HubDataset(Settings):
     )
 
 
+def _one_label(source: Any) -> Any:
+    if source.label is not None and source.constant_label is not None:
+        raise ValueError(f"source '{source.name}' has label and constant_label; keep one")
+    return source
+
+
 class FileSource(Settings):
     """Documents of local parquet, jsonl, csv, txt, yaml or wiki-dump files."""
 
@@ -190,11 +196,7 @@ class FileSource(Settings):
     )
     min_characters: Count = Field(default=1, description="shorter documents are set aside")
 
-    @model_validator(mode="after")
-    def _one_label(self) -> FileSource:
-        if self.label is not None and self.constant_label is not None:
-            raise ValueError(f"source '{self.name}' has label and constant_label; keep one")
-        return self
+    _check_label = model_validator(mode="after")(_one_label)
 
 
 class HubSource(HubDataset):
@@ -214,11 +216,7 @@ class HubSource(HubDataset):
     )
     min_characters: Count = Field(default=1, description="shorter documents are set aside")
 
-    @model_validator(mode="after")
-    def _one_label(self) -> HubSource:
-        if self.label is not None and self.constant_label is not None:
-            raise ValueError(f"source '{self.name}' has label and constant_label; keep one")
-        return self
+    _check_label = model_validator(mode="after")(_one_label)
 
     @property
     def name(self) -> str:

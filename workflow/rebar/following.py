@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import random
 import select
 import signal
@@ -25,9 +24,8 @@ from typing import Any, NamedTuple
 from rebar import grid, store
 from rebar.finished import METRICS, read_points
 from rebar.job import Job
-from rebar.manifest import fingerprint, load_manifest
+from rebar.manifest import fingerprint, load_manifest, write_text
 
-TRAINING_STAGES = ("pretrain", "align", "attack")
 RUN_FILE = "mlflow_run.json"
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_AT_END = 60  # for what is still to be sent; the job waits as long
@@ -38,7 +36,7 @@ FOR_THE_JOB = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, sig
 @contextlib.contextmanager
 def follow(job: Job) -> Iterator[None]:
     """While the block trains, send its points to the server, if there is one."""
-    if job.stage not in TRAINING_STAGES or not store.is_server():
+    if job.stage not in grid.TRAINING_STAGES or not store.is_server():
         yield
         return
     follower = _start(job.root)
@@ -59,9 +57,7 @@ def follow(job: Job) -> Iterator[None]:
 def _start(root: Path) -> subprocess.Popen[str]:
     """The process that sends, deaf from its start to the signals that are meant for the job."""
     command = [sys.executable, "-m", "rebar.following", str(root)]
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, FOR_THE_JOB
-    )  # what is started now inherits this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_JOB)  # inherited by what starts now
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     finally:
@@ -188,9 +184,7 @@ class Live:
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if found.get("spec") != spec:
             found = {"spec": spec, "run": uuid.uuid4().hex}
-            temporary = file.with_suffix(".unfinished")
-            temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
-            os.replace(temporary, file)
+            write_text(file, json.dumps(found) + "\n")
         return found["run"]
 
     def _is_finished(self) -> bool:

@@ -55,6 +55,7 @@ GRID_OUTPUTS = {
     "track": ["tracking.json"],
 }
 STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads
+TRAINING_STAGES = ("pretrain", "align", "attack")  # they go on where a signal or a kill ended them
 
 
 def label(stage: str, wildcards: Mapping[str, Any]) -> str:

@@ -143,6 +143,7 @@ def _in_cache(hub_id: HubId) -> str | None:
 
 def _on_hub(hub_id: HubId) -> str | None:
     """Why the id cannot be read with this machine's token; None if it can."""
+    from httpx2 import HTTPError  # of the Hub's client: how it says that nobody answers
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
@@ -153,7 +154,7 @@ def _on_hub(hub_id: HubId) -> str | None:
         return "not on the Hub, or private (check the name; `hf auth login`, or set HF_TOKEN)"
     except HfHubHTTPError as error:
         return f"the Hub answered {error.response.status_code} (try again later)"
-    except Exception as error:  # what cannot be reached comes as an error of the HTTP library
+    except HTTPError as error:
         remedy = "with all files in its cache, set HF_HUB_OFFLINE=1"
         return f"cannot reach {_api().endpoint}, {type(error).__name__} ({remedy})"
     return None
@@ -167,6 +168,7 @@ def _api() -> Any:
 
 def pins(config: Config) -> Iterator[tuple[HubId, str]]:
     """Each id without a pin, with the commit that it is at now, or why there is none."""
+    from httpx2 import HTTPError
     from huggingface_hub.errors import HfHubHTTPError
 
     commits: dict[tuple[str, str, str | None], str] = {}
@@ -182,7 +184,7 @@ def pins(config: Config) -> Iterator[tuple[HubId, str]]:
                 commits[place] = found.sha
             except HfHubHTTPError as error:
                 commits[place] = f"unknown: {_first_line(error)}"
-            except Exception as error:
+            except HTTPError as error:
                 raise ValueError(
                     f"cannot reach {_api().endpoint}: {_first_line(error)}; pin from a machine "
                     "with internet"

@@ -32,6 +32,14 @@ def fingerprint(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is whole whenever it exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.unfinished")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 @contextmanager
 def output_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; when the block succeeds, its files take `folder`'s place."""

@@ -21,7 +21,6 @@ from rebar.resources import (
 )
 from rebar.sizes import Work, work
 
-GOES_ON = ("pretrain", "align", "attack")  # after its limit has ended it; others start again
 COLUMNS = ("stage", "jobs", "GPU-h", "CPU-h", "hours a job", "limit h", "disk GB", "files")
 
 
@@ -125,7 +124,7 @@ def _beyond_limits(jobs: dict[Path, Planned]) -> Iterator[str]:
     hours = {
         stage: max((j.seconds for j in jobs.values() if j.stage == stage), default=0) / 3600
         for stage in grid.FOLDERS
-        if stage not in GOES_ON
+        if stage not in grid.TRAINING_STAGES
     }
     beyond = {stage: value for stage, value in hours.items() if value * 60 > MOST_MINUTES}
     if beyond:

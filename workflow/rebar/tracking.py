@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 # Before the import. No request is sent again: one that was only slow would make a second run or
 # point. And a server that is down should cost seconds, one that hangs less than a minute.
@@ -28,16 +28,15 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
-    LoggedModel,
     LoggedModelInput,
     LoggedModelOutput,
     Metric,
     Param,
-    Run,
     RunTag,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.entities import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
 from rebar import grid, store
@@ -61,7 +60,9 @@ from rebar.finished import (
     values_by_model,
 )
 from rebar.job import Job
+from rebar.manifest import write_text
 
+Entity = TypeVar("Entity")
 PER_BATCH, POINTS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
 DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
 KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
@@ -116,10 +117,7 @@ def _client() -> MlflowClient:
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
-    """A small JSON file, whole or absent."""
-    temporary = path.with_suffix(".unfinished")
-    temporary.write_text(json.dumps(state, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(state, sort_keys=True) + "\n")
 
 
 def warn(error: Exception) -> None:
@@ -183,7 +181,7 @@ class Known(NamedTuple):
 
 def _known(experiment: Experiment) -> Known:
     known = Known({}, {}, set(), {})
-    for run in _runs(experiment):
+    for run in _all(experiment.client.search_runs, experiment):
         tags = run.data.tags
         path = tags.get(PATH_TAG, "")
         if path.startswith(GROUP):
@@ -194,25 +192,16 @@ def _known(experiment: Experiment) -> Known:
             known.whole.add((path, tags[DIGEST_TAG]))
         elif SPEC_TAG in tags:
             known.begun[path, tags[SPEC_TAG]] = run.info.run_id
-    for model in _models(experiment):
+    for model in _all(experiment.client.search_logged_models, experiment):
         known.models[model.tags.get(DIGEST_TAG, "")] = model.model_id
     return known
 
 
-def _runs(experiment: Experiment) -> Iterator[Run]:
+def _all(search: Callable[..., PagedList[Entity]], experiment: Experiment) -> Iterator[Entity]:
+    """What a search of the client finds in the experiment, page after page."""
     token: str | None = None
     while True:
-        page = experiment.client.search_runs([experiment.id], page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _models(experiment: Experiment) -> Iterator[LoggedModel]:
-    token: str | None = None
-    while True:
-        page = experiment.client.search_logged_models([experiment.id], page_token=token)
+        page = search([experiment.id], page_token=token)
         yield from page
         token = page.token
         if not token:

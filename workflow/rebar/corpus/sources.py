@@ -68,22 +68,18 @@ def refuse_empty(source: WorldSource | FileSource | HubSource) -> None:
     if isinstance(source, WorldSource):
         return
     shortest = _min_characters(source)
-    if isinstance(source, FileSource):
-        place, keys = _shown_files(source), "paths:, text: or min_characters:"
-        records = (r for path in find_files(source.paths) for r in read_records(path, source))
-        texts = (text_of(record, source) for record in records)
-    else:
-        place = f"dataset '{source.dataset}'"
-        keys = "dataset:, subset:, split:, text: or min_characters:"
-        texts = (text_of(record, source) for _, record in stream_records(source))
+    texts = (text_of(record, source) for record in _records_of(source))
     if not any(len(text.strip()) >= shortest for text in texts):
+        where = "paths:" if isinstance(source, FileSource) else "dataset:, subset:, split:"
         raise ValueError(
             f"collect.sources: '{source.name}' holds no text of at least {shortest} characters: "
-            f"{place}; change {keys}"
+            f"{_place_of(source)}; change {where}, text: or min_characters:"
         )
 
 
-def _shown_files(source: FileSource) -> str:
+def _place_of(source: FileSource | HubSource) -> str:
+    if isinstance(source, HubSource):
+        return f"dataset '{source.dataset}'"
     files = [str(path) for path in find_files(source.paths)]
     more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
     return ", ".join(files[:FILES_SHOWN]) + more
@@ -187,11 +183,10 @@ def labelled_records(source: FileSource | HubSource) -> Iterator[tuple[str, int]
         if num_taken == source.limit:
             return
     if not num_taken:
-        is_local = isinstance(source, FileSource)
-        place = _shown_files(source) if is_local else f"dataset '{source.dataset}'"
+        where = "paths:" if isinstance(source, FileSource) else "dataset:"
         raise ValueError(
-            f"train_classifier.sources: '{source.name}' holds no labelled document: {place}; "
-            f"change {'paths:' if is_local else 'dataset:'}, text:, label: or min_characters:"
+            f"train_classifier.sources: '{source.name}' holds no labelled document: "
+            f"{_place_of(source)}; change {where}, text:, label: or min_characters:"
         )
 
 

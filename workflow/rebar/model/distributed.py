@@ -28,7 +28,7 @@ Part = TypeVar("Part")
 
 def join() -> None:
     """Meet the other processes of this run, where the launcher has started several."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
+    if not dist.is_torchelastic_launched() or dist.is_initialized():
         return
     device = local_device()
     if device.type == "cuda":

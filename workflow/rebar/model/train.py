@@ -86,13 +86,9 @@ def train(
     changes nothing. Of several processes only the first returns.
     """
     clock = _Clock()
-    _set_up(settings)
-    distributed.join()
-    if not distributed.is_first():
-        recorder.mute()
-    optimizer = build_optimizer(model, settings)
-    log = _Log(settings, recorder)
+    _set_up(settings, recorder)
     name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
+    optimizer, log = build_optimizer(model, settings), _Log(settings, recorder)
     run = _Run(checkpoint_folder, name, model, optimizer, log)
     with interrupt.noted():
         start = run.resume()
@@ -182,7 +178,11 @@ def update(optimizer: AdamW, rate: float, gradient_clip: float) -> Tensor:
     return norm
 
 
-def _set_up(settings: Training) -> None:
+def _set_up(settings: Training, recorder: Recorder) -> None:
+    """Of several processes only the first tells."""
+    distributed.join()
+    if not distributed.is_first():
+        recorder.mute()
     torch.set_num_threads(settings.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for repeatable CUDA products
     torch.use_deterministic_algorithms(True)

@@ -16,6 +16,7 @@ import numpy as np
 from rebar import grid
 from rebar.config import NONE, Config
 from rebar.grid import Arm
+from rebar.manifest import write_text
 from rebar.reporting.statistics import Interval, share
 
 if TYPE_CHECKING:
@@ -214,14 +215,6 @@ def summary_lines(measured: Measured, collapsed: Collapsed) -> list[str]:
 def csv_flag(value: bool | None) -> str:
     """`true`, `false`, or empty for unknown."""
     return "" if value is None else str(value).lower()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is whole whenever it exists."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.unfinished")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

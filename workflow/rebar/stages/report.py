@@ -5,6 +5,7 @@ from __future__ import annotations
 from rebar import grid
 from rebar.config import Config
 from rebar.job import Job
+from rebar.manifest import write_text
 from rebar.reporting.aggregate import Results, gather, table_lines
 from rebar.reporting.card import read_card
 from rebar.reporting.cells import (
@@ -12,7 +13,6 @@ from rebar.reporting.cells import (
     read_measured,
     summary_lines,
     write_lines,
-    write_text,
 )
 from rebar.reporting.comparison import check_headline
 from rebar.reporting.costs import forwards_per_step, read_costs

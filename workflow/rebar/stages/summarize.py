@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rebar.config import Config
 from rebar.job import Job
+from rebar.manifest import write_text
 from rebar.reporting.aggregate import gather
 from rebar.reporting.cells import (
     find_collapsed,
     read_measured,
     summary_lines,
     write_lines,
-    write_text,
 )
 from rebar.reporting.costs import costs_lines, read_costs
 from rebar.reporting.headline import headline, headline_lines, metrics_text
