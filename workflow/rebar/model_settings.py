@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -92,6 +93,17 @@ class Training(Settings):
     def tokens_per_step(self) -> int:
         """Trained tokens in one optimiser step."""
         return self.batch_size * self.sequence_length
+
+
+def epochs(number: int, examples: int, *, batch_size: int, learning_rate: float) -> Training:
+    """A run of so many passes, as papers describe one. Its constant schedule is our choice."""
+    return Training(
+        steps=math.ceil(number * examples / batch_size),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="constant",
+        warmup_fraction=0.0,
+    )
 
 
 class FineTuning(Settings):

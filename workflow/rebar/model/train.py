@@ -1,7 +1,8 @@
 """The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
 
 AdamW or SGD, linear warm-up, a schedule; float32 weights, autocast forward. A run that is killed at
-any moment and started again ends with the same bits; at the checkpoint signal it saves and exits. Several processes share each batch. Times stand in the result, never in files.
+any moment and started again ends with the same bits; at the checkpoint signal it saves and exits.
+Several processes share each batch. Times stand in the result, never in files.
 """
 
 from __future__ import annotations
