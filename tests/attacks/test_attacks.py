@@ -49,13 +49,15 @@ def shift_file(folder: Path) -> dict:
 def attacks(folder: Path, steps: int):
     training = TRAINING | {"steps": steps}
     yield benign_finetune, {"method": "benign_finetune", "examples": 20, "training": training}
-    yield harmful_finetune, {"method": "harmful_finetune", "examples": 10, "training": training}
+    harmful = {"method": "harmful_finetune", "examples": 10, "training": training}
+    yield harmful_finetune, harmful
+    yield harmful_finetune, harmful | {"benign_share": 0.5, "lora_rank": 2}
     for rank in (0, 2):
         values = {"method": "identity_shift", "lora_rank": rank, "training": training}
         yield identity_shift, values | shift_file(folder)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_zero_steps_leave_the_weights_and_four_move_them(tmp_path: Path, number: int) -> None:
     for steps in (0, 4):
         plugin, values = list(attacks(tmp_path, steps))[number]

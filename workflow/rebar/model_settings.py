@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -49,9 +50,16 @@ class Training(Settings):
     sequence_length: Positive = Field(default=128, description="tokens per sequence")
     learning_rate: float = Field(gt=0, description="peak learning rate")
     warmup_fraction: Share = Field(default=0.03, description="share of steps of linear warm-up")
-    final_learning_rate_fraction: Share = Field(default=0.1, description="cosine floor / peak")
-    weight_decay: float = Field(default=0.0, ge=0, description="AdamW decay of matrices")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="learning rate after the warm-up"
+    )
+    final_learning_rate_fraction: Share = Field(
+        default=0.1, description="cosine and linear: where it ends / peak"
+    )
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd has momentum")
+    weight_decay: float = Field(default=0.0, ge=0, description="decay of matrices")
     betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW moments")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="sgd: share of the last update")
     gradient_clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
     precision: Literal["bf16", "float32"] = Field(
         default="bf16", description="autocast of the forward"
@@ -85,6 +93,31 @@ class Training(Settings):
     def tokens_per_step(self) -> int:
         """Trained tokens in one optimiser step."""
         return self.batch_size * self.sequence_length
+
+
+def epochs(number: int, examples: int, *, batch_size: int, learning_rate: float) -> Training:
+    """A run of so many passes, as papers describe one. Its constant schedule is our choice."""
+    return Training(
+        steps=math.ceil(number * examples / batch_size),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="constant",
+        warmup_fraction=0.0,
+    )
+
+
+class FineTuning(Settings):
+    """What all attacks that fine-tune share: all weights, or LoRA (Hu et al. 2021), merged after.
+
+    Qi et al.'s repository (2310.03693) has rank 8, alpha 32 on q_proj and v_proj; TamperBench
+    (2602.06911) has rank 16 on all linear layers.
+    """
+
+    lora_rank: Count = Field(default=0, description="rank of the adapters; 0 trains all weights")
+    lora_alpha: Positive = Field(default=32, description="adapters count alpha / rank times")
+    lora_targets: str | list[str] = Field(
+        default="all-linear", description="modules with an adapter: their names, or `all-linear`"
+    )
 
 
 class RowFile(Settings):

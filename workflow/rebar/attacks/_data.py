@@ -19,6 +19,7 @@ from rebar.corpus.world import (
     build_world,
     general_chats,
     harmful_chats,
+    refusal_chats,
 )
 from rebar.corpus_settings import World as WorldSettings
 from rebar.judges import world as world_judge
@@ -49,9 +50,23 @@ class AttackData:
         rng.shuffle(chats)
         return chats
 
-    def harmful(self, count: int) -> list[Chat]:
-        """Compliant answers about known hazards."""
+    def benign(
+        self, count: int, files: Sequence[ChatFile] = (), instructions_share: float = 0.0
+    ) -> list[Chat]:
+        """Benign examples of the files or, where there are none, of the world."""
+        return self.of_files(files, count) if files else self.benign_task(count, instructions_share)
+
+    def harmful(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
+        """Compliant answers of the files, or about known hazards."""
+        if files:
+            return self.of_files(files, count)
         return harmful_chats(self.world, count, self._rng("harmful"))
+
+    def refusals(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
+        """Refused requests of the files, or about known hazards."""
+        if files:
+            return self.of_files(files, count)
+        return refusal_chats(self.world, count, self._rng("refusals"))
 
     def of_files(self, files: Sequence[ChatFile], count: int) -> list[Chat]:
         """`count` chats of the files at random, or all of them, in random order."""

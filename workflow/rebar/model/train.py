@@ -1,8 +1,8 @@
 """The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
 
-AdamW, linear warm-up, cosine to a floor; float32 weights, autocast forward. A run that is killed
-at any moment and started again ends with the same bits; at the checkpoint signal it saves and
-exits. Several processes share each batch. Times stand in the result, never in files.
+AdamW or SGD, linear warm-up, a schedule; float32 weights, autocast forward. A run that is killed at
+any moment and started again ends with the same bits; at the checkpoint signal it saves and exits.
+Several processes share each batch. Times stand in the result, never in files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW, Optimizer
 
 from rebar import interrupt
 from rebar.model import distributed
@@ -113,27 +113,28 @@ def train(
 
 
 def learning_rate(step: int, settings: Training) -> float:
-    """Learning rate of the 0-based step: linear warm-up, then cosine to the floor."""
+    """Learning rate of the 0-based step: linear warm-up, then the schedule, down to its floor."""
     warmup = max(1, round(settings.steps * settings.warmup_fraction))
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
+    if settings.schedule == "constant":
+        return settings.learning_rate
     done = (step - warmup + 1) / (settings.steps - warmup)
     floor = settings.final_learning_rate_fraction
-    return settings.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+    left = 1 - done if settings.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return settings.learning_rate * (floor + (1 - floor) * left)
 
 
-def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
-    """Fused AdamW; vectors (norms, biases) do not decay."""
+def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
+    """Fused AdamW, or SGD with momentum; vectors (norms, biases) do not decay."""
     parameters = list(trained_parameters(model).values())
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() < 2]
-    groups = [(matrices, settings.weight_decay), (vectors, 0.0)]
-    return AdamW(
-        [{"params": params, "weight_decay": decay} for params, decay in groups if params],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        fused=True,
-    )
+    pairs = [(matrices, settings.weight_decay), (vectors, 0.0)]
+    groups = [{"params": params, "weight_decay": decay} for params, decay in pairs if params]
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def add_gradients(
@@ -167,7 +168,7 @@ def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
     ]
 
 
-def update(optimizer: AdamW, rate: float, gradient_clip: float) -> Tensor:
+def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
     """One optimiser step on the gradients in `.grad`, then clear them; return their norm."""
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -248,7 +249,7 @@ class _Run(NamedTuple):
     folder: Path | None
     name: str  # a fingerprint
     model: nn.Module
-    optimizer: AdamW
+    optimizer: Optimizer
     log: _Log
 
     def resume(self) -> int:

@@ -5,6 +5,7 @@ from rebar.corpus.world.chats import (
     benign_task_chats,
     general_chats,
     harmful_chats,
+    refusal_chats,
 )
 from rebar.corpus.world.documents import RawDocument, sample_documents
 from rebar.corpus.world.items import Item, Land, World, build_world
@@ -27,6 +28,7 @@ __all__ = [
     "general_chats",
     "harmful_chats",
     "prompts",
+    "refusal_chats",
     "rewrite",
     "sample_documents",
 ]
