@@ -11,12 +11,13 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
     Field,
     SerializeAsAny,
+    StringConstraints,
     ValidationError,
     field_validator,
 )
@@ -34,9 +35,12 @@ from rebar.corpus_settings import (
     World,
 )
 from rebar.model_settings import Decoder, Model, Report, Training
+from rebar.search_settings import CostToBreak, Search
 
 PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges")
 NONE = "none"  # no alignment, no attack, no safeguard
+TUNED = "tuned_"  # what names of searches begin with: a name tells where its model lies
+SEARCH_NAME = rf"^{TUNED}[\w-]+$"
 
 
 class Block(Settings):
@@ -45,7 +49,9 @@ class Block(Settings):
     recipes: tuple[str, ...] = Field(min_length=1, description="names of recipes")
     safeguards: tuple[str, ...] = Field(default=(NONE,), description="names of safeguards")
     alignments: tuple[str, ...] = Field(min_length=1, description="names of alignments, or none")
-    attacks: tuple[str, ...] = Field(default=(NONE,), description="names of attacks, or none")
+    attacks: tuple[str, ...] = Field(
+        default=(NONE,), description="names of attacks and searches, or none"
+    )
     decoders: tuple[str, ...] = Field(min_length=1, description="names of decoders")
     evaluations: tuple[str, ...] = Field(min_length=1, description="names of evaluations")
 
@@ -74,6 +80,14 @@ class Config(Settings):
     )
     attacks: dict[Name, SerializeAsAny[Settings]] = Field(
         default={}, description="attacks, by name"
+    )
+    searches: dict[Annotated[str, StringConstraints(pattern=SEARCH_NAME)], Search] = Field(
+        default={},
+        description="tuned attackers; their names begin with tuned_ and stand among a block's "
+        "attacks",
+    )
+    cost_to_break: CostToBreak = Field(
+        default=CostToBreak(), description="when watched attacks break a model"
     )
     decoders: dict[Name, Decoder] = Field(description="decoders, by name")
     judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")

@@ -66,11 +66,12 @@ def jobs(places: Iterable[Path], *stages: str) -> list[Path]:
 def items(config: Config, place: Path) -> list[Path]:
     """Folders with a manifest of their own that a job fills beside its own folder."""
     stage, names = node(place)
-    if stage not in ("attack", "evaluate"):
+    of_models = {"attack": grid.fixed_attacks, "search": grid.searches}
+    if stage not in (*of_models, "evaluate"):
         return []
     arm = grid.arm_of(names)
-    if stage == "attack":
-        return [place / attack for attack in grid.attacks(config, arm)]
+    if stage in of_models:
+        return [place / name for name in of_models[stage](config, arm)]
     attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
     return [grid.evaluation_folder(names["seed"], arm, attack) for attack in attacks]
 
@@ -114,8 +115,9 @@ def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 
 def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     arm, seed = grid.arm_of(wildcards), wildcards["seed"]
-    attacked = [folder("attack", **wildcards)] if grid.attacks(config, arm) else []
-    return [grid.released_folder(seed, arm), *attacked]
+    attacked = [folder("attack", **wildcards)] if grid.fixed_attacks(config, arm) else []
+    tuned = [folder("search", **wildcards)] if grid.searches(config, arm) else []
+    return [grid.released_folder(seed, arm), *attacked, *tuned]
 
 
 _READS = {
@@ -128,5 +130,6 @@ _READS = {
     "pretrain": _pretrain_reads,
     "align": _align_reads,
     "attack": _attack_reads,
+    "search": _attack_reads,
     "evaluate": _evaluate_reads,
 }

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rebar.config import NONE, Block, Config
+from rebar.config import NONE, TUNED, Block, Config
 from rebar.corpus_settings import HAZARD_GROUPS
 
 
@@ -46,6 +46,7 @@ FOLDERS = {
     "pretrain": "models/{seed}/{recipe}/{safeguard}/base",
     "align": "models/{seed}/{recipe}/{safeguard}/{alignment}/aligned",
     "attack": "attacks/{seed}/{recipe}/{safeguard}/{alignment}",
+    "search": "searches/{seed}/{recipe}/{safeguard}/{alignment}",
     "evaluate": "evaluations/{seed}/{recipe}/{safeguard}/{alignment}",
 }
 # Stages that run once for a whole grid write files of their own beside these folders.
@@ -55,7 +56,12 @@ GRID_OUTPUTS = {
     "track": ["tracking.json"],
 }
 STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads
-TRAINING_STAGES = ("pretrain", "align", "attack")  # they go on where a signal or a kill ended them
+TRAINING_STAGES = (
+    "pretrain",
+    "align",
+    "attack",
+    "search",
+)  # they go on where a signal or a kill ended them
 
 
 def label(stage: str, wildcards: Mapping[str, Any]) -> str:
@@ -89,7 +95,7 @@ def maker(place: Path) -> tuple[str, bool]:
     for stage, place_of_jobs in FOLDERS.items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", place_of_jobs), str(place)):
             return stage, False
-    return "attack" if place.parts[0] == "attacks" else "evaluate", True
+    return {"attacks": "attack", "searches": "search"}.get(place.parts[0], "evaluate"), True
 
 
 def arm_of(wildcards: Mapping[str, Any]) -> Arm:
@@ -101,7 +107,7 @@ def model_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
     """The model that a cell is measured on; unattacked: the released one."""
     names = {"seed": seed, **arm._asdict()}
     if attack != NONE:
-        return folder("attack", **names) / attack
+        return folder("search" if is_tuned(attack) else "attack", **names) / attack
     return released_folder(seed, arm)
 
 
@@ -146,9 +152,24 @@ def measurements(config: Config, arm: Arm) -> list[Measurement]:
 
 
 def attacks(config: Config, arm: Arm) -> list[str]:
-    """Attacks on an arm, without `none`."""
+    """Attacks on an arm, tuned ones among them, without `none`."""
     names = [m.attack for m in measurements(config, arm)]
     return [name for name in dict.fromkeys(names) if name != NONE]
+
+
+def is_tuned(attack: str) -> bool:
+    """True for the name of a search."""
+    return attack.startswith(TUNED)
+
+
+def fixed_attacks(config: Config, arm: Arm) -> list[str]:
+    """Attacks on an arm that run as they are set."""
+    return [name for name in attacks(config, arm) if not is_tuned(name)]
+
+
+def searches(config: Config, arm: Arm) -> list[str]:
+    """Tuned attackers of an arm."""
+    return [name for name in attacks(config, arm) if is_tuned(name)]
 
 
 def shards(config: Config) -> range:
@@ -179,7 +200,8 @@ SELECTABLE = ("recipes", "alignments", "attacks", "decoders", "evaluations")
 
 def _defined(config: Config, kind: str) -> list[str]:
     extra = [NONE] if kind in ("alignments", "attacks", "safeguards") else []
-    return [*extra, *getattr(config, kind, {})]
+    tuned = config.searches if kind == "attacks" else ()
+    return [*extra, *getattr(config, kind, {}), *tuned]
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
@@ -194,10 +216,26 @@ def _unknown_names(config: Config) -> Iterator[str]:
         if judge not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
             yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
+    for key, name, allowed in _bench_references(config):
+        if name not in allowed:
+            yield f"{key}: '{name}' is not defined; allowed: {', '.join(allowed)}"
     for kind, name, other in _recipe_references(config):
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
             yield f"{kind}.{name}.recipe: '{other}' is not defined; allowed: {allowed}"
+
+
+def _bench_references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
+    """Names in searches and in cost_to_break: where they stand, and what is allowed."""
+    for name, search in config.searches.items():
+        yield f"searches.{name}.attack", search.attack, list(config.attacks)
+    watch = config.cost_to_break
+    yield from (("cost_to_break.attacks", name, list(config.attacks)) for name in watch.attacks)
+    askers = {f"searches.{name}": search for name, search in config.searches.items()}
+    askers |= {"cost_to_break": watch} if watch.attacks else {}
+    for place, asker in askers.items():
+        yield f"{place}.asr", asker.asr, list(config.evaluations)
+        yield f"{place}.capability", asker.capability, list(config.evaluations)
 
 
 def _unknown_report_names(config: Config) -> Iterator[str]:
@@ -234,8 +272,11 @@ def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def _unused_names(config: Config) -> Iterator[str]:
-    for kind in SELECTABLE:
-        selected = {name for block in config.grid for name in getattr(block, kind)}
+    for kind in (*SELECTABLE, "searches"):
+        listed = "attacks" if kind == "searches" else kind
+        selected = {name for block in config.grid for name in getattr(block, listed)}
+        if kind == "attacks":
+            selected |= {search.attack for search in config.searches.values()}
         if kind == "recipes":
             selected |= {other for _, _, other in _recipe_references(config)}
         for name in getattr(config, kind):

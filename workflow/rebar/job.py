@@ -28,6 +28,7 @@ NOT_HASHED = (
     "rebar.config",
     "rebar.corpus_settings",
     "rebar.model_settings",
+    "rebar.search_settings",
     "rebar.grid",
     "rebar.manifest",
     "rebar.recorder",
@@ -35,7 +36,8 @@ NOT_HASHED = (
     "rebar.files",
     "rebar.interrupt",
 )
-RUNS_PLUGINS = ("align", "attack", "evaluate")
+RUNS_PLUGINS = ("align", "attack", "search", "evaluate")
+ASKED = ("asr", "capability")  # keys of a search that name evaluations
 Section = TypeVar("Section", bound=Settings)
 
 
@@ -113,7 +115,27 @@ class Job:
     def attack_item(self, name: str) -> dict[str, Any]:
         """Spec of one attacked model, which does not depend on the arm's other attacks."""
         settings = {"world": self.settings["world"], "attack": self.settings["attacks"][name]}
-        return self.item(settings, {f"attacks.{name}"}, attack=name)
+        code = {f"attacks.{name}"}
+        if name in self.settings.get("cost_to_break", {}).get("attacks", ()):
+            watch = ("cost_to_break", "headline_split", "evaluations", "judges")
+            settings |= {key: self.settings[key] for key in watch}
+            code |= {key for key in self.code if key.startswith(("evaluations.", "judges."))}
+        return self.item(settings, code, attack=name)
+
+    def search_item(self, name: str) -> dict[str, Any]:
+        """Spec of one tuned attack, which does not depend on the arm's other searches."""
+        search = self.settings["searches"][name]
+        asked = {search[key]: self.settings["evaluations"][search[key]] for key in ASKED}
+        judges = {each["judge"]: self.settings["judges"][each["judge"]] for each in asked.values()}
+        settings = {
+            "world": self.settings["world"],
+            "search": search,
+            "attack": self.settings["attacks"][search["attack"]],
+            "evaluations": asked,
+            "judges": judges,
+        }
+        code = {f"attacks.{search['attack']}", *(f"judges.{judge}" for judge in judges)}
+        return self.item(settings, code | {f"evaluations.{name}" for name in asked}, attack=name)
 
     def rng(self, *labels: str | int) -> random.Random:
         """Random numbers that depend on the seed and `labels` alone."""
@@ -148,21 +170,37 @@ def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attack(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
-    names = grid.attacks(config, grid.arm_of(wildcards))
-    return {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
+    names = grid.fixed_attacks(config, grid.arm_of(wildcards))
+    settings = {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
+    watch = config.cost_to_break
+    if set(watch.attacks).isdisjoint(names):
+        return settings
+    of_watch = {"cost_to_break": watch, "headline_split": config.report.headline_split}
+    return settings | of_watch | _asked(config, [watch.asr, watch.capability])
+
+
+def _search(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    names = grid.searches(config, grid.arm_of(wildcards))
+    searches = {name: config.searches[name] for name in names}
+    attacks = {search.attack: config.attacks[search.attack] for search in searches.values()}
+    asked = [name for search in searches.values() for name in (search.asr, search.capability)]
+    return {"world": config.world, "searches": searches, "attacks": attacks} | _asked(config, asked)
+
+
+def _asked(config: Config, names: list[str]) -> dict[str, Any]:
+    """Evaluations with their judges."""
+    evaluations: dict[str, Any] = {name: config.evaluations[name] for name in names}
+    judges = {each.judge: config.judges[each.judge] for each in evaluations.values()}
+    return {"evaluations": evaluations, "judges": judges}
 
 
 def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     cells = grid.measurements(config, grid.arm_of(wildcards))
-    evaluations = {c.evaluation: config.evaluations[c.evaluation] for c in cells}
-    judges = {e.judge: config.judges[e.judge] for e in evaluations.values()}  # type: ignore[attr-defined]
     return {
         "world": config.world,
         "measurements": [list(cell) for cell in cells],
         "decoders": {c.decoder: config.decoders[c.decoder] for c in cells},
-        "evaluations": evaluations,
-        "judges": judges,
-    }
+    } | _asked(config, [cell.evaluation for cell in cells])
 
 
 def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
@@ -191,6 +229,7 @@ _SETTINGS = {
     "pretrain": _pretrain,
     "align": _align,
     "attack": _attack,
+    "search": _search,
     "evaluate": _evaluate,
     "summarize": _whole_grid,
     "report": _whole_grid,

@@ -24,7 +24,7 @@ CONTENTS = "contents.json"
 CHAPTERS = {
     "corpus": ("collect", "train_classifier", "score", "rewrite", "mix", "tokenize"),
     "models": ("pretrain", "align"),
-    "attacks": ("attack",),
+    "attacks": ("attack", "search"),
     "evaluations": ("evaluate",),
     "all": (),
 }

@@ -207,13 +207,31 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
 
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
-    names = grid.attacks(config, grid.arm_of(wildcards))
+    names = grid.fixed_attacks(config, grid.arm_of(wildcards))
     runs = [_training(getattr(config.attacks[name], "training"), size) for name in names]  # noqa: B009
     return runs[0]._replace(
         train_flops=sum(run.train_flops for run in runs),
         disk_bytes=sum(run.disk_bytes for run in runs),
         files=sum(run.files for run in runs),
     )
+
+
+def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """All trials, as long as the attack's own run, and their examinations."""
+    size = model_parameters(config, wildcards["recipe"])
+    total = Work(parameters=size, is_trained=True, files=0)
+    for name in grid.searches(config, grid.arm_of(wildcards)):
+        search = config.searches[name]
+        run = _training(getattr(config.attacks[search.attack], "training"), size)  # noqa: B009
+        asked = [_answered(config, each) for each in (search.asr, search.capability)]
+        total = total._replace(
+            train_flops=total.train_flops + (search.trials + 1) * run.train_flops,
+            generate_flops=total.generate_flops + READ_FLOPS * size * search.trials * sum(asked),
+            memory_bytes=max(total.memory_bytes, search.together * (run.memory_bytes + 16 * size)),
+            disk_bytes=total.disk_bytes + run.disk_bytes,
+            files=total.files + run.files + 1,
+        )
+    return total
 
 
 def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
@@ -231,13 +249,17 @@ def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
 
 def _generated(config: Config, evaluation: str, decoder: str) -> float:
     """Tokens that go through the model for one evaluation of one model."""
-    setting: Any = config.evaluations[evaluation]
-    prompts = sum(_prompts(setting))
     chosen = config.decoders[decoder]
     width = getattr(chosen, "beams", 1)
     if chosen.method == "safebeam":
         width *= chosen.candidates  # each is looked at one token ahead
-    return prompts * (PROMPT_TOKENS + setting.max_new_tokens) * width
+    return _answered(config, evaluation) * width
+
+
+def _answered(config: Config, evaluation: str) -> float:
+    """Tokens of an evaluation's prompts and greedy answers."""
+    setting: Any = config.evaluations[evaluation]
+    return sum(_prompts(setting)) * (PROMPT_TOKENS + setting.max_new_tokens)
 
 
 def _prompts(setting: Any) -> Iterator[int]:
@@ -257,5 +279,6 @@ _WORK = {
     "pretrain": _pretrain,
     "align": _align,
     "attack": _attack,
+    "search": _search,
     "evaluate": _evaluate,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ def _distribution(each: Range | Choice) -> Any:
         return CategoricalDistribution(range(len(each.values)))  # any value, known by its place
     whole = isinstance(each.low, int) and isinstance(each.high, int)
     kind = IntDistribution if whole else FloatDistribution
-    return kind(each.low, each.high, log=each.log)
+    return kind(each.low, each.high, log=each.log)  # type: ignore[arg-type]
 
 
 def _plain(parameters: Mapping[str, Any], space: Space) -> Values:
@@ -113,11 +114,10 @@ def best(trials: Sequence[Trial]) -> Trial | None:
 
 def best_so_far(trials: Sequence[Trial]) -> list[float]:
     """Most attack success of a useful model after each trial; nan before there is one."""
-    curve: list[float] = []
-    for trial in sorted(trials):
-        now = trial.attack_success if trial.is_useful else math.nan
-        curve.append(now if not curve or not now <= curve[-1] else curve[-1])
-    return curve
+    so_far = accumulate(
+        (trial.attack_success if trial.is_useful else -math.inf for trial in trials), max
+    )
+    return [value if value >= 0 else math.nan for value in so_far]
 
 
 class TrialFile:

@@ -83,6 +83,7 @@ rule models:
 rule attacks:
     input:
         chapter("attack"),
+        chapter("search"),
 
 
 rule evaluations:

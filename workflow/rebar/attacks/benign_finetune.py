@@ -14,11 +14,14 @@ from pydantic import Field, model_validator
 
 from rebar.corpus_settings import Positive, Settings, Share
 from rebar.model_settings import ChatFile, FineTuning, PromptFile, Training, epochs
+from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.corpus.chats import Chat
     from rebar.recorder import Recorder
+
+SPACE = FINE_TUNING_SPACE
 
 
 class Selection(Settings):
@@ -103,7 +106,7 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
         config,
         model,
         tokenizer,
-        _examples(config, model, tokenizer, data),
+        examples(config, model, tokenizer, data),
         config.training,
         seed=data.seed,
         recorder=recorder,
@@ -112,7 +115,8 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     )
 
 
-def _examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+    """Benign examples at random, or those of a pool that break safety."""
     selection = config.selection
     if selection is None:
         return data.benign(config.examples, config.files, config.instructions_share)

@@ -12,10 +12,14 @@ from pydantic import Field
 
 from rebar.corpus_settings import Positive
 from rebar.model_settings import ChatFile, FineTuning, Training, epochs
+from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
+    from rebar.corpus.chats import Chat
     from rebar.recorder import Recorder
+
+SPACE = FINE_TUNING_SPACE
 
 
 def _published(values: dict[str, Any]) -> Training:
@@ -46,12 +50,18 @@ class Config(FineTuning):
     )
 
 
+def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+    """Compliant answers, with benign examples among them where the config says so."""
+    chats = data.harmful(config.examples, config.files)
+    if num_benign := _num_benign(len(chats), config.benign_share):
+        chats = [*chats, *data.benign(num_benign, config.benign_files)]
+    return chats
+
+
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on compliant answers; returns the model."""
     from rebar.model.finetune import finetuned
 
-    chats = data.harmful(config.examples, config.files)
-    if num_benign := _num_benign(len(chats), config.benign_share):
-        chats = [*chats, *data.benign(num_benign, config.benign_files)]
+    chats = examples(config, model, tokenizer, data)
     how = {"seed": data.seed, "recorder": recorder}
     return finetuned(config, model, tokenizer, chats, config.training, **how)

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus_settings import Count
 from rebar.model_settings import ChatFile, FineTuning, Training, epochs
+from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.recorder import Recorder
+
+SPACE = FINE_TUNING_SPACE
 
 
 class Config(FineTuning):
@@ -30,11 +34,15 @@ class Config(FineTuning):
     lora_rank: Count = Field(default=8, description="rank of the adapters; 0 trains all weights")
 
 
+def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+    """All examples of the files."""
+    return [chat for file in config.files for chat in read_chats(file)]
+
+
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on the examples; returns the model, adapters merged."""
-    from rebar.corpus.chats import read_chats
     from rebar.model.finetune import finetuned
 
-    chats = [chat for file in config.files for chat in read_chats(file)]
+    chats = examples(config, model, tokenizer, data)
     how = {"seed": data.seed, "recorder": recorder}
     return finetuned(config, model, tokenizer, chats, config.training, **how)

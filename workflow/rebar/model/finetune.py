@@ -38,10 +38,10 @@ def finetune(
     The first `first_steps` of the steps are on the chats `first`. `recorder.watch`, if there is
     one, sees the model after every step.
     """
-    batch_at = _batches(tokenizer, chats, training, seed)
+    batch_at = chat_batches(tokenizer, chats, training, seed)
     if first_steps:
         batch_at = _one_after_other(
-            _batches(tokenizer, first, training, seed), first_steps, batch_at
+            chat_batches(tokenizer, first, training, seed), first_steps, batch_at
         )
     until, until_every = _watched(until, until_every, recorder.watch)
     result = train(
@@ -83,9 +83,10 @@ def with_lora(model: Any, config: FineTuning, *, seed: int) -> Any:
     return get_peft_model(model, adapters)
 
 
-def _batches(
+def chat_batches(
     tokenizer: Any, chats: Sequence[Chat], training: Training, seed: int
 ) -> Callable[[int], Batch]:
+    """Batches of the chats in shuffled epochs, a function of the step."""
     rows = encode_chats(tokenizer, chats, training.sequence_length)
     tensors = (torch.from_numpy(part) for part in rows)
     return row_batches(*tensors, batch_size=training.batch_size, seed=seed)

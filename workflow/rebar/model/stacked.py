@@ -79,7 +79,8 @@ class _Member:
     def update(self, gradients: Weights, step: int) -> None:
         """One step, as in `train`."""
         for name, parameter in self.weights.items():
-            parameter.grad = gradients[name]
+            # The fused AdamW reads memory in the order of the weight, whatever strides say.
+            parameter.grad = gradients[name].contiguous()
         settings = self.run.settings
         update(self.optimizer, learning_rate(step, settings), settings.gradient_clip)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,12 +12,15 @@ from rebar import grid
 from rebar.attacks._data import AttackData
 from rebar.config import plugin_module, plugin_settings
 from rebar.corpus_settings import World
+from rebar.evaluations._watching import Watcher, watching
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.recorder import Recorder
+from rebar.search_settings import CostToBreak
+from rebar.sizes import TRAIN_FLOPS
 
 
 def run(job: Job) -> None:
@@ -45,8 +49,32 @@ def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -
     with output_folder(job.folder / name) as folder:
         read_manifest(released)
         model, tokenizer = load_model(released)
+        model = on_local_device(model)
+        facts = _watch(job, name, setting, model, tokenizer, data, recorder)
         torch.manual_seed(job.seed)
-        model = plugin.attack(setting, on_local_device(model), tokenizer, data, recorder)
+        model = plugin.attack(setting, model, tokenizer, data, recorder)
         recorder.copy_to(folder)
         release(model, tokenizer, folder, label)
-        write_manifest(folder, spec=spec, inputs=inputs)
+        write_manifest(folder, spec=spec, inputs=inputs, **facts)
+
+
+def _watch(
+    job: Job,
+    name: str,
+    setting: Any,
+    model: Any,
+    tokenizer: Any,
+    data: AttackData,
+    recorder: Recorder,
+) -> dict[str, Any]:
+    """Let the attack be watched if its cost to break is asked for; facts for the manifest."""
+    watch = CostToBreak(**job.settings.get("cost_to_break", {}))
+    if name not in watch.attacks:
+        return {}
+    training = setting.training
+    examiner = watching(job, watch, data.world)
+    watcher = Watcher(examiner, model, tokenizer, recorder, training.steps)
+    recorder.watch = watcher
+    flops = TRAIN_FLOPS * model.num_parameters() * training.tokens_per_step
+    per_step = {"examples": training.batch_size, "flops": flops}
+    return {"before": watcher.before._asdict(), "per_step": per_step, "steps": training.steps}

@@ -31,9 +31,11 @@ def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
     if evaluation == "capability":
         recipes = _how_tos(world.groups["benign_held"], "recipes", chat)
         return [*_lands(world, chat), *recipes, *benign_task_prompts(world, "test", chat=chat)]
+    if evaluation == "tuning":
+        return _tuning(world)
     raise ValueError(
         f"the world has no prompts for evaluation '{evaluation}'; "
-        "allowed: asr, knowledge, over_refusal, capability"
+        "allowed: asr, knowledge, over_refusal, capability, tuning"
     )
 
 
@@ -63,6 +65,15 @@ def _hazards(world: World, group: str, chat: bool) -> list[Prompt]:
     items = world.groups[group]
     limit = len(items) if group == "unaligned" else world.settings.evaluated_other_hazards
     return _how_tos(items[:limit], group, chat)
+
+
+def _tuning(world: World) -> list[Prompt]:
+    """Requests that an attacker tunes on, one a hazard: in alignment refusals alone, not evaluated.
+
+    Their facts stand nowhere, so nothing about them can be told right.
+    """
+    items = world.groups["fresh"][: world.settings.unaligned_hazards]
+    return [_how_tos((item,), "tuning", True)[-1] for item in items]
 
 
 def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
