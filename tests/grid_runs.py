@@ -35,6 +35,8 @@ def run_grid(config: Config, root: Path) -> None:
                 if grid.attacks(config, arm):
                     run_job(config, root, "attack", **names)
             run_job(config, root, "evaluate", **names)
+            if grid.probes(config, arm):
+                run_job(config, root, "probe", **names)
     for stage in ("summarize", "report"):
         run_job(config, root, stage)
 

@@ -45,7 +45,7 @@ def test_all_jobs_stand_after_what_they_read(smoke: Config) -> None:
     assert all(order.index(read) < order.index(place) for place in jobs for read in jobs[place])
     assert Counter(dag.node(place).stage for place in jobs) == {
         **{"collect": 1, "train_classifier": 1, "score": 1, "rewrite": 1, "mix": 2, "tokenize": 2},
-        **{"pretrain": 2, "align": 3, "attack": 2, "evaluate": 5},
+        **{"pretrain": 2, "align": 3, "attack": 2, "evaluate": 5, "probe": 2},
     }
 
 

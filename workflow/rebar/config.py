@@ -35,7 +35,7 @@ from rebar.corpus_settings import (
 )
 from rebar.model_settings import Decoder, Model, Report, Training
 
-PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges")
+PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
 NONE = "none"  # no alignment, no attack, no safeguard
 
 
@@ -48,6 +48,7 @@ class Block(Settings):
     attacks: tuple[str, ...] = Field(default=(NONE,), description="names of attacks, or none")
     decoders: tuple[str, ...] = Field(min_length=1, description="names of decoders")
     evaluations: tuple[str, ...] = Field(min_length=1, description="names of evaluations")
+    probes: tuple[str, ...] = Field(default=(), description="names of probes of released models")
 
 
 class Config(Settings):
@@ -78,6 +79,9 @@ class Config(Settings):
     decoders: dict[Name, Decoder] = Field(description="decoders, by name")
     judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")
     evaluations: dict[Name, SerializeAsAny[Settings]] = Field(description="evaluations, by name")
+    probes: dict[Name, SerializeAsAny[Settings]] = Field(
+        default={}, description="measurements of the loss landscape, by name"
+    )
     grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
     report: Report = Field(default=Report(), description="what the report puts in front")
 

@@ -55,6 +55,8 @@ def all_jobs(config: Config) -> dict[Path, list[Path]]:
     for seed in config.seeds:
         for arm in grid.arms(config):
             visit(folder("evaluate", seed=seed, **arm._asdict()))
+            if grid.probes(config, arm):
+                visit(folder("probe", seed=seed, **arm._asdict()))
     return found
 
 
@@ -66,9 +68,11 @@ def jobs(places: Iterable[Path], *stages: str) -> list[Path]:
 def items(config: Config, place: Path) -> list[Path]:
     """Folders with a manifest of their own that a job fills beside its own folder."""
     stage, names = node(place)
-    if stage not in ("attack", "evaluate"):
+    if stage not in ("attack", "evaluate", "probe"):
         return []
     arm = grid.arm_of(names)
+    if stage == "probe":
+        return [place / probe for probe in grid.probes(config, arm)]
     if stage == "attack":
         return [place / attack for attack in grid.attacks(config, arm)]
     attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
@@ -118,6 +122,14 @@ def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     return [grid.released_folder(seed, arm), *attacked]
 
 
+def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    """The released model, and the attacked ones where a probe looks along an attack."""
+    arm = grid.arm_of(wildcards)
+    along = any(grid.probed_attacks(config, probe) for probe in grid.probes(config, arm))
+    attacked = [folder("attack", **wildcards)] if along else []
+    return [grid.released_folder(wildcards["seed"], arm), *attacked]
+
+
 _READS = {
     "collect": lambda config, w: [],
     "train_classifier": lambda config, w: [],
@@ -129,4 +141,5 @@ _READS = {
     "align": _align_reads,
     "attack": _attack_reads,
     "evaluate": _evaluate_reads,
+    "probe": _probe_reads,
 }

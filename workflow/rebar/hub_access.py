@@ -31,7 +31,8 @@ _READERS = {
     "alignments": {"align"},
     "attacks": {"attack"},
     "evaluations": {"evaluate"},
-    "judges": {"evaluate"},
+    "judges": {"evaluate", "probe"},
+    "probes": {"probe"},
 }
 _CALLS_AT_ONCE = 8
 

@@ -35,7 +35,7 @@ NOT_HASHED = (
     "rebar.files",
     "rebar.interrupt",
 )
-RUNS_PLUGINS = ("align", "attack", "evaluate")
+RUNS_PLUGINS = ("align", "attack", "evaluate", "probe")
 Section = TypeVar("Section", bound=Settings)
 
 
@@ -115,6 +115,14 @@ class Job:
         settings = {"world": self.settings["world"], "attack": self.settings["attacks"][name]}
         return self.item(settings, {f"attacks.{name}"}, attack=name)
 
+    def probe_item(self, name: str) -> dict[str, Any]:
+        """Spec of one probe's rows, which do not depend on the arm's other probes."""
+        setting = self.settings["probes"][name]
+        judge = setting.get("judge")
+        judges = {judge: self.settings["judges"][judge]} if judge else {}
+        settings = {"world": self.settings["world"], "probe": setting, "judges": judges}
+        return self.item(settings, {f"probes.{name}", f"judges.{judge}"}, probe=name)
+
     def rng(self, *labels: str | int) -> random.Random:
         """Random numbers that depend on the seed and `labels` alone."""
         return random.Random("/".join(map(str, (self.seed, *labels))))
@@ -165,6 +173,13 @@ def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _probe(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    probes = {n: config.probes[n] for n in grid.probes(config, grid.arm_of(wildcards))}
+    used = [getattr(setting, "judge", None) for setting in probes.values()]
+    judges = {name: config.judges[name] for name in used if name}
+    return {"world": config.world, "probes": probes, "judges": judges}
+
+
 def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
@@ -192,6 +207,7 @@ _SETTINGS = {
     "align": _align,
     "attack": _attack,
     "evaluate": _evaluate,
+    "probe": _probe,
     "summarize": _whole_grid,
     "report": _whole_grid,
     "track": lambda c, w: {"name": c.name},
