@@ -25,9 +25,8 @@ PROBE_FIGURES = {
     "them). VISAGE is the mean height of the stretch around 0 that stays above zero.",
     "landscape": "The loss landscape on lines: filter-normalised random directions, and the way of "
     "an attack beyond both its ends (0 is the released model, 1 the attacked one).",
-    "plane": "The loss landscape on the plane of two filter-normalised random directions; the cross "
-    "is the released model. Levels are those of a loss, the same for all arms; what lies above the "
-    "highest is cut.",
+    "plane": "The loss landscape on the plane of two filter-normalised random directions; the "
+    "cross is the released model. Arms share the levels of a loss; what lies above them is cut.",
     "connectivity": "The straight way from the released model (0) to the attacked one (1); dotted: "
     "the chord that a barrier rises above.",
 }
@@ -172,10 +171,9 @@ def _planes(numbers: Sequence[Number]) -> Figure | None:
         for row, (arm, (steps, values)) in enumerate(zip(arms, surfaces, strict=True)):
             axis = axes[row][column]
             # values[i, j] is at alpha i and beta j; a contour's rows are its y
-            drawn = axis.contourf(
-                steps, steps, values.T, levels=levels, cmap="viridis", extend="max"
-            )
-            axis.contour(steps, steps, values.T, levels=levels, colors="white", linewidths=0.3)
+            place = (steps, steps, values.T, levels)
+            drawn = axis.contourf(*place, cmap="viridis", extend="max")
+            axis.contour(*place, colors="white", linewidths=0.3)
             axis.plot(0, 0, "x", color="white", markersize=6)
             axis.set_title(f"{loss} loss" if row == 0 else "")
             axis.set_ylabel(arm_label(arm) if column == 0 else "")
