@@ -16,44 +16,29 @@ from rebar.model.forward import language_loss
 from rebar.model_settings import ProbeTexts
 from rebar.probes._data import LOSSES, Row
 from rebar.reporting.probe_rows import COLUMNS
+from tests.grid_runs import SMALL_PROBES
 from tests.probes.stand_ins import TEXTS, tiny, weights, world_data
 
-SMALL: dict[str, dict[str, Any]] = {
-    "hessian": {"attacks": ["a"], "lanczos_steps": 4, "trace_samples": 2},
-    "intrinsic_dimension": {
-        "dimensions": [2, 4],
-        "projections": 1,
-        "steps": 3,
-        "learning_rates": [0.1],
-        "full_learning_rates": [1e-2],
-    },
-    "landscape": {"attacks": ["a"], "steps": 2, "plane_steps": 1},
-    "mode_connectivity": {"attacks": ["a"], "steps": 4},
-    "safety_basin": {
-        "judge": "world",
-        "questions": 4,
-        "max_new_tokens": 4,
-        "directions": 1,
-        "steps": 2,
-    },
-    "sharpness": {"steps": 3, "samples": 2},
-}
+
+def settings(method: str, **changes: Any) -> dict[str, Any]:
+    """A small probe, along the attack `a` where it can."""
+    values = {"method": method, **SMALL_PROBES[method], **changes}
+    fields = plugin_module("probes", method).Config.model_fields
+    own = {"attacks": ["a"], "judge": "world", "texts": TEXTS}
+    return values | {key: value for key, value in own.items() if key in fields}
 
 
 def rows_of(method: str, folder: Path) -> tuple[list[Row], Any, dict[str, torch.Tensor]]:
     model, tokenizer = tiny(folder / "released")
     tiny(folder / "attacked", seed=1)
-    values = {"method": method, **SMALL[method]}
-    if method != "safety_basin":
-        values["texts"] = TEXTS
-    config = plugin_settings("probes", method, values)
+    config = plugin_settings("probes", method, settings(method))
     data = world_data({"a": folder / "attacked"})
     before = weights(model)
     return plugin_module("probes", method).probe(config, model, tokenizer, data), model, before
 
 
 def test_every_probe_is_tried_here() -> None:
-    assert set(SMALL) == set(plugin_names("probes"))
+    assert set(SMALL_PROBES) == set(plugin_names("probes"))
     assert Row._fields == COLUMNS
 
 
@@ -96,8 +81,8 @@ LONGER = {"hessian": "trace_samples"}  # key of its number of steps, where it is
 @pytest.mark.parametrize("method", plugin_names("probes"))
 def test_a_probe_says_what_it_costs(method: str) -> None:
     module = plugin_module("probes", method)
-    config = module.Config(method=method, **SMALL[method])
-    longer = module.Config(method=method, **(SMALL[method] | {LONGER.get(method, "steps"): 50}))
+    config = module.Config(**settings(method))
+    longer = module.Config(**settings(method, **{LONGER.get(method, "steps"): 50}))
     assert longer.forwarded_tokens > config.forwarded_tokens > 0
     assert longer.weight_copies == config.weight_copies >= 1
 

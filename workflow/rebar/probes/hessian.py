@@ -17,6 +17,8 @@ from rebar.corpus_settings import Count, Positive, Settings
 from rebar.model_settings import ProbeTexts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rebar.probes._data import Loss, ProbeData, Row
 
 
@@ -82,12 +84,19 @@ def _spectrum(config: Config, model: Any, name: str, loss: Loss, data: ProbeData
         named = ", ".join(f"'{pattern}'" for pattern in config.parameters)
         raise ValueError(f"hessian.parameters: no parameter is named like {named}")
     size_P = torch.cat([p.detach().abs().flatten() for p in parts])
-    plain = HessianOperator(model, [()], lambda m, _: loss(m), param_filter=chosen)
-    relative = LambdaOperator(
-        lambda v: size_P * plain.matvec(size_P * v), plain.size, plain.device, plain.dtype
-    )
+    of_loss = HessianOperator(model, [()], lambda m, _: loss(m), param_filter=chosen)
+
+    def operator_in(unit_P: Tensor | float) -> LambdaOperator:
+        """The Hessian in these units; vectors lie on the CPU, where the random ones are drawn."""
+        return LambdaOperator(
+            lambda v: (unit_P * of_loss.matvec(unit_P * v.to(size_P.device))).cpu(),
+            of_loss.size,
+            dtype=of_loss.dtype,
+        )
+
     seed = data.rng("hessian").getrandbits(63)
-    for prefix, operator in (("", plain), ("relative_", relative)):
+    for prefix, unit_P in (("", 1.0), ("relative_", size_P)):
+        operator = operator_in(unit_P)
         if config.eigenvalues:
             steps = min(config.lanczos_steps, operator.size)
             count = min(config.eigenvalues, steps)
