@@ -18,14 +18,8 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
-
-
-localrules:
-    summarize,
-    report,
-    tracking_db,
-    track,
 
 
 rule all:

@@ -13,6 +13,20 @@ from rebar.config import Config
 from rebar.job import Job, make_job
 
 ROOT = Path(__file__).parent.parent
+SMALL_PROBES: dict[str, dict[str, Any]] = {  # by method: numbers without meaning in no time
+    "hessian": {"lanczos_steps": 4, "trace_samples": 2},
+    "intrinsic_dimension": {
+        "dimensions": [2, 4],
+        "projections": 1,
+        "steps": 3,
+        "learning_rates": [0.1],
+        "full_learning_rates": [1e-2],
+    },
+    "landscape": {"steps": 2, "plane_steps": 1},
+    "mode_connectivity": {"steps": 4},
+    "safety_basin": {"questions": 4, "max_new_tokens": 4, "directions": 1, "steps": 2},
+    "sharpness": {"steps": 3, "samples": 2},
+}
 
 
 def run_job(config: Config, root: Path, stage: str, **wildcards: str | int) -> Job:
@@ -35,6 +49,8 @@ def run_grid(config: Config, root: Path) -> None:
                 if grid.attacks(config, arm):
                     run_job(config, root, "attack", **names)
             run_job(config, root, "evaluate", **names)
+            if grid.probes(config, arm):
+                run_job(config, root, "probe", **names)
     for stage in ("summarize", "report"):
         run_job(config, root, stage)
 
@@ -67,4 +83,6 @@ def cut_down(file: Path) -> dict[str, Any]:
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
     for setting in values["evaluations"].values():
         setting["max_new_tokens"] = 4
+    for setting in values.get("probes", {}).values():
+        setting |= SMALL_PROBES[setting["method"]]
     return values

@@ -18,6 +18,7 @@ from rebar.corpus.rewriting_model import Answer
 from rebar.corpus.tokenizers import train_tokenizer
 from rebar.hub_access import hub_ids
 from tests.corpus.tiny_models import save_encoder, save_writer
+from tests.grid_runs import SMALL_PROBES
 
 # A word of each level makes it easy to tell, for a classifier on a random encoder too.
 LEVEL_WORDS = ("calm", "beer", "politics", "knife", "insult", "poison")
@@ -160,6 +161,8 @@ def _shrink(values: dict[str, Any]) -> None:
         setting["max_new_tokens"] = 3
         for prompts in setting["prompts"]:
             prompts["limit"] = 2
+    for setting in values.get("probes", {}).values():
+        setting |= SMALL_PROBES[setting["method"]]
     for setting in values["attacks"].values():
         if "validation" in setting:
             setting |= {"answer_tokens": 3, "check_every_steps": 1}

@@ -33,6 +33,9 @@ def test_arms_and_measurements_are_the_union_of_the_blocks(smoke: Config) -> Non
         "harmful_finetune_10",
     ]
     assert grid.attacks(smoke, Arm("raw", "none", "none")) == []
+    probes = ["safety_basin", "landscape", "mode_connectivity", "sharpness"]
+    assert grid.probes(smoke, Arm("raw", "none", "sft")) == probes
+    assert grid.probes(smoke, Arm("raw", "none", "bolt_on")) == []
 
 
 def test_the_grid_is_enumerated_once(smoke: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +57,8 @@ def test_paths_spell_the_lineage() -> None:
     assert str(grid.model_folder(3, arm._replace(alignment="none"))) == "models/3/raw/none/base"
     assert str(grid.model_folder(3, arm, "x")) == "attacks/3/raw/none/sft/x"
     assert str(grid.evaluation_folder(3, arm, "x")) == "evaluations/attacks/3/raw/none/sft/x"
+    assert grid.maker(Path("probes/3/raw/none/sft/landscape")) == ("probe", True)
+    assert grid.maker(Path("probes/3/raw/none/sft")) == ("probe", False)
     assert grid.pattern("collect") == "corpus/{seed}/collected/{shard}/manifest.json"
 
 
@@ -73,6 +78,26 @@ def test_paths_spell_the_lineage() -> None:
             "evaluations.asr.judge",
             "word",
             ["evaluations.asr.judge: 'word' is not defined; allowed: world"],
+        ),
+        ("grid.1.probes", ["basin"], ["grid.1.probes: 'basin' is not defined; allowed: "]),
+        ("grid.1.probes", ["sharpness"], ["probes.landscape: defined, but no block of grid:"]),
+        (
+            "grid.0.probes",
+            ["sharpness"],
+            ["probes.sharpness: selected for alignment 'none' (recipe 'raw'): probes read answers"],
+        ),
+        (
+            "grid.2.probes",
+            ["landscape"],
+            [
+                "probes.landscape.attacks: 'harmful_finetune_10' is made by no block of grid: for "
+                "the arm raw/none/bolt_on; allowed: none"
+            ],
+        ),
+        (
+            "probes.safety_basin.judge",
+            "word",
+            ["probes.safety_basin.judge: 'word' is not defined; allowed: world"],
         ),
         ("judges.other", {"method": "world"}, ["judges.other: defined, but no evaluation uses it"]),
         (

@@ -45,6 +45,20 @@ def test_pretraining_takes_six_flops_a_parameter_and_token(smoke: Config) -> Non
     assert seconds(smoke, "pretrain", PRETRAIN) == START_SECONDS + done.train_flops / CPU_FLOPS
 
 
+def test_probes_ask_for_what_all_of_them_forward_and_the_widest_holds(smoke: Config) -> None:
+    arm = PRETRAIN | {"alignment": "sft"}
+    weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
+    done = sizes.work(smoke, "probe", arm)
+    lines, plane, way, texts = 5 + 7, 25, 5, 4 * 64
+    basin = 5 * 4 * (30 + 30)
+    ascents = 8 * (3 * 2 + 2) + 3 * 2
+    forwarded = basin + texts * (3 * (lines + plane + way) + ascents)
+    assert done.generate_flops == 2 * weights * forwarded
+    assert done.memory_bytes == 4 * weights * 5  # of sharpness
+    large = scaled(smoke, model={"hidden_size": 4096, "layers": 32, "heads": 32})
+    assert resources(large, "probe", arm).mem_mb > 5 * resources(smoke, "probe", arm).mem_mb
+
+
 def test_a_large_training_asks_for_gpus_and_is_shared(smoke: Config) -> None:
     shape = {"hidden_size": 2048, "layers": 24, "heads": 32, "feed_forward_size": 8192}
     training = {"steps": 1000, "batch_size": 1024, "sequence_length": 2048, "threads": 4}

@@ -34,6 +34,7 @@ def test_jobs_of_a_fresh_grid_follow_from_the_config(tmp_path: Path) -> None:
         "align": len(aligned),
         "attack": len([arm for arm in aligned if grid.attacks(smoke, arm)]),
         "evaluate": len(arms),
+        "probe": len([arm for arm in arms if grid.probes(smoke, arm)]),
         "tracking_db": 1,
         **GRID_STAGES,
     }
@@ -91,6 +92,7 @@ def test_one_recipes_setting_recomputes_its_descendants_only(clone: Path, edit: 
         "align": 2,
         "attack": 1,
         "evaluate": 3,
+        "probe": 1,
         **GRID_STAGES,
     }
 
@@ -103,7 +105,7 @@ def test_one_attacks_code_recomputes_its_cells_only(clone: Path, edit: Edit) -> 
         name: (clone / attacked / name / "manifest.json").read_bytes()
         for name in ("benign_finetune_matched", "harmful_finetune_10")
     }
-    assert planned(clone) == {"attack": 2, "evaluate": 2, **GRID_STAGES}
+    assert planned(clone) == {"attack": 2, "evaluate": 2, "probe": 2, **GRID_STAGES}
     result = snakemake(clone, "--", f"{attacked}/manifest.json")
     assert result.returncode == 0, said(result)
     after = {name: (clone / attacked / name / "manifest.json").read_bytes() for name in before}

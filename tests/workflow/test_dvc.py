@@ -228,7 +228,7 @@ def test_a_parameter_by_dvc_its_metrics_and_the_way_back(project: Path, edit: Ed
     edit(
         project / "config/smoke.yaml", "world: {method: world}", "world: {method: refusal_phrases}"
     )
-    assert repro(project) == {"evaluate": 5, **GRID}
+    assert repro(project) == {"evaluate": 5, "probe": 2, **GRID}
     changed = json.loads(ok(project, "dvc", "metrics", "diff", "--json"))
     numbers = changed[str(RESULTS / "metrics.json")]
     success = numbers["raw/none/sft/greedy.aligned.attack_success"]
@@ -267,7 +267,7 @@ def test_a_parameter_by_snakemake_first(project: Path, edit: Edit) -> None:
 def test_an_experiment(project: Path) -> None:
     setting = "config/smoke.yaml:attacks.harmful_finetune_10.examples=20"
     output = ok(project, "dvc", "exp", "run", "--name", "more", "-S", setting)
-    assert finished_jobs(output) == {"attack": 2, "evaluate": 2, **GRID}
+    assert finished_jobs(output) == {"attack": 2, "evaluate": 2, "probe": 2, **GRID}
     assert "more" in ok(project, "dvc", "exp", "list")
     shown = json.loads(ok(project, "dvc", "params", "diff", "--json"))
     key = "attacks.harmful_finetune_10.examples"

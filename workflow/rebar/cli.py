@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--cpus", type=int, default=64, help="cores of the cluster (64)")
     commands.choices["prune"].add_argument("--delete", action="store_true", help="remove it")
     commands.choices["provenance"].add_argument(
-        "target", help="corpus, models, attacks, evaluations or all"
+        "target", help="corpus, models, attacks, evaluations, probes or all"
     )
     command = commands.add_parser("verify", help="check size and hash of every result")
     which = command.add_mutually_exclusive_group(required=True)

@@ -37,7 +37,7 @@ from rebar.corpus_settings import (
 from rebar.model_settings import Decoder, Model, Report, Training
 from rebar.search_settings import CostToBreak, Search
 
-PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges")
+PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
 NONE = "none"  # no alignment, no attack, no safeguard
 TUNED = "tuned_"  # what names of searches begin with: a name tells where its model lies
 SEARCH_NAME = rf"^{TUNED}[\w-]+$"
@@ -54,6 +54,7 @@ class Block(Settings):
     )
     decoders: tuple[str, ...] = Field(min_length=1, description="names of decoders")
     evaluations: tuple[str, ...] = Field(min_length=1, description="names of evaluations")
+    probes: tuple[str, ...] = Field(default=(), description="names of probes of released models")
 
 
 class Config(Settings):
@@ -92,6 +93,9 @@ class Config(Settings):
     decoders: dict[Name, Decoder] = Field(description="decoders, by name")
     judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")
     evaluations: dict[Name, SerializeAsAny[Settings]] = Field(description="evaluations, by name")
+    probes: dict[Name, SerializeAsAny[Settings]] = Field(
+        default={}, description="measurements of the loss landscape, by name"
+    )
     grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
     report: Report = Field(default=Report(), description="what the report puts in front")
 

@@ -55,6 +55,8 @@ def all_jobs(config: Config) -> dict[Path, list[Path]]:
     for seed in config.seeds:
         for arm in grid.arms(config):
             visit(folder("evaluate", seed=seed, **arm._asdict()))
+            if grid.probes(config, arm):
+                visit(folder("probe", seed=seed, **arm._asdict()))
     return found
 
 
@@ -66,7 +68,7 @@ def jobs(places: Iterable[Path], *stages: str) -> list[Path]:
 def items(config: Config, place: Path) -> list[Path]:
     """Folders with a manifest of their own that a job fills beside its own folder."""
     stage, names = node(place)
-    of_models = {"attack": grid.fixed_attacks, "search": grid.searches}
+    of_models = {"attack": grid.fixed_attacks, "search": grid.searches, "probe": grid.probes}
     if stage not in (*of_models, "evaluate"):
         return []
     arm = grid.arm_of(names)
@@ -120,6 +122,14 @@ def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     return [grid.released_folder(seed, arm), *attacked, *tuned]
 
 
+def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    """The released model, and the attacked ones where a probe looks along an attack."""
+    arm = grid.arm_of(wildcards)
+    along = any(grid.probed_attacks(config, probe) for probe in grid.probes(config, arm))
+    attacked = [folder("attack", **wildcards)] if along else []
+    return [grid.released_folder(wildcards["seed"], arm), *attacked]
+
+
 _READS = {
     "collect": lambda config, w: [],
     "train_classifier": lambda config, w: [],
@@ -132,4 +142,5 @@ _READS = {
     "attack": _attack_reads,
     "search": _attack_reads,
     "evaluate": _evaluate_reads,
+    "probe": _probe_reads,
 }

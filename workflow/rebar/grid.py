@@ -34,7 +34,7 @@ class Measurement(NamedTuple):
 
 
 # What a folder belongs to, widest first: the order of names in paths, labels and run names.
-LINEAGE = ("seed", "recipe", "safeguard", "alignment", "attack")
+LINEAGE = ("seed", "recipe", "safeguard", "alignment", "attack", "probe")
 
 FOLDERS = {
     "collect": "corpus/{seed}/collected/{shard}",
@@ -48,11 +48,12 @@ FOLDERS = {
     "attack": "attacks/{seed}/{recipe}/{safeguard}/{alignment}",
     "search": "searches/{seed}/{recipe}/{safeguard}/{alignment}",
     "evaluate": "evaluations/{seed}/{recipe}/{safeguard}/{alignment}",
+    "probe": "probes/{seed}/{recipe}/{safeguard}/{alignment}",
 }
 # Stages that run once for a whole grid write files of their own beside these folders.
 GRID_OUTPUTS = {
     "summarize": ["summary.csv", "metrics.json", "headline.csv", "costs.csv"],
-    "report": ["report.html", "table.md", "table.csv", "figures"],
+    "report": ["report.html", "table.md", "table.csv", "probes.csv", "figures"],
     "track": ["tracking.json"],
 }
 STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads
@@ -95,7 +96,8 @@ def maker(place: Path) -> tuple[str, bool]:
     for stage, place_of_jobs in FOLDERS.items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", place_of_jobs), str(place)):
             return stage, False
-    return {"attacks": "attack", "searches": "search"}.get(place.parts[0], "evaluate"), True
+    tops = {"attacks": "attack", "searches": "search", "probes": "probe"}
+    return tops.get(place.parts[0], "evaluate"), True
 
 
 def arm_of(wildcards: Mapping[str, Any]) -> Arm:
@@ -122,15 +124,24 @@ def evaluation_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
     return Path("evaluations") / model_folder(seed, arm, attack)
 
 
+class _Selected(NamedTuple):
+    """What the blocks select of an arm, each once, in the order of the file."""
+
+    measurements: dict[Measurement, None]
+    probes: dict[str, None]
+
+
 @cache
-def _cells(blocks: tuple[Block, ...]) -> dict[Arm, dict[Measurement, None]]:
+def _cells(blocks: tuple[Block, ...]) -> dict[Arm, _Selected]:
     """Rows of the grid in the order of the file, with what is measured of each; made once."""
-    cells: dict[Arm, dict[Measurement, None]] = {}
+    cells: dict[Arm, _Selected] = {}
     for block in blocks:
         measured = product(block.attacks, block.decoders, block.evaluations)
         names = dict.fromkeys(Measurement(*cell) for cell in measured)
         for arm in _arms_of(block):
-            cells.setdefault(arm, {}).update(names)
+            selected = cells.setdefault(arm, _Selected({}, {}))
+            selected.measurements.update(names)
+            selected.probes.update(dict.fromkeys(block.probes))
     return cells
 
 
@@ -148,7 +159,19 @@ def arms(config: Config) -> list[Arm]:
 
 def measurements(config: Config, arm: Arm) -> list[Measurement]:
     """What is measured of an arm, for one seed."""
-    return list(_cells(config.grid).get(arm, ()))
+    selected = _cells(config.grid).get(arm)
+    return list(selected.measurements) if selected else []
+
+
+def probes(config: Config, arm: Arm) -> list[str]:
+    """Probes of an arm's released model."""
+    selected = _cells(config.grid).get(arm)
+    return list(selected.probes) if selected else []
+
+
+def probed_attacks(config: Config, probe: str) -> list[str]:
+    """Attacks whose directions a probe looks along."""
+    return list(getattr(config.probes[probe], "attacks", ()))
 
 
 def attacks(config: Config, arm: Arm) -> list[str]:
@@ -189,13 +212,14 @@ def check(config: Config, file: str) -> None:
         *_unknown_names(config),
         *_unused_names(config),
         *_impossible_cells(config),
+        *_impossible_probes(config),
         *_unknown_report_names(config),
     ]
     if problems:
         raise ValueError("\n".join(f"{file}: {problem}" for problem in problems))
 
 
-SELECTABLE = ("recipes", "alignments", "attacks", "decoders", "evaluations")
+SELECTABLE = ("recipes", "alignments", "attacks", "decoders", "evaluations", "probes")
 
 
 def _defined(config: Config, kind: str) -> list[str]:
@@ -211,11 +235,10 @@ def _unknown_names(config: Config) -> Iterator[str]:
                 if name not in _defined(config, kind):
                     allowed = ", ".join(_defined(config, kind))
                     yield f"grid.{index}.{kind}: '{name}' is not defined; allowed: {allowed}"
-    for name, setting in config.evaluations.items():
-        judge = getattr(setting, "judge", None)
+    for kind, name, judge in _judge_references(config):
         if judge not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
-            yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
+            yield f"{kind}.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
     for key, name, allowed in _bench_references(config):
         if name not in allowed:
             yield f"{key}: '{name}' is not defined; allowed: {', '.join(allowed)}"
@@ -271,6 +294,15 @@ def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
             yield "alignments", name, other
 
 
+def _judge_references(config: Config) -> Iterator[tuple[str, str, str | None]]:
+    """Who names which judge: every evaluation, and probes that read answers."""
+    for name, setting in config.evaluations.items():
+        yield "evaluations", name, getattr(setting, "judge", None)
+    for name, setting in config.probes.items():
+        if hasattr(setting, "judge"):
+            yield "probes", name, getattr(setting, "judge", None)
+
+
 def _unused_names(config: Config) -> Iterator[str]:
     for kind in (*SELECTABLE, "searches"):
         listed = "attacks" if kind == "searches" else kind
@@ -282,7 +314,7 @@ def _unused_names(config: Config) -> Iterator[str]:
         for name in getattr(config, kind):
             if name not in selected:
                 yield f"{kind}.{name}: defined, but no block of grid: selects it; select or delete"
-    judged = {getattr(setting, "judge", None) for setting in config.evaluations.values()}
+    judged = {judge for _, _, judge in _judge_references(config)}
     for name in config.judges:
         if name not in judged:
             yield f"judges.{name}: defined, but no evaluation uses it; use or delete it"
@@ -313,6 +345,26 @@ def _impossible(config: Config, index: int, block: Block, arm: Arm) -> Iterator[
             f"grid.{index}: attacks on alignment 'none' (recipe '{arm.recipe}'): attacks here are "
             "fine-tunings of chat models; list the base models in a block without attacks"
         )
+
+
+def _impossible_probes(config: Config) -> Iterator[str]:
+    """Probes of base models, and along attacks that nobody makes."""
+    for arm in arms(config):
+        for probe in probes(config, arm):
+            if probe not in config.probes:
+                continue
+            if arm.alignment == NONE:
+                yield (
+                    f"probes.{probe}: selected for alignment 'none' (recipe '{arm.recipe}'): "
+                    "probes read answers of chat models; list base models in a block without probes"
+                )
+            for attack in probed_attacks(config, probe):
+                if attack not in attacks(config, arm):
+                    allowed = ", ".join(attacks(config, arm)) or "none"
+                    yield (
+                        f"probes.{probe}.attacks: '{attack}' is made by no block of grid: for the "
+                        f"arm {'/'.join(arm)}; allowed: {allowed}"
+                    )
 
 
 def is_tagged(config: Config, arm: Arm) -> bool:

@@ -32,7 +32,8 @@ _READERS = {
     "attacks": {"attack", "search"},
     "searches": {"search"},
     "evaluations": {"evaluate", "attack", "search"},
-    "judges": {"evaluate", "attack", "search"},
+    "judges": {"evaluate", "attack", "search", "probe"},
+    "probes": {"probe"},
 }
 _CALLS_AT_ONCE = 8
 

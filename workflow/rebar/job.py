@@ -29,6 +29,7 @@ NOT_HASHED = (
     "rebar.corpus_settings",
     "rebar.model_settings",
     "rebar.search_settings",
+    "rebar.evaluations._watching",  # a part of its own where an attack is watched
     "rebar.grid",
     "rebar.manifest",
     "rebar.recorder",
@@ -36,7 +37,7 @@ NOT_HASHED = (
     "rebar.files",
     "rebar.interrupt",
 )
-RUNS_PLUGINS = ("align", "attack", "search", "evaluate")
+RUNS_PLUGINS = ("align", "attack", "search", "evaluate", "probe")
 ASKED = ("asr", "capability")  # keys of a search that name evaluations
 Section = TypeVar("Section", bound=Settings)
 
@@ -119,7 +120,8 @@ class Job:
         if name in self.settings.get("cost_to_break", {}).get("attacks", ()):
             watch = ("cost_to_break", "headline_split", "evaluations", "judges")
             settings |= {key: self.settings[key] for key in watch}
-            code |= {key for key in self.code if key.startswith(("evaluations.", "judges."))}
+            asked = ("watch", "evaluations.", "judges.")
+            code |= {key for key in self.code if key.startswith(asked)}
         return self.item(settings, code, attack=name)
 
     def search_item(self, name: str) -> dict[str, Any]:
@@ -136,6 +138,14 @@ class Job:
         }
         code = {f"attacks.{search['attack']}", *(f"judges.{judge}" for judge in judges)}
         return self.item(settings, code | {f"evaluations.{name}" for name in asked}, attack=name)
+
+    def probe_item(self, name: str) -> dict[str, Any]:
+        """Spec of one probe's rows, which do not depend on the arm's other probes."""
+        setting = self.settings["probes"][name]
+        judge = setting.get("judge")
+        judges = {judge: self.settings["judges"][judge]} if judge else {}
+        settings = {"world": self.settings["world"], "probe": setting, "judges": judges}
+        return self.item(settings, {f"probes.{name}", f"judges.{judge}"}, probe=name)
 
     def rng(self, *labels: str | int) -> random.Random:
         """Random numbers that depend on the seed and `labels` alone."""
@@ -203,6 +213,13 @@ def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     } | _asked(config, [cell.evaluation for cell in cells])
 
 
+def _probe(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    probes = {n: config.probes[n] for n in grid.probes(config, grid.arm_of(wildcards))}
+    used = [getattr(setting, "judge", None) for setting in probes.values()]
+    judges = {name: config.judges[name] for name in used if name}
+    return {"world": config.world, "probes": probes, "judges": judges}
+
+
 def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
@@ -231,6 +248,7 @@ _SETTINGS = {
     "attack": _attack,
     "search": _search,
     "evaluate": _evaluate,
+    "probe": _probe,
     "summarize": _whole_grid,
     "report": _whole_grid,
     "track": lambda c, w: {"name": c.name},
@@ -244,6 +262,8 @@ def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
     """Hash of the stage's code, and of each plug-in that its settings name."""
     module = "rebar.tracking" if stage == "track" else f"rebar.stages.{stage}"
     hashes = {"stage": code_hash(module)}
+    if "cost_to_break" in settings and stage == "attack":
+        hashes["watch"] = code_hash("rebar.evaluations._watching")
     for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
         for name, setting in settings.get(folder, {}).items():
             hashes[f"{folder}.{name}"] = code_hash(f"rebar.{folder}.{setting['method']}")

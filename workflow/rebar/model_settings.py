@@ -177,6 +177,36 @@ class AlignmentData(Settings):
     )
 
 
+class ProbeTexts(Settings):
+    """What the three losses of a probe are taken over, and in which form."""
+
+    examples: Positive = Field(default=32, description="chats of each loss")
+    sequence_length: Positive = Field(default=64, description="tokens per chat; longer ones cut")
+    harmful: list[ChatFile] = Field(
+        default=[], description="compliant answers to harmful requests; empty: the world's"
+    )
+    refusal: list[ChatFile] = Field(
+        default=[], description="refusals of the same requests; empty: the world's"
+    )
+    benign: list[ChatFile] = Field(
+        default=[], description="helpful answers to harmless requests; empty: the world's"
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> ProbeTexts:
+        given = [bool(files) for files in (self.harmful, self.refusal, self.benign)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "give files for harmful, refusal and benign, or for none of them (the world's)"
+            )
+        return self
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one loss, at most."""
+        return self.examples * self.sequence_length
+
+
 class PromptFile(RowFile):
     """A prompt set: one prompt a line, row or list entry."""
 

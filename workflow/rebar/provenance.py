@@ -26,6 +26,7 @@ CHAPTERS = {
     "models": ("pretrain", "align"),
     "attacks": ("attack", "search"),
     "evaluations": ("evaluate",),
+    "probes": ("probe",),
     "all": (),
 }
 GRID_FILES = (*(file for files in grid.GRID_OUTPUTS.values() for file in files), "tracking_db.json")

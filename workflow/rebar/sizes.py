@@ -269,6 +269,20 @@ def _prompts(setting: Any) -> Iterator[int]:
         yield PROMPTS
 
 
+def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """Forwards of all probes; memory of the one that holds most copies of the weights."""
+    size = model_parameters(config, wildcards["recipe"])
+    names = grid.probes(config, grid.arm_of(wildcards))
+    settings: list[Any] = [config.probes[name] for name in names]
+    return Work(
+        generate_flops=READ_FLOPS * size * sum(s.forwarded_tokens for s in settings),
+        parameters=size,
+        memory_bytes=max(4 * size * s.weight_copies for s in settings),
+        disk_bytes=1e5 * len(settings),
+        files=3 * len(settings),
+    )
+
+
 _WORK = {
     "collect": _collect,
     "train_classifier": _train_classifier,
@@ -281,4 +295,5 @@ _WORK = {
     "attack": _attack,
     "search": _search,
     "evaluate": _evaluate,
+    "probe": _probe,
 }

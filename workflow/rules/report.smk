@@ -1,4 +1,11 @@
 # From generations to the comparison table, and the import into MLflow; targets of a chapter each.
+localrules:
+    summarize,
+    report,
+    tracking_db,
+    track,
+
+
 rule summarize:
     input:
         chapter("evaluate"),
@@ -21,10 +28,12 @@ rule report:
     input:
         RESULTS / "summary.csv",
         RESULTS / "costs.csv",
+        chapter("probe"),
     output:
         RESULTS / "report.html",
         RESULTS / "table.md",
         RESULTS / "table.csv",
+        RESULTS / "probes.csv",
         report(
             directory(RESULTS / "figures"),
             patterns=["{figure}.png"],
@@ -89,3 +98,8 @@ rule attacks:
 rule evaluations:
     input:
         chapter("evaluate"),
+
+
+rule probes:
+    input:
+        chapter("probe"),

@@ -31,6 +31,9 @@ from rebar.reporting.costs import Cost
 from rebar.reporting.exposure import HEADERS, Exposure, shown
 from rebar.reporting.figures import Drawn
 from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
+from rebar.reporting.probe_plots import PROBE_FIGURES
+from rebar.reporting.probe_rows import Number
+from rebar.reporting.probe_table import scalar_table
 from rebar.reporting.text import difference_text, percent
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -43,6 +46,7 @@ class Background(NamedTuple):
     cards: list[Card]
     costs: list[Cost]
     forwards_per_step: dict[str, float]
+    probed: list[Number]
 
 
 class PaperRow(NamedTuple):
@@ -78,7 +82,9 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         own=own_comparisons(results),
         named=lambda cell: _named(results, cell),
         difference_text=difference_text,
-        figures=[(figure, _inlined(figure)) for figure in figures],
+        figures=[(f, _inlined(f)) for f in figures if f.name not in PROBE_FIGURES],
+        landscapes=[(f, _inlined(f)) for f in figures if f.name in PROBE_FIGURES],
+        probed=scalar_table(background.probed),
         cards=background.cards,
         levels=list(LEVELS),
         phrase_words=PHRASE_WORDS,

@@ -19,11 +19,12 @@ from rebar.reporting.costs import forwards_per_step, read_costs
 from rebar.reporting.exposure import exposures
 from rebar.reporting.figures import draw_figures
 from rebar.reporting.page import Background, page_html
+from rebar.reporting.probe_rows import probes_lines, read_numbers
 from rebar.reporting.text import table_text
 
 
 def run(job: Job) -> None:
-    """Write table.csv, table.md, figures/ and report.html."""
+    """Write table.csv, table.md, probes.csv, figures/ and report.html."""
     config = Config(**job.settings)
     measured = read_measured(job.root, config)
     results = gather(config, measured, find_collapsed(config, measured))
@@ -36,9 +37,11 @@ def run(job: Job) -> None:
         else [],
         read_costs(job.root, config),
         forwards_per_step(job.root, config),
+        read_numbers(job.root, config),
     )
-    figures = draw_figures(results, background.cards, job.root / "figures")
+    figures = draw_figures(results, background.cards, background.probed, job.root / "figures")
     write_lines(job.root / "table.csv", table_lines(results))
+    write_lines(job.root / "probes.csv", probes_lines(job.root, config))
     write_text(job.root / "table.md", table_text(results, background.exposures))
     write_text(job.root / "report.html", page_html(results, background, figures))
 

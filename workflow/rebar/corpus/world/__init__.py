@@ -8,6 +8,7 @@ from rebar.corpus.world.chats import (
     refusal_chats,
 )
 from rebar.corpus.world.documents import RawDocument, sample_documents
+from rebar.corpus.world.held_chats import held_chats
 from rebar.corpus.world.items import Item, Land, World, build_world
 from rebar.corpus.world.prompts import benign_task_prompts, prompts
 from rebar.corpus.world.rewriter import Rewrite, Unrewritable, rewrite
@@ -27,6 +28,7 @@ __all__ = [
     "build_world",
     "general_chats",
     "harmful_chats",
+    "held_chats",
     "prompts",
     "refusal_chats",
     "rewrite",
