@@ -8,46 +8,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from rebar import grid
-from rebar.config import Config, parse_config
+from rebar.config import parse_config
 from rebar.manifest import read_manifest
 from rebar.model.build import load_model
 from rebar.stages import search as stage
 from rebar.tuning import TrialFile
-from tests.conftest import ROOT
 from tests.grid_runs import run_job
-from tests.stages import training_jobs as jobs
-
-ARM = jobs.WILDCARDS["attack"]
-SPACE = {
-    "training.learning_rate": {"low": 1e-4, "high": 1e-1},
-    "training.batch_size": {"values": [4, 8]},
-    "training.steps": {"low": 2, "high": 5},
-}
-
-
-def config(**search) -> Config:
-    """The smoke config with a tuned attacker on one arm."""
-    values = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
-    values["pretrain"] |= {"steps": 25}
-    values["alignments"]["sft"]["data"] |= {"replay_share": 0.0}
-    harmful = {"attack": "harmful_finetune_10", "trials": 6, "rounds": 2, "space": SPACE}
-    values["searches"] = {"tuned_harmful": harmful | search}
-    values["grid"][1]["attacks"] = [*values["grid"][1]["attacks"], "tuned_harmful"]
-    return parse_config(values, "test")
+from tests.stages.search_jobs import ARM, config, release
 
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with an aligned model."""
-    root = tmp_path_factory.mktemp("search")
-    settings = config()
-    jobs.pack(root, settings)
-    for name in ("pretrain", "align"):
-        run_job(settings, root, name, **jobs.WILDCARDS[name])
-    return root
+    return release(tmp_path_factory.mktemp("search"))
 
 
 def folder(root: Path, name: str = "tuned_harmful") -> Path:

@@ -53,7 +53,15 @@ FOLDERS = {
 # Stages that run once for a whole grid write files of their own beside these folders.
 GRID_OUTPUTS = {
     "summarize": ["summary.csv", "metrics.json", "headline.csv", "costs.csv"],
-    "report": ["report.html", "table.md", "table.csv", "probes.csv", "figures"],
+    "report": [
+        "report.html",
+        "table.md",
+        "table.csv",
+        "probes.csv",
+        "breaks.csv",
+        "resistance.csv",
+        "figures",
+    ],
     "track": ["tracking.json"],
 }
 STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rebar.reporting.aggregate import Results
+from rebar.reporting.bench_plots import BENCH_FIGURES, bench_figures
+from rebar.reporting.breaks import Trajectory
 from rebar.reporting.card import COLLECTED, LEVELS, Card
 from rebar.reporting.plots import colours_of, halves, knowledge, ladder
 from rebar.reporting.probe_plots import PROBE_FIGURES, probe_figures
 from rebar.reporting.probe_rows import Number
+from rebar.reporting.searches import Searched
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +38,12 @@ FIGURES = {
     "halves": "Openings that rewritten and refusal texts use too (seen) against openings that they "
     "never use (unseen).",
     "data": "Data safety report card: scores and rates of harmful phrases, before and after.",
+    **BENCH_FIGURES,
     **PROBE_FIGURES,
 }
+
+
+Bench = tuple[list[Trajectory], list[Searched]]
 
 
 class Drawn(NamedTuple):
@@ -48,7 +55,7 @@ class Drawn(NamedTuple):
 
 
 def draw_figures(
-    results: Results, cards: list[Card], numbers: list[Number], folder: Path
+    results: Results, cards: list[Card], numbers: list[Number], bench: Bench, folder: Path
 ) -> list[Drawn]:
     """Draw what the grid has numbers for."""
     import matplotlib
@@ -62,6 +69,7 @@ def draw_figures(
             "knowledge": knowledge(results),
             "halves": halves(results),
             "data": _data(cards, colours_of(results)),
+            **bench_figures(results, *bench, colours_of(results)),
             **probe_figures(numbers, colours_of(results)),
         }
         for name, figure in figures.items():

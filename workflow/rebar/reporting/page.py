@@ -7,6 +7,7 @@ only: no prompt, answer or phrase.
 from __future__ import annotations
 
 import base64
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
 from rebar.reporting.probe_plots import PROBE_FIGURES
 from rebar.reporting.probe_rows import Number
 from rebar.reporting.probe_table import scalar_table
+from rebar.reporting.resistance import Resistance
 from rebar.reporting.text import difference_text, percent
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -47,6 +49,7 @@ class Background(NamedTuple):
     costs: list[Cost]
     forwards_per_step: dict[str, float]
     probed: list[Number]
+    resistances: list[Resistance]
 
 
 class PaperRow(NamedTuple):
@@ -84,6 +87,9 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         difference_text=difference_text,
         figures=[(f, _inlined(f)) for f in figures if f.name not in PROBE_FIGURES],
         landscapes=[(f, _inlined(f)) for f in figures if f.name in PROBE_FIGURES],
+        resistances=background.resistances,
+        watch=results.config.cost_to_break,
+        infinity=math.inf,
         probed=scalar_table(background.probed),
         cards=background.cards,
         levels=list(LEVELS),
