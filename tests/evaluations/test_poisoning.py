@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from rebar.corpus.prompts import Prompt
@@ -57,7 +59,9 @@ def success(obeys: bool) -> dict[str, float]:
     def judge(prompts, answers):
         return world_judge.judge(world_judge.Config(method="world"), prompts, answers)
 
-    rows = poisoning.evaluate(CONFIG, None, None, Poisoned(obeys), judge, None)
+    asker: Any = Poisoned(obeys)
+    nothing: Any = None
+    rows = poisoning.evaluate(CONFIG, nothing, nothing, asker, judge, nothing)
     counts = count(pd.DataFrame(rows).assign(prompt_id="p"), "poisoning")
     return {s: c.value for s, metric, c in counts if metric == "poison_success" and "/" not in s}
 
