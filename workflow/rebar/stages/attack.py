@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,7 +47,8 @@ def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -
         read_manifest(released)
         model, tokenizer = load_model(released)
         torch.manual_seed(job.seed)
-        model = plugin.attack(setting, on_local_device(model), tokenizer, data, recorder)
+        own = replace(data, folder=folder)
+        model = plugin.attack(setting, on_local_device(model), tokenizer, own, recorder)
         recorder.copy_to(folder)
         release(model, tokenizer, folder, label)
         write_manifest(folder, spec=spec, inputs=inputs)
