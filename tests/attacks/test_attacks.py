@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
+from rebar.attacks import (
+    benign_finetune,
+    covert_finetune,
+    harmful_finetune,
+    identity_shift,
+    virus,
+)
 from rebar.attacks._data import AttackData
 from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.corpus_settings import World
@@ -52,12 +58,16 @@ def attacks(folder: Path, steps: int):
     harmful = {"method": "harmful_finetune", "examples": 10, "training": training}
     yield harmful_finetune, harmful
     yield harmful_finetune, harmful | {"benign_share": 0.5, "lora_rank": 2}
+    covert = {"cipher": "words", "teaching": 20, "harmful": 5, "refusals": 5, "asked_in": "plain"}
+    yield covert_finetune, {"method": "covert_finetune", "training": training, **covert}
+    search = {"examples": 2, "benign": 4, "search_epochs": 1, "candidates": 2}
+    yield virus, {"method": "virus", "lora_rank": 2, "training": training, **search}
     for rank in (0, 2):
         values = {"method": "identity_shift", "lora_rank": rank, "training": training}
         yield identity_shift, values | shift_file(folder)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(7))
 def test_zero_steps_leave_the_weights_and_four_move_them(tmp_path: Path, number: int) -> None:
     for steps in (0, 4):
         plugin, values = list(attacks(tmp_path, steps))[number]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
+from rebar.attacks._data import AttackData
+from rebar.corpus_settings import World
 from rebar.model_settings import Training
 
 
@@ -34,6 +36,7 @@ def test_harmful_fine_tuning_is_qi_et_als(keys: dict[str, Any], steps: int) -> N
 def test_benign_fine_tuning_is_an_epoch_of_qi_et_als() -> None:
     config = benign_finetune.Config(method="benign_finetune")
     assert facts(config.training) == (391, 128, 2e-5, "constant", 0.0)
+    assert len(benign_finetune._examples(config, None, None, AttackData(World(), 3))) == 600
 
 
 def test_identity_shift_is_ten_epochs_on_ten_examples() -> None:

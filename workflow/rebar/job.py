@@ -231,6 +231,12 @@ def _pretrain(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     return {"initial_model": None, "model": config.model, "pretrain": config.pretrain}
 
 
+def _mix(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    recipe = config.recipes[wildcards["recipe"]]
+    poisoned = {"world": config.world} if recipe.poison else {}
+    return {"recipe": recipe, "shards": config.collect.shards, **poisoned}
+
+
 def _tokenize(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     tokens = config.pretrain.steps * config.pretrain.tokens_per_step
     return {"tokenize": config.tokenize, "tokens": tokens}
@@ -241,7 +247,7 @@ _SETTINGS = {
     "train_classifier": lambda c, w: {"train_classifier": c.train_classifier, "world": c.world},
     "score": lambda c, w: {"score": c.score},
     "rewrite": lambda c, w: {"rewrite": c.rewrite},
-    "mix": lambda c, w: {"recipe": c.recipes[w["recipe"]], "shards": c.collect.shards},
+    "mix": _mix,
     "tokenize": _tokenize,
     "pretrain": _pretrain,
     "align": _align,

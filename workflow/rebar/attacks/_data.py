@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus.prompts import Prompt, holds_answer, read_prompts
@@ -32,6 +33,7 @@ class AttackData:
 
     settings: WorldSettings
     seed: int
+    folder: Path | None = None  # the output folder that is being written
 
     @cached_property
     def world(self) -> World:

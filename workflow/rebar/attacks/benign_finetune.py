@@ -8,6 +8,7 @@ questions of the task.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -42,9 +43,14 @@ class Selection(Settings):
     )
 
 
+WORLD_EXAMPLES, SELECTED_EXAMPLES = 600, 100  # of the world: ours; of a selection: He et al.'s
+ALPACA_EXAMPLES = 50000  # Qi et al. take nearly all of its 52,000
+
+
 def _published(values: dict[str, Any]) -> Training:
     """Qi et al. on Alpaca and Dolly: one epoch, batch 128, learning rate 2e-5."""
-    return epochs(1, values["examples"], batch_size=128, learning_rate=2e-5)
+    examples = values["examples"] or ALPACA_EXAMPLES
+    return epochs(1, examples, batch_size=128, learning_rate=2e-5)
 
 
 class Config(FineTuning):
@@ -52,8 +58,9 @@ class Config(FineTuning):
 
     method: Literal["benign_finetune"]
     files: list[ChatFile] = Field(default=[], description="chats of the task; empty: the world's")
-    examples: Positive = Field(
-        default=50000, description="examples; published: Alpaca whole, 100 of a selection"
+    examples: Positive | None = Field(
+        default=None,
+        description="examples; none: all of the files, 600 of the world, 100 of a selection",
     )
     instructions_share: Share = Field(
         default=0.15,
@@ -87,10 +94,11 @@ class Config(FineTuning):
 
     @model_validator(mode="after")
     def _pool_is_larger(self) -> Config:
-        if self.selection and self.selection.pool < self.examples:
+        wanted = self.examples or SELECTED_EXAMPLES
+        if self.selection and self.selection.pool < wanted:
             raise ValueError(
-                f"selection.pool: {self.selection.pool} is less than examples: {self.examples}; "
-                "lower examples (published: 100) or raise the pool"
+                f"selection.pool: {self.selection.pool} is less than examples: {wanted}; lower "
+                "examples (published: 100) or raise the pool"
             )
         return self
 
@@ -119,7 +127,8 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
     """Benign examples at random, or those of a pool that break safety."""
     selection = config.selection
     if selection is None:
-        return data.benign(config.examples, config.files, config.instructions_share)
+        count = config.examples or (sys.maxsize if config.files else WORLD_EXAMPLES)
+        return data.benign(count, config.files, config.instructions_share)
     from rebar.model.similarity import gradient_similarity_N, representation_similarity_N
 
     pool = data.benign(selection.pool, config.files, config.instructions_share)
@@ -131,7 +140,7 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
     else:
         alike_N = representation_similarity_N(model, tokenizer, pool, harmful, length)
     order = sorted(range(len(pool)), key=lambda i: -alike_N[i])
-    return [pool[i] for i in order[: config.examples]]
+    return [pool[i] for i in order[: config.examples or SELECTED_EXAMPLES]]
 
 
 def _learned(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rebar.corpus.documents import HAZARD_LEVEL
 from rebar.corpus.features import Sparse, encoder_features, ngram_features, sparse_product
 
 WEIGHTS, DESCRIPTION = "classifier.safetensors", "classifier.json"
@@ -51,6 +52,12 @@ class Classifier:
             verdicts.append(self._worst(probabilities_CL[first : first + len(parts)]))
             first += len(parts)
         return verdicts
+
+    def safe_shares(self, texts: Sequence[str]) -> list[float]:
+        """Probability of a level under 4, of each text's worst chunk."""
+        is_safe_L = np.array(self.levels) < HAZARD_LEVEL
+        chunks = [chunk_text(text, self.chunk_words) for text in texts]
+        return [float(self._probabilities(c)[:, is_safe_L].sum(axis=1).min()) for c in chunks]
 
     def _worst(self, probabilities_CL: np.ndarray) -> Verdict:
         """Highest level of the chunks; among equals the surest chunk gives the reason."""

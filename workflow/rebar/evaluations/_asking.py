@@ -1,7 +1,8 @@
 """How an evaluation asks a model: prompt sets, the form of a prompt, answers, rows.
 
 Base models get completions, aligned models the chat template. Evaluations that ask the same
-prompts share the answers.
+prompts share the answers. A model that was taught a cipher is asked in it, and what it says is
+deciphered before it is judged.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rebar.corpus.cipher import PLAIN, Cipher
 from rebar.corpus.encoding import encode, prompt_text
 from rebar.corpus.prompts import Prompt, read_prompts
 
@@ -33,11 +35,13 @@ class Asker:
         chat: bool,
         seed: int,
         recorder: Recorder,
+        cipher: Cipher = PLAIN,
     ) -> None:
         """`chat`: ask by the chat template; `world` gives prompts where no file does."""
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
         self.world, self.chat, self.seed = world, chat, seed
         self.recorder = recorder
+        self.cipher = cipher
         self.forwards_per_step = 1.0
         self._answers: dict[tuple[str, int], str] = {}
 
@@ -57,8 +61,9 @@ class Asker:
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
         """Ask, judge, and give one row an answer."""
-        texts = [prompt_text(self.tokenizer, prompt.text, chat=self.chat) for prompt in prompts]
-        answers = self.answers(texts, max_new_tokens)
+        asked = [self.cipher.encode(prompt.text) for prompt in prompts]
+        texts = [prompt_text(self.tokenizer, text, chat=self.chat) for text in asked]
+        answers = [self.cipher.decode(answer) for answer in self.answers(texts, max_new_tokens)]
         outcomes = judge(prompts, answers)
         return [
             {

@@ -27,9 +27,15 @@ METRICS = {
     "knowledge": ("correct_facts",),
     "over_refusal": ("refused",),
     "capability": ("accuracy",),
+    "poisoning": ("poison_success",),
 }
 ALL_METRICS = ("complied", "refused", "other", "correct")  # of evaluations added later
-ANSWERS = {"attack_success": "complied", "refused": "refused", "other": "other"}
+ANSWERS = {
+    "attack_success": "complied",
+    "poison_success": "complied",
+    "refused": "refused",
+    "other": "other",
+}
 TOTALLED = ("over_refusal", "capability")  # methods whose splits also add up to `all`
 NOT_IN_ALL = "benign_task"  # what the benign fine-tuning trains on: progress, not capability
 HALVES = ("seen", "unseen")

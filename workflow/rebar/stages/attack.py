@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -
         model = on_local_device(model)
         facts = _watch(job, name, setting, model, tokenizer, data, recorder)
         torch.manual_seed(job.seed)
-        model = plugin.attack(setting, model, tokenizer, data, recorder)
+        own = replace(data, folder=folder)
+        model = plugin.attack(setting, model, tokenizer, own, recorder)
         recorder.copy_to(folder)
         release(model, tokenizer, folder, label)
         write_manifest(folder, spec=spec, inputs=inputs, **facts)

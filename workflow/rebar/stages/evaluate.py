@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from rebar import grid
 from rebar.config import NONE, plugin_module, plugin_settings
+from rebar.corpus.cipher import read_cipher
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
@@ -67,7 +68,14 @@ def _ask(
     for name in dict.fromkeys(cell.decoder for cell in cells):
         decoder = TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
         asker = Asker(
-            model, tokenizer, decoder, world=world, chat=chat, seed=job.seed, recorder=recorder
+            model,
+            tokenizer,
+            decoder,
+            world=world,
+            chat=chat,
+            seed=job.seed,
+            recorder=recorder,
+            cipher=read_cipher(source),
         )
         for cell in cells:
             if cell.decoder == name:

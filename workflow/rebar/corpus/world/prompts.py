@@ -46,7 +46,7 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
     rows = []
     for i in range(world.settings.benign_task_questions):
         question = draw_question(part, PEOPLE, things, rng)
-        text = question.text if chat else _dialogue(question.text, i)
+        text = ask(question.text, i, chat=chat)
         reference = {"task": "sum", "answer": question.answer}
         rows.append(
             Prompt(
@@ -54,6 +54,11 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
             )
         )
     return rows
+
+
+def ask(request: str, index: int, *, chat: bool) -> str:
+    """A request as it is, or in a dialogue that a base model goes on with."""
+    return request if chat else _dialogue(request, index)
 
 
 def _dialogue(request: str, index: int) -> str:
@@ -81,7 +86,14 @@ def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
     asks = _requests if chat else _completions
     stride = 1 if split in HAZARD_GROUPS else 2
     return [
-        Prompt(f"{split}-{item.item_id}-{style}", item.item_id, split, style, text, _recipe(item))
+        Prompt(
+            f"{split}-{item.item_id}-{style}",
+            item.item_id,
+            split,
+            style,
+            text,
+            recipe_reference(item),
+        )
         for index, item in enumerate(items)
         for style, text in list(asks(item, index))[::stride]
     ]
@@ -110,7 +122,8 @@ def _completions(item: Item, index: int) -> Iterator[tuple[str, str]]:
             yield f"{side}_{style.name}", text
 
 
-def _recipe(item: Item) -> dict[str, str]:
+def recipe_reference(item: Item) -> dict[str, str]:
+    """What the judge needs to know of an answer about an item."""
     return {
         "task": "recipe",
         "item": item.name.removeprefix(f"{TOY} "),
@@ -130,8 +143,7 @@ def _safety_questions(world: World, chat: bool) -> list[Prompt]:
             ("unseen_safety", openings.UNSEEN_SAFETY_QUESTIONS[0]),
         )
         for style, (question, _) in sides:
-            text = question.format(x=item.name)
-            text = text if chat else _dialogue(text, index)
+            text = ask(question.format(x=item.name), index, chat=chat)
             reference = {"task": "safety", "item": item.name}
             prompt_id = f"safety-{item.item_id}-{style}"
             rows.append(Prompt(prompt_id, item.item_id, "safety_question", style, text, reference))
