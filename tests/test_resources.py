@@ -49,10 +49,10 @@ def test_probes_ask_for_what_all_of_them_forward_and_the_widest_holds(smoke: Con
     arm = PRETRAIN | {"alignment": "sft"}
     weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
     done = sizes.work(smoke, "probe", arm)
-    lines, plane, way, texts = 5 + 7, 25, 5, 4 * 64
+    lines, planes, way, texts = 5 + 7, 5 * 5 + 7 * 5, 5, 4 * 64
     basin = 5 * 4 * (30 + 30)
     ascents = 8 * (3 * 2 + 2) + 3 * 2
-    forwarded = basin + texts * (3 * (lines + plane + way) + ascents)
+    forwarded = basin + texts * (3 * (lines + planes + way) + ascents)
     assert done.generate_flops == 2 * weights * forwarded
     assert done.memory_bytes == 4 * weights * 5  # of sharpness
     large = scaled(smoke, model={"hidden_size": 4096, "layers": 32, "heads": 32})

@@ -47,11 +47,12 @@ def test_at_alpha_0_it_is_the_plain_evaluation(tmp_path: Path) -> None:
     tiny(tmp_path / "attacked", seed=1)
     data = world_data({"a": tmp_path / "attacked"})
     plain = evaluated(model, data.losses(ProbeTexts(**TEXTS), tokenizer))
-    rows = landscape.probe(config(attacks=["a"], texts=TEXTS), model, tokenizer, data)
+    settings = config(attacks=["a"], planes=["random", "attack"], texts=TEXTS)
+    rows = landscape.probe(settings, model, tokenizer, data)
     for loss in LOSSES:
         for name in ("filter_1", "filter_2", "attack:a"):
             assert found(rows, "loss", loss, direction=name, alpha=0.0) == [plain[loss]]
-        assert found(rows, "loss", loss, alpha=0.0, beta=0.0) == [plain[loss]]
+        assert found(rows, "loss", loss, alpha=0.0, beta=0.0) == [plain[loss]] * 2
 
 
 def test_at_alpha_1_along_an_attack_it_is_the_attacked_model(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_at_alpha_1_along_an_attack_it_is_the_attacked_model(tmp_path: Path) -> 
     attacked, _ = tiny(tmp_path / "attacked", seed=1)
     data = world_data({"a": tmp_path / "attacked"})
     wanted = evaluated(attacked, data.losses(ProbeTexts(**TEXTS), tokenizer))
-    settings = config(attacks=["a"], lines=0, plane_steps=0, texts=TEXTS)
+    settings = config(attacks=["a"], lines=0, planes=[], texts=TEXTS)
     rows = landscape.probe(settings, model, tokenizer, data)
     assert [row.alpha for row in rows if row.loss == "benign"] == [k / 4 for k in range(-4, 9)]
     for loss in LOSSES:
@@ -82,12 +83,25 @@ def test_lines_and_planes_of_a_quadratic_have_their_closed_form() -> None:
     assert len(rows) == 3 * (2 * 9 + 25)
 
 
+def test_a_plane_along_an_attack_holds_its_line() -> None:
+    model, end = Vector(START), {"w": START + 0.5}
+    data = Known(all_losses(quadratic(MATRIX)), {"a": end})
+    settings = config(attacks=["a"], planes=["attack"], lines=0, plane_steps=4)
+    rows = landscape.probe(settings, model, None, data)
+    line = [(r.alpha, r.value) for r in rows if r.loss == "benign" and r.beta is None]
+    inside = [(r.alpha, r.value) for r in rows if r.loss == "benign" and r.beta == 0.0]
+    assert inside == line and len(line) == 13
+    across = [r.value for r in rows if r.loss == "benign" and (r.alpha, r.beta) == (1.0, 0.5)]
+    point = (START + 0.5).flatten() + 0.5 * drawn(weights(model), 1)
+    assert across == pytest.approx([float(point @ MATRIX @ point) / 2], abs=1e-3)
+
+
 def test_the_line_of_a_network_bends_as_its_hessian_says() -> None:
     model = Perceptron(bend=torch.tanh)
     step = {name: 0.3 * torch.randn_like(p) for name, p in model.named_parameters()}
     end = {name: p.detach() + step[name] for name, p in model.named_parameters()}
     data = Known(all_losses(of_model), {"a": end})
-    settings = config(attacks=["a"], lines=0, plane_steps=0, steps=10)
+    settings = config(attacks=["a"], lines=0, planes=[], steps=10)
     line = found(landscape.probe(settings, model, None, data), "loss")
     flat = torch.cat([part.flatten() for part in step.values()])
     bend = float(flat @ explicit_hessian(model) @ flat)

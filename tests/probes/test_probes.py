@@ -57,7 +57,7 @@ def test_the_weights_are_what_they_were_and_the_rows_are_the_same_again(
 
 def test_the_weights_come_back_when_a_probe_fails(tmp_path: Path) -> None:
     model, tokenizer = tiny(tmp_path / "released")
-    values = {"method": "landscape", "steps": 2, "plane_steps": 0, "texts": TEXTS}
+    values = {"method": "landscape", "steps": 2, "planes": [], "texts": TEXTS}
     calls = []
 
     def fail_later(*_: Any) -> None:

@@ -39,7 +39,9 @@ def everything(arm: Arm = ARMS[0]) -> list[Number]:
         found += along("loss", steps, probe="land", direction="attack:x", **where)
         found += along("loss", [0.0, 0.5, 1.0], probe="way", direction="attack:x", **where)
         for beta in steps:
-            found += along("loss", steps, probe="land", direction="plane", beta=beta, **where)
+            found += along(
+                "loss", steps, probe="land", direction="filter_1 x filter_2", beta=beta, **where
+            )
     return found
 
 

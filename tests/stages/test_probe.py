@@ -18,7 +18,7 @@ from tests.test_config import SMOKE
 ARM = {"seed": 0, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
 TEXTS = {"examples": 2, "sequence_length": 48}
 PROBES = {
-    "land": {"method": "landscape", "steps": 1, "plane_steps": 0, "texts": TEXTS},
+    "land": {"method": "landscape", "steps": 1, "planes": [], "texts": TEXTS},
     "way": {
         "method": "mode_connectivity",
         "attacks": ["harmful_finetune_10"],

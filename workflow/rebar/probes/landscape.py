@@ -7,8 +7,9 @@ plain evaluation's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -16,7 +17,24 @@ from rebar.corpus_settings import Count, Positive, Settings
 from rebar.model_settings import ProbeTexts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rebar.probes._data import Loss, ProbeData, Row
+
+
+class Axis(NamedTuple):
+    """A direction, its name, and how far to go along it: whole steps before and behind 0."""
+
+    name: str
+    direction: Mapping[str, Tensor]
+    first: int
+    last: int
+    unit: float  # length of a step
+
+    @property
+    def steps(self) -> list[float]:
+        """All of them; 0 is exact."""
+        return [k * self.unit for k in range(self.first, self.last + 1)]
 
 
 class Config(Settings):
@@ -28,8 +46,12 @@ class Config(Settings):
     steps: Positive = Field(
         default=25, description="steps of a line to each side; published: 51 points in all"
     )
-    plane_steps: Count = Field(
-        default=25, description="steps of the plane to each side, published: 51 x 51; 0: no plane"
+    planes: list[Literal["random", "attack"]] = Field(
+        default=["random"],
+        description="random: two random directions; attack: each attack and a random direction",
+    )
+    plane_steps: Positive = Field(
+        default=25, description="steps of a plane to each side; published: 51 x 51 points in all"
     )
     reach: float = Field(
         default=1.0, gt=0, description="edge of random lines and of the plane, filter-normalised"
@@ -39,66 +61,61 @@ class Config(Settings):
     @property
     def forwarded_tokens(self) -> float:
         """Three losses at every point."""
-        on_lines = self.lines * (2 * self.steps + 1) + len(self.attacks) * (3 * self.steps + 1)
-        on_plane = (2 * self.plane_steps + 1) ** 2 if self.plane_steps else 0
-        return 3 * self.texts.tokens * (on_lines + on_plane)
+        line, way = (2 * self.steps + 1, 3 * self.steps + 1)
+        side, wide = (2 * self.plane_steps + 1, 3 * self.plane_steps + 1)
+        on_planes = {"random": side * side, "attack": len(self.attacks) * wide * side}
+        points = self.lines * line + len(self.attacks) * way
+        return 3 * self.texts.tokens * (points + sum(on_planes[plane] for plane in self.planes))
 
     @property
     def weight_copies(self) -> int:
-        """The start, two directions and the point."""
-        return 4
+        """The start, two directions, the point and the attacked models."""
+        return 4 + len(self.attacks)
 
 
 def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[Row]:
-    """`loss` at every point: lines have an alpha, planes a beta too."""
+    """`loss` at every point: lines have an alpha, planes a beta too.
+
+    Random axes go to `reach` on both sides, an attack's as far back and twice as far ahead.
+    """
     from rebar.probes import _weights
 
     losses, rows = data.losses(config.texts, tokenizer), []
-    unit = config.reach / config.steps
     with _weights.kept(model) as start:
+        ends = {name: data.attacked_weights(name, model) for name in config.attacks}
 
-        def random_direction(number: int) -> _weights.Weights:
+        def random_axis(number: int, steps: int) -> Axis:
             drawn = _weights.gaussian(start, data.rng("landscape", number))
-            return _weights.filter_normalised(drawn, start)
+            direction = _weights.filter_normalised(drawn, start)
+            return Axis(f"filter_{number}", direction, -steps, steps, config.reach / steps)
+
+        def attack_axis(name: str, steps: int) -> Axis:
+            direction = _weights.difference(start, ends[name])
+            return Axis(f"attack:{name}", direction, -steps, 2 * steps, 1 / steps)
 
         for number in range(1, config.lines + 1):
-            alphas = [k * unit for k in range(-config.steps, config.steps + 1)]
-            direction = random_direction(number)
-            rows += _line(model, losses, start, f"filter_{number}", direction, alphas)
-        for attack in config.attacks:
-            end = data.attacked_weights(attack, model)
-            alphas = [k / config.steps for k in range(-config.steps, 2 * config.steps + 1)]
-            direction = _weights.difference(start, end)
-            rows += _line(model, losses, start, f"attack:{attack}", direction, alphas)
-        if config.plane_steps:
-            axes = random_direction(1), random_direction(2)
-            rows += _plane(config, model, losses, start, axes)
+            rows += _walk(model, losses, start, [random_axis(number, config.steps)])
+        for name in config.attacks:
+            rows += _walk(model, losses, start, [attack_axis(name, config.steps)])
+        side = config.plane_steps
+        if "random" in config.planes:
+            rows += _walk(model, losses, start, [random_axis(1, side), random_axis(2, side)])
+        for name in config.attacks if "attack" in config.planes else ():
+            rows += _walk(model, losses, start, [attack_axis(name, side), random_axis(1, side)])
     return rows
 
 
-def _line(
-    model: Any, losses: dict[str, Loss], start: Any, name: str, direction: Any, alphas: list[float]
+def _walk(
+    model: Any, losses: Mapping[str, Loss], start: Mapping[str, Tensor], axes: Sequence[Axis]
 ) -> Iterator[Row]:
+    """The losses at every point of the grid of the axes."""
     from rebar.probes._data import Row, evaluated
     from rebar.probes._weights import along, set_weights
 
-    for alpha in alphas:
-        set_weights(model, along(start, (alpha, direction)))
+    name = " x ".join(axis.name for axis in axes)
+    for point in product(*(axis.steps for axis in axes)):
+        steps = [(step, axis.direction) for step, axis in zip(point, axes, strict=True)]
+        set_weights(model, along(start, *steps))
         for loss, value in evaluated(model, losses).items():
-            yield Row("loss", value, loss, name, alpha)
-
-
-def _plane(
-    config: Config, model: Any, losses: dict[str, Loss], start: Any, axes: tuple[Any, Any]
-) -> Iterator[Row]:
-    from rebar.probes._data import Row, evaluated
-    from rebar.probes._weights import along, set_weights
-
-    first, second = axes
-    unit = config.reach / config.plane_steps
-    steps = [k * unit for k in range(-config.plane_steps, config.plane_steps + 1)]
-    for alpha in steps:
-        for beta in steps:
-            set_weights(model, along(start, (alpha, first), (beta, second)))
-            for loss, value in evaluated(model, losses).items():
-                yield Row("loss", value, loss, "filter_1 x filter_2", alpha, beta)
+            alpha, beta = (*point, None)[:2]
+            yield Row("loss", value, loss, name, alpha, beta)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rebar.grid import Arm
 from rebar.reporting.comparison import arm_label, state_label
@@ -25,8 +25,9 @@ PROBE_FIGURES = {
     "them). VISAGE is the mean height of the stretch around 0 that stays above zero.",
     "landscape": "The loss landscape on lines: filter-normalised random directions, and the way of "
     "an attack beyond both its ends (0 is the released model, 1 the attacked one).",
-    "plane": "The loss landscape on the plane of two filter-normalised random directions; the "
-    "cross is the released model. Arms share the levels of a loss; what lies above them is cut.",
+    "plane": "The loss landscape on planes: two filter-normalised random directions, or the way of "
+    "an attack (1 is the attacked model) and a random direction; the cross is the released model. "
+    "Arms share the levels of a loss; what lies above them is cut.",
     "connectivity": "The straight way from the released model (0) to the attacked one (1); dotted: "
     "the chord that a barrier rises above.",
 }
@@ -148,48 +149,64 @@ def _way(direction: str) -> str:
 
 
 def _planes(numbers: Sequence[Number]) -> Figure | None:
-    """A row an arm, a column a loss; the levels of a loss are those of all arms."""
+    """A row a plane and arm, a column a loss; arms share the levels of a plane's loss."""
     import matplotlib.pyplot as plt
-    import numpy as np
 
     if not numbers:
         return None
-    arms = _arms(numbers)
+    found = list(dict.fromkeys((n.direction, n.arm) for n in numbers))
     figure, axes = plt.subplots(
-        len(arms),
+        len(found),
         len(LOSSES),
-        figsize=(10.5, 2.9 * len(arms) + 0.3),
+        figsize=(10.5, 2.7 * len(found) + 0.3),
         squeeze=False,
         layout="constrained",
     )
     for column, loss in enumerate(LOSSES):
-        surfaces = [_surface([n for n in numbers if (n.arm, n.loss) == (a, loss)]) for a in arms]
-        lowest = min(float(s[1].min()) for s in surfaces)
-        # Far out the loss explodes; what is worth seeing lies below the middle of the heights.
-        highest = max(float(np.median(s[1])) for s in surfaces)
-        levels = np.linspace(lowest, max(highest, lowest + 1e-6), PLANE_LEVELS)
-        for row, (arm, (steps, values)) in enumerate(zip(arms, surfaces, strict=True)):
-            axis = axes[row][column]
-            # values[i, j] is at alpha i and beta j; a contour's rows are its y
-            place = (steps, steps, values.T, levels)
-            drawn = axis.contourf(*place, cmap="viridis", extend="max")
-            axis.contour(*place, colors="white", linewidths=0.3)
-            axis.plot(0, 0, "x", color="white", markersize=6)
+        surfaces = {key: _surface(numbers, *key, loss) for key in found}
+        for row, (plane, arm) in enumerate(found):
+            axis, shared = axes[row][column], [surfaces[k] for k in found if k[0] == plane]
+            drawn = _contours(axis, surfaces[plane, arm], shared)
             axis.set_title(f"{loss} loss" if row == 0 else "")
-            axis.set_ylabel(arm_label(arm) if column == 0 else "")
-            axis.set_aspect("equal")
+            axis.set_xlabel(_way(plane))
+            axis.set_ylabel(f"{arm_label(arm)}\nrandom direction" if column == 0 else "")
             figure.colorbar(drawn, ax=axis, format="%.1f")
     plt.close(figure)
     return figure
 
 
-def _surface(numbers: Sequence[Number]):
-    """Steps of the grid, and the mean over seeds at each pair of them."""
+class _Surface(NamedTuple):
+    """Mean over seeds: `values[i, j]` at alpha i and beta j."""
+
+    alphas: list[float]
+    betas: list[float]
+    values: Any
+
+
+def _surface(numbers: Sequence[Number], plane: str, arm: Arm, loss: str) -> _Surface:
     import numpy as np
 
     values: dict[tuple[float, float], list[float]] = defaultdict(list)
     for number in numbers:
-        values[number.alpha, number.beta].append(number.value)
-    steps = sorted({alpha for alpha, _ in values})
-    means = [[np.mean(values[alpha, beta]) for beta in steps] for alpha in steps]
-    return steps, np.array(means)
+        if (number.direction, number.arm, number.loss) == (plane, arm, loss):
+            values[number.alpha, number.beta].append(number.value)
+    alphas, betas = (sorted({point[i] for point in values}) for i in (0, 1))
+    means = [[np.mean(values[alpha, beta]) for beta in betas] for alpha in alphas]
+    return _Surface(alphas, betas, np.array(means))
+
+
+def _contours(axis: Axes, surface: _Surface, shared: Sequence[_Surface]) -> Any:
+    """Filled contours with the levels of all these surfaces, and a cross at the released model.
+
+    Far out the loss explodes; what is worth seeing lies below the middle of the heights.
+    """
+    import numpy as np
+
+    lowest = min(float(s.values.min()) for s in shared)
+    highest = max(float(np.median(s.values)) for s in shared)
+    levels = np.linspace(lowest, max(highest, lowest + 1e-6), PLANE_LEVELS)
+    place = (surface.alphas, surface.betas, surface.values.T, levels)
+    drawn = axis.contourf(*place, cmap="viridis", extend="max")
+    axis.contour(*place, colors="white", linewidths=0.3)
+    axis.plot(0, 0, "x", color="white", markersize=6)
+    return drawn
