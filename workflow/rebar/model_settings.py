@@ -163,6 +163,30 @@ class PromptFile(RowFile):
     )
 
 
+Verdict = Literal["complied", "refused", "other", "not_complied", "not_refused"]
+
+
+class LabelledFile(RowFile):
+    """Answers with human labels: a judge is trained on them, or compared with them."""
+
+    prompt: str = Field(default="prompt", description="column or key of the prompt")
+    answer: str = Field(default="answer", description="column or key of the answer")
+    label: str = Field(default="label", description="column or key of the human label")
+    labels: dict[str, Verdict] = Field(
+        default={"complied": "complied", "refused": "refused", "other": "other"},
+        description="what each value of that column says (numbers in quotes); rows with other "
+        "values are left out. `not_refused` and `not_complied`: the people answered yes or no, and "
+        "so does then the judge",
+    )
+
+    @model_validator(mode="after")
+    def _one_question(self) -> LabelledFile:
+        said = set(self.labels.values())
+        if {"not_complied", "not_refused"} <= said or not said:
+            raise ValueError("labels: answer one question, complied or refused, or name outcomes")
+        return self
+
+
 class Greedy(Settings):
     """Most probable token at each step; the tag is never emitted."""
 
