@@ -35,7 +35,7 @@ def run_grid(config: Config, root: Path) -> None:
                 if grid.attacks(config, arm):
                     run_job(config, root, "attack", **names)
             run_job(config, root, "evaluate", **names)
-    for stage in ("summarize", "report"):
+    for stage in ("audit", "summarize", "report"):
         run_job(config, root, stage)
 
 

@@ -33,7 +33,7 @@ from rebar.corpus_settings import (
     TrainClassifier,
     World,
 )
-from rebar.model_settings import Decoder, Model, Report, Training
+from rebar.model_settings import Audit, Decoder, Model, Report, Training
 
 PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges")
 NONE = "none"  # no alignment, no attack, no safeguard
@@ -79,6 +79,7 @@ class Config(Settings):
     judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")
     evaluations: dict[Name, SerializeAsAny[Settings]] = Field(description="evaluations, by name")
     grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
+    audit: Audit = Field(default=Audit(), description="what the judges are compared with")
     report: Report = Field(default=Report(), description="what the report puts in front")
 
     @field_validator(*PLUGIN_FOLDERS, mode="before")

@@ -49,7 +49,9 @@ FOLDERS = {
     "evaluate": "evaluations/{seed}/{recipe}/{safeguard}/{alignment}",
 }
 # Stages that run once for a whole grid write files of their own beside these folders.
+AUDIT = "audit.csv"
 GRID_OUTPUTS = {
+    "audit": [AUDIT],
     "summarize": ["summary.csv", "metrics.json", "headline.csv", "costs.csv"],
     "report": ["report.html", "table.md", "table.csv", "figures"],
     "track": ["tracking.json"],
@@ -151,6 +153,14 @@ def attacks(config: Config, arm: Arm) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != NONE]
 
 
+def models(config: Config) -> Iterator[tuple[int, Arm, str]]:
+    """Seed, arm and attack of every model that is evaluated."""
+    for seed in config.seeds:
+        for arm in arms(config):
+            for attack in dict.fromkeys(cell.attack for cell in measurements(config, arm)):
+                yield seed, arm, attack
+
+
 def shards(config: Config) -> range:
     """Shards of the corpus."""
     return range(config.collect.shards)
@@ -194,6 +204,10 @@ def _unknown_names(config: Config) -> Iterator[str]:
         if judge not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
             yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
+    for name in config.audit.second_judges:
+        if name not in config.judges:
+            allowed = ", ".join(config.judges) or "none is defined under judges:"
+            yield f"audit.second_judges: '{name}' is not defined; allowed: {allowed}"
     for kind, name, other in _recipe_references(config):
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
@@ -243,7 +257,7 @@ def _unused_names(config: Config) -> Iterator[str]:
                 yield f"{kind}.{name}: defined, but no block of grid: selects it; select or delete"
     judged = {getattr(setting, "judge", None) for setting in config.evaluations.values()}
     for name in config.judges:
-        if name not in judged:
+        if name not in {*judged, *config.audit.second_judges}:
             yield f"judges.{name}: defined, but no evaluation uses it; use or delete it"
 
 

@@ -31,7 +31,7 @@ _READERS = {
     "alignments": {"align"},
     "attacks": {"attack"},
     "evaluations": {"evaluate"},
-    "judges": {"evaluate"},
+    "judges": {"evaluate", "audit"},
 }
 _CALLS_AT_ONCE = 8
 

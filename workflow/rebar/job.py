@@ -35,7 +35,7 @@ NOT_HASHED = (
     "rebar.files",
     "rebar.interrupt",
 )
-RUNS_PLUGINS = ("align", "attack", "evaluate")
+RUNS_PLUGINS = ("align", "attack", "evaluate", "audit")
 Section = TypeVar("Section", bound=Settings)
 
 
@@ -165,6 +165,18 @@ def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _audit(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    """Which judge said what of which stored answers, and who else is asked."""
+    judge_of = {name: getattr(setting, "judge") for name, setting in config.evaluations.items()}  # noqa: B009
+    used = dict.fromkeys((*judge_of.values(), *config.audit.second_judges))
+    return {
+        "audit": config.audit,
+        "judges": {name: config.judges[name] for name in used},
+        "judge_of": judge_of,
+        "answers": [str(grid.evaluation_folder(*model)) for model in grid.models(config)],
+    }
+
+
 def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
@@ -192,6 +204,7 @@ _SETTINGS = {
     "align": _align,
     "attack": _attack,
     "evaluate": _evaluate,
+    "audit": _audit,
     "summarize": _whole_grid,
     "report": _whole_grid,
     "track": lambda c, w: {"name": c.name},

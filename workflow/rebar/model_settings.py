@@ -218,6 +218,28 @@ class Beam(Settings):
 Decoder = Annotated[Greedy | Sample | Beam, Field(discriminator="method")]
 
 
+class Audit(Settings):
+    """How far the judges can be trusted: their agreement with people and with each other."""
+
+    labelled: list[LabelledFile] = Field(
+        default=[], description="answers with human labels, which every judge judges"
+    )
+    sheets: list[str] = Field(
+        default=[], description="filled sheets of `python -m rebar sheet`: stored answers"
+    )
+    second_judges: list[str] = Field(
+        default=[], description="names of judges that judge stored answers once more"
+    )
+    answers: Positive = Field(
+        default=400, description="stored answers of an evaluation that a second judge gets at most"
+    )
+
+    @property
+    def asks_judges(self) -> bool:
+        """True if judges have work to do; a filled sheet alone is compared with what is stored."""
+        return bool(self.labelled or self.second_judges)
+
+
 class Report(Settings):
     """What the report puts in front."""
 

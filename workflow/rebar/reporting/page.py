@@ -31,7 +31,7 @@ from rebar.reporting.costs import Cost
 from rebar.reporting.exposure import HEADERS, Exposure, shown
 from rebar.reporting.figures import Drawn
 from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
-from rebar.reporting.text import difference_text, percent
+from rebar.reporting.text import JUDGES, METHOD_OF, difference_text, percent, trust_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -82,6 +82,9 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         cards=background.cards,
         levels=list(LEVELS),
         phrase_words=PHRASE_WORDS,
+        audit=results.audit,
+        trust={name: trust_text(results, name).removeprefix(", ") for name in METHOD_OF.values()},
+        judges_text=JUDGES,
         costs=_costs_by_stage(background.costs),
         forwards=background.forwards_per_step,
         harmful=any(state.startswith("harmful_finetune") for state in columns),

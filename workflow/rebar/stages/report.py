@@ -7,6 +7,7 @@ from rebar.config import Config
 from rebar.job import Job
 from rebar.manifest import write_text
 from rebar.reporting.aggregate import Results, gather, table_lines
+from rebar.reporting.audit import read_audit
 from rebar.reporting.card import read_card
 from rebar.reporting.cells import (
     find_collapsed,
@@ -28,6 +29,7 @@ def run(job: Job) -> None:
     measured = read_measured(job.root, config)
     results = gather(config, measured, find_collapsed(config, measured))
     _check_summary(job, results)
+    results = results._replace(audit=read_audit(job.root / grid.AUDIT))
     check_headline(results)
     background = Background(
         exposures(job.root, config),
