@@ -28,7 +28,7 @@ def config(folder: Path, tmp_path: Path, template: dict, **values) -> Config:
     path = tmp_path / "template.yaml"
     path = path.with_stem(f"template-{len(list(tmp_path.iterdir()))}")
     path.write_text(yaml.safe_dump(template, sort_keys=False))
-    return Config(method="causal_lm", model=str(folder), template=str(path), **values)
+    return Config(method="causal_lm", model=str(folder), template_file=str(path), **values)
 
 
 def chances(folder: Path, text: str) -> torch.Tensor:

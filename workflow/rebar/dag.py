@@ -115,7 +115,9 @@ def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     arm, seed = grid.arm_of(wildcards), wildcards["seed"]
     attacked = [folder("attack", **wildcards)] if grid.attacks(config, arm) else []
-    return [grid.released_folder(seed, arm), *attacked]
+    guards = grid.needs_classifier(grid.decoders(config, arm))
+    classifier = [folder("train_classifier", seed=seed)] if guards else []
+    return [grid.released_folder(seed, arm), *attacked, *classifier]
 
 
 _READS = {

@@ -22,7 +22,7 @@ PACKAGE = "package:"
 # and prompt templates that Snakemake itself watches are here too, or not at all.)
 FILE_KEYS = (
     *("path", "paths", "dataset", "initial_model", "model", "encoder", "tokenizer"),
-    *("template", "sheets"),
+    *("template_file", "sheets"),
 )
 
 

@@ -7,7 +7,7 @@ evaluation and seed, one number of the grid. Everything here is pure: config in,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -204,6 +204,10 @@ def _unknown_names(config: Config) -> Iterator[str]:
         if judge not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
             yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
+    for name in guard_judges(config.decoders.values()):
+        if name not in config.judges:
+            allowed = ", ".join(config.judges) or "none is defined under judges:"
+            yield f"decoders: judge '{name}' of a guard is not defined; allowed: {allowed}"
     for name in config.audit.second_judges:
         if name not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
@@ -256,8 +260,9 @@ def _unused_names(config: Config) -> Iterator[str]:
             if name not in selected:
                 yield f"{kind}.{name}: defined, but no block of grid: selects it; select or delete"
     judged = {getattr(setting, "judge", None) for setting in config.evaluations.values()}
+    others = (*config.audit.second_judges, *guard_judges(config.decoders.values()))
     for name in config.judges:
-        if name not in {*judged, *config.audit.second_judges}:
+        if name not in {*judged, *others}:
             yield f"judges.{name}: defined, but no evaluation uses it; use or delete it"
 
 
@@ -274,7 +279,7 @@ def _impossible_cells(config: Config) -> Iterator[str]:
 def _impossible(config: Config, index: int, block: Block, arm: Arm) -> Iterator[str]:
     has_tag = is_tagged(config, arm)
     for decoder in block.decoders:
-        method = getattr(config.decoders.get(decoder), "method", None)
+        method = getattr(unguarded(config.decoders.get(decoder)), "method", None)
         if method in ("beam", "safebeam") and not has_tag:
             yield (
                 f"grid.{index}: decoder '{decoder}' needs the harmfulness tag, which recipe "
@@ -286,6 +291,28 @@ def _impossible(config: Config, index: int, block: Block, arm: Arm) -> Iterator[
             f"grid.{index}: attacks on alignment 'none' (recipe '{arm.recipe}'): attacks here are "
             "fine-tunings of chat models; list the base models in a block without attacks"
         )
+
+
+def unguarded(decoder: Any) -> Any:
+    """The decoder that generates: a guarded one's inner decoder."""
+    return getattr(decoder, "inner", decoder)
+
+
+def guard_judges(decoders: Iterable[Any]) -> list[str]:
+    """Judges that monitor for the decoders' guards."""
+    monitors = [m for decoder in decoders for m in getattr(decoder, "monitors", [])]
+    return list(dict.fromkeys(m.judge for m in monitors if m.judge is not None))
+
+
+def needs_classifier(decoders: Iterable[Any]) -> bool:
+    """True if a guard of the decoders monitors with the run's safety classifier."""
+    return any(m.judge is None for d in decoders for m in getattr(d, "monitors", []))
+
+
+def decoders(config: Config, arm: Arm) -> list[Any]:
+    """Settings of the decoders that an arm is measured with."""
+    names = dict.fromkeys(cell.decoder for cell in measurements(config, arm))
+    return [config.decoders[name] for name in names]
 
 
 def is_tagged(config: Config, arm: Arm) -> bool:

@@ -156,6 +156,8 @@ def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     cells = grid.measurements(config, grid.arm_of(wildcards))
     evaluations = {c.evaluation: config.evaluations[c.evaluation] for c in cells}
     judges = {e.judge: config.judges[e.judge] for e in evaluations.values()}  # type: ignore[attr-defined]
+    guards = grid.guard_judges(grid.decoders(config, grid.arm_of(wildcards)))
+    judges |= {name: config.judges[name] for name in guards}
     return {
         "world": config.world,
         "measurements": [list(cell) for cell in cells],
@@ -166,13 +168,10 @@ def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 
 def _audit(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
-    """Which judge said what of which stored answers, and who else is asked."""
-    judge_of = {name: getattr(setting, "judge") for name, setting in config.evaluations.items()}  # noqa: B009
-    used = dict.fromkeys((*judge_of.values(), *config.audit.second_judges))
+    """Who is asked, and which stored answers there are."""
     return {
         "audit": config.audit,
-        "judges": {name: config.judges[name] for name in used},
-        "judge_of": judge_of,
+        "judges": config.judges,
         "answers": [str(grid.evaluation_folder(*model)) for model in grid.models(config)],
     }
 

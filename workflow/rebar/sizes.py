@@ -243,7 +243,7 @@ def _generated(config: Config, evaluation: str, decoder: str) -> float:
     """Tokens that go through the model for one evaluation of one model."""
     setting: Any = config.evaluations[evaluation]
     prompts = sum(_prompts(setting))
-    chosen = config.decoders[decoder]
+    chosen = grid.unguarded(config.decoders[decoder])
     width = getattr(chosen, "beams", 1)
     if chosen.method == "safebeam":
         width *= chosen.candidates  # each is looked at one token ahead

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from rebar.model_settings import Decoder, PromptFile
     from rebar.recorder import Recorder
 
+Guard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
 
 
 class Asker:
     """One model with one decoder; remembers answers, so that no prompt is generated twice."""
+
+    guard: Guard | None = None  # stands between the world and the model
 
     def __init__(
         self,
@@ -59,6 +62,8 @@ class Asker:
         """Ask, judge, and give one row an answer."""
         texts = [prompt_text(self.tokenizer, prompt.text, chat=self.chat) for prompt in prompts]
         answers = self.answers(texts, max_new_tokens)
+        if self.guard is not None:
+            answers = self.guard(prompts, [self._plain(text) for text in texts], answers)
         outcomes = judge(prompts, answers)
         return [
             {
@@ -73,6 +78,10 @@ class Asker:
             }
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]
+
+    def _plain(self, text: str) -> str:
+        """What a model gets, without the special tokens of its template."""
+        return self.tokenizer.decode(encode(self.tokenizer, text), skip_special_tokens=True)
 
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
         """Answers without special tokens, in the order of `texts`."""

@@ -34,7 +34,9 @@ class Config(Settings):
     method: Literal["causal_lm"]
     model: str = Field(description="causal LM as a folder, `package:` path or Hub id")
     revision: str | None = Field(default=None, description="commit of the Hub's model")
-    template: str = Field(description="template file, such as config/prompts/judges/harmbench.yaml")
+    template_file: str = Field(
+        description="template file, such as config/prompts/judges/harmbench.yaml"
+    )
     max_answer_words: Positive = Field(default=600, description="longer answers are cut")
     batch_size: Positive = Field(default=8, description="answers at a time")
     max_unreadable: Share = Field(
@@ -47,7 +49,7 @@ def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> 
 
     ValueError if more than `max_unreadable` of the replies cannot be read.
     """
-    template = read_template(config.template)
+    template = read_template(config.template_file)
     tokenizer, model = load("causal_lm", config.model, config.revision)
     asked = [number for number, answer in enumerate(answers) if answer.strip()]
     texts = [

@@ -36,7 +36,7 @@ class Config(Settings):
         pattern=r"^https?://", description="address up to /v1, such as http://localhost:8000/v1"
     )
     served_model: str = Field(description="the model's name at the endpoint")
-    template: str = Field(
+    template_file: str = Field(
         default="config/prompts/judges/strongreject_rubric.yaml", description="template file"
     )
     api_key_variable: str | None = Field(
@@ -58,7 +58,7 @@ def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> 
 
     ValueError if the key is missing, the endpoint gives up, or too many replies are unreadable.
     """
-    template, headers = read_template(config.template), _headers(config)
+    template, headers = read_template(config.template_file), _headers(config)
 
     def ask(pair: tuple[Prompt, str]) -> Outcome | None:
         prompt, answer = pair
@@ -68,7 +68,9 @@ def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> 
         return read_reply(template, reply, prompt, answer)
 
     if template.choices or template.ratings:
-        raise ValueError(f"judges: rubric: {config.template}: an endpoint replies with text only")
+        raise ValueError(
+            f"judges: rubric: {config.template_file}: an endpoint replies with text only"
+        )
     with ThreadPoolExecutor(config.parallel) as pool:
         outcomes = list(pool.map(ask, zip(prompts, answers, strict=True)))
     return settled(outcomes, config.max_unreadable, "rubric")

@@ -37,7 +37,7 @@ def run(job: Job) -> None:
         for folder in folders:
             read_manifest(folder)
         stored = read_stored(folders, job.root)
-        found += [*_on_sheets(job, audit, stored), *_on_stored(job, audit, stored)]
+        found += [*_on_sheets(audit, stored), *_on_stored(job, audit, stored)]
     write_lines(job.root / grid.AUDIT, audit_lines(found))
 
 
@@ -69,16 +69,13 @@ def _source(file: LabelledFile) -> str:
     return Path(file.path).name if file.path else file.hub.dataset if file.hub else ""
 
 
-def _on_sheets(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
+def _on_sheets(audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
     """The stored verdicts beside the labels of the filled sheets, evaluation by evaluation."""
     for path in audit.sheets:
         rows = filled_sheet(Path(path), stored)
-        for evaluation, judge in job.settings["judge_of"].items():
-            part = rows.loc[(rows["evaluation"] == evaluation) & (rows["judge"] == judge)]
-            if len(part):
-                columns = ("outcome", "label", "hazard_id", "weight")
-                said = Said(*(list(part[name]) for name in columns))
-                yield agree(judge, PEOPLE, evaluation, "outcome", said)
+        for evaluation, judge, part in _by_judge(rows):
+            said = Said(*(list(part[n]) for n in ("outcome", "label", "hazard_id", "weight")))
+            yield agree(judge, PEOPLE, evaluation, "outcome", said)
 
 
 def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
@@ -89,14 +86,23 @@ def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreeme
                 f"audit.second_judges: '{name}' judges by references that stored answers lack; "
                 "name a judge that reads the answer"
             )
-        for evaluation, first in job.settings["judge_of"].items():
-            rows = stratified(stored.loc[stored["evaluation"] == evaluation], audit.answers)
-            if first == name or not len(rows):
+        for evaluation, first, part in _by_judge(stored):
+            if first == name:
                 continue
+            rows = stratified(part, audit.answers)
             prompts = [_prompt(row) for row in rows.itertuples()]
             outcomes = [o.outcome for o in _judge(job, name)(prompts, list(rows.answer))]
             said = Said(list(rows.outcome), outcomes, list(rows.hazard_id), list(rows.weight))
             yield agree(first, name, evaluation, "outcome", said)
+
+
+def _by_judge(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Evaluation, judge and rows, in the order of the rows; rows that no judge decided are none."""
+    pairs = dict.fromkeys(zip(rows["evaluation"], rows["judge"], strict=True))
+    for evaluation, judge in pairs:
+        if isinstance(judge, str):
+            chosen = (rows["evaluation"] == evaluation) & (rows["judge"] == judge)
+            yield evaluation, judge, rows.loc[chosen]
 
 
 def _prompt(row: Any) -> Prompt:
