@@ -51,7 +51,7 @@ def run_grid(config: Config, root: Path) -> None:
             run_job(config, root, "evaluate", **names)
             if grid.probes(config, arm):
                 run_job(config, root, "probe", **names)
-    for stage in ("summarize", "report"):
+    for stage in ("audit", "summarize", "report"):
         run_job(config, root, stage)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from rebar.config import Config
 from rebar.grid import Arm
-from rebar.stages import report, summarize
+from rebar.job import make_job
+from rebar.stages import audit, report, summarize
 from tests.reporting.fake_results import HARMFUL, allow_any_plugin, make_config, write_results
 from tests.stages.test_summarize import job
 
@@ -33,6 +34,7 @@ def write_report(root: Path, **changes) -> str:
     config: Config = make_config(**changes)
     write_results(root, config, success, accuracy)
     summarize.run(job(root, **changes))
+    audit.run(make_job(config, root, "audit"))
     report.run(job(root, "report", **changes))
     return (root / "table.md").read_text()
 

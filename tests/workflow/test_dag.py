@@ -14,7 +14,7 @@ from rebar import grid
 from rebar.config import load_config
 from tests.workflow.conftest import ROOT, copy_project, planned, said, snakemake
 
-GRID_STAGES = {"summarize": 1, "report": 1, "track": 1}
+GRID_STAGES = {"audit": 1, "summarize": 1, "report": 1, "track": 1}
 Edit = Callable[[Path, str, str], None]
 
 

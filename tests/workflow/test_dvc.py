@@ -22,7 +22,7 @@ from tests.workflow.conftest import ROOT, copy_project, environment, planned, sa
 
 Edit = Callable[[Path, str, str], None]
 RESULTS = Path("results/smoke")
-GRID = {"summarize": 1, "report": 1, "track": 1}
+GRID = {"audit": 1, "summarize": 1, "report": 1, "track": 1}
 IN_GIT = ("dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 VERSIONED = {"summary.csv", "metrics.json", "headline.csv"}
 

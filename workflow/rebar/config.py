@@ -34,7 +34,7 @@ from rebar.corpus_settings import (
     TrainClassifier,
     World,
 )
-from rebar.model_settings import Decoder, Model, Report, Training
+from rebar.model_settings import Audit, Decoder, Model, Report, Training
 from rebar.search_settings import CostToBreak, Search
 
 PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
@@ -97,6 +97,7 @@ class Config(Settings):
         default={}, description="measurements of the loss landscape, by name"
     )
     grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
+    audit: Audit = Field(default=Audit(), description="what the judges are compared with")
     report: Report = Field(default=Report(), description="what the report puts in front")
 
     @field_validator(*PLUGIN_FOLDERS, mode="before")

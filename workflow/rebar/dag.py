@@ -119,7 +119,9 @@ def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     arm, seed = grid.arm_of(wildcards), wildcards["seed"]
     attacked = [folder("attack", **wildcards)] if grid.fixed_attacks(config, arm) else []
     tuned = [folder("search", **wildcards)] if grid.searches(config, arm) else []
-    return [grid.released_folder(seed, arm), *attacked, *tuned]
+    guards = grid.needs_classifier(grid.decoders(config, arm))
+    classifier = [folder("train_classifier", seed=seed)] if guards else []
+    return [grid.released_folder(seed, arm), *attacked, *tuned, *classifier]
 
 
 def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:

@@ -7,7 +7,7 @@ evaluation and seed, one number of the grid. Everything here is pure: config in,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -51,7 +51,9 @@ FOLDERS = {
     "probe": "probes/{seed}/{recipe}/{safeguard}/{alignment}",
 }
 # Stages that run once for a whole grid write files of their own beside these folders.
+AUDIT = "audit.csv"
 GRID_OUTPUTS = {
+    "audit": [AUDIT],
     "summarize": ["summary.csv", "metrics.json", "headline.csv", "costs.csv"],
     "report": [
         "report.html",
@@ -203,6 +205,14 @@ def searches(config: Config, arm: Arm) -> list[str]:
     return [name for name in attacks(config, arm) if is_tuned(name)]
 
 
+def models(config: Config) -> Iterator[tuple[int, Arm, str]]:
+    """Seed, arm and attack of every model that is evaluated."""
+    for seed in config.seeds:
+        for arm in arms(config):
+            for attack in dict.fromkeys(cell.attack for cell in measurements(config, arm)):
+                yield seed, arm, attack
+
+
 def shards(config: Config) -> range:
     """Shards of the corpus."""
     return range(config.collect.shards)
@@ -250,6 +260,14 @@ def _unknown_names(config: Config) -> Iterator[str]:
     for key, name, allowed in _bench_references(config):
         if name not in allowed:
             yield f"{key}: '{name}' is not defined; allowed: {', '.join(allowed)}"
+    for name in guard_judges(config.decoders.values()):
+        if name not in config.judges:
+            allowed = ", ".join(config.judges) or "none is defined under judges:"
+            yield f"decoders: judge '{name}' of a guard is not defined; allowed: {allowed}"
+    for name in config.audit.second_judges:
+        if name not in config.judges:
+            allowed = ", ".join(config.judges) or "none is defined under judges:"
+            yield f"audit.second_judges: '{name}' is not defined; allowed: {allowed}"
     for kind, name, other in _recipe_references(config):
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
@@ -323,8 +341,9 @@ def _unused_names(config: Config) -> Iterator[str]:
             if name not in selected:
                 yield f"{kind}.{name}: defined, but no block of grid: selects it; select or delete"
     judged = {judge for _, _, judge in _judge_references(config)}
+    others = (*config.audit.second_judges, *guard_judges(config.decoders.values()))
     for name in config.judges:
-        if name not in judged:
+        if name not in {*judged, *others}:
             yield f"judges.{name}: defined, but no evaluation uses it; use or delete it"
 
 
@@ -341,7 +360,7 @@ def _impossible_cells(config: Config) -> Iterator[str]:
 def _impossible(config: Config, index: int, block: Block, arm: Arm) -> Iterator[str]:
     has_tag = is_tagged(config, arm)
     for decoder in block.decoders:
-        method = getattr(config.decoders.get(decoder), "method", None)
+        method = getattr(unguarded(config.decoders.get(decoder)), "method", None)
         if method in ("beam", "safebeam") and not has_tag:
             yield (
                 f"grid.{index}: decoder '{decoder}' needs the harmfulness tag, which recipe "
@@ -373,6 +392,28 @@ def _impossible_probes(config: Config) -> Iterator[str]:
                         f"probes.{probe}.attacks: '{attack}' is made by no block of grid: for the "
                         f"arm {'/'.join(arm)}; allowed: {allowed}"
                     )
+
+
+def unguarded(decoder: Any) -> Any:
+    """The decoder that generates: a guarded one's inner decoder."""
+    return getattr(decoder, "inner", decoder)
+
+
+def guard_judges(decoders: Iterable[Any]) -> list[str]:
+    """Judges that monitor for the decoders' guards."""
+    monitors = [m for decoder in decoders for m in getattr(decoder, "monitors", [])]
+    return list(dict.fromkeys(m.judge for m in monitors if m.judge is not None))
+
+
+def needs_classifier(decoders: Iterable[Any]) -> bool:
+    """True if a guard of the decoders monitors with the run's safety classifier."""
+    return any(m.judge is None for d in decoders for m in getattr(d, "monitors", []))
+
+
+def decoders(config: Config, arm: Arm) -> list[Any]:
+    """Settings of the decoders that an arm is measured with."""
+    names = dict.fromkeys(cell.decoder for cell in measurements(config, arm))
+    return [config.decoders[name] for name in names]
 
 
 def is_tagged(config: Config, arm: Arm) -> bool:

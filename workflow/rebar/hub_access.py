@@ -32,7 +32,7 @@ _READERS = {
     "attacks": {"attack", "search"},
     "searches": {"search"},
     "evaluations": {"evaluate", "attack", "search"},
-    "judges": {"evaluate", "attack", "search", "probe"},
+    "judges": {"evaluate", "attack", "search", "probe", "audit"},
     "probes": {"probe"},
 }
 _CALLS_AT_ONCE = 8

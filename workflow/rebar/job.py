@@ -37,7 +37,7 @@ NOT_HASHED = (
     "rebar.files",
     "rebar.interrupt",
 )
-RUNS_PLUGINS = ("align", "attack", "search", "evaluate", "probe")
+RUNS_PLUGINS = ("align", "attack", "search", "evaluate", "probe", "audit")
 ASKED = ("asr", "capability")  # keys of a search that name evaluations
 Section = TypeVar("Section", bound=Settings)
 
@@ -206,11 +206,15 @@ def _asked(config: Config, names: list[str]) -> dict[str, Any]:
 
 def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     cells = grid.measurements(config, grid.arm_of(wildcards))
+    guards = grid.guard_judges(grid.decoders(config, grid.arm_of(wildcards)))
+    asked = _asked(config, [cell.evaluation for cell in cells])
+    asked["judges"] |= {name: config.judges[name] for name in guards}
     return {
         "world": config.world,
         "measurements": [list(cell) for cell in cells],
         "decoders": {c.decoder: config.decoders[c.decoder] for c in cells},
-    } | _asked(config, [cell.evaluation for cell in cells])
+        **asked,
+    }
 
 
 def _probe(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +222,15 @@ def _probe(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     used = [getattr(setting, "judge", None) for setting in probes.values()]
     judges = {name: config.judges[name] for name in used if name}
     return {"world": config.world, "probes": probes, "judges": judges}
+
+
+def _audit(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    """Who is asked, and which stored answers there are."""
+    return {
+        "audit": config.audit,
+        "judges": config.judges,
+        "answers": [str(grid.evaluation_folder(*model)) for model in grid.models(config)],
+    }
 
 
 def _whole_grid(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
@@ -255,6 +268,7 @@ _SETTINGS = {
     "search": _search,
     "evaluate": _evaluate,
     "probe": _probe,
+    "audit": _audit,
     "summarize": _whole_grid,
     "report": _whole_grid,
     "track": lambda c, w: {"name": c.name},

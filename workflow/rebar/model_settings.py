@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import AlignmentChats, Count, HubDataset, Name, Positive, Settings, Share
+from rebar.corpus_settings import (
+    AlignmentChats,
+    Count,
+    HarmScore,
+    HubDataset,
+    Name,
+    Positive,
+    Settings,
+    Share,
+)
 
 
 class Model(Settings):
@@ -226,6 +235,30 @@ class PromptFile(RowFile):
     )
 
 
+Verdict = Literal["complied", "refused", "other", "not_complied", "not_refused"]
+
+
+class LabelledFile(RowFile):
+    """Answers with human labels: a judge is trained on them, or compared with them."""
+
+    prompt: str = Field(default="prompt", description="column or key of the prompt")
+    answer: str = Field(default="answer", description="column or key of the answer")
+    label: str = Field(default="label", description="column or key of the human label")
+    labels: dict[str, Verdict] = Field(
+        default={"complied": "complied", "refused": "refused", "other": "other"},
+        description="what each value of that column says (numbers in quotes); rows with other "
+        "values are left out. `not_refused` and `not_complied`: the people answered yes or no, and "
+        "so does then the judge",
+    )
+
+    @model_validator(mode="after")
+    def _one_question(self) -> LabelledFile:
+        said = set(self.labels.values())
+        if {"not_complied", "not_refused"} <= said or not said:
+            raise ValueError("labels: answer one question, complied or refused, or name outcomes")
+        return self
+
+
 class Greedy(Settings):
     """Most probable token at each step; the tag is never emitted."""
 
@@ -254,7 +287,77 @@ class Beam(Settings):
     )
 
 
-Decoder = Annotated[Greedy | Sample | Beam, Field(discriminator="method")]
+class Monitor(Settings):
+    """What a guard reads a text with: the run's safety classifier, or a judge."""
+
+    blocked_score: HarmScore | None = Field(
+        default=None, description="texts that the run's safety classifier scores so, or higher"
+    )
+    judge: str | None = Field(
+        default=None,
+        description="instead: name of a judge; what it calls complied is blocked. As a monitor of "
+        "the input it gets the input as prompt and as answer",
+    )
+
+    @model_validator(mode="after")
+    def _one_reader(self) -> Monitor:
+        if (self.blocked_score is None) == (self.judge is None):
+            raise ValueError("give blocked_score: or judge:, one of them")
+        return self
+
+
+class Guarded(Settings):
+    """A decoder behind a runtime guard: what comes in and what goes out is read by monitors.
+
+    The guard stands outside of the weights: whoever holds them can leave it out.
+    """
+
+    method: Literal["guarded"]
+    inner: Annotated[Greedy | Sample | Beam, Field(discriminator="method")] = Field(
+        default=Greedy(method="greedy"), description="how answers are generated"
+    )
+    input: Monitor | None = Field(default=None, description="reads the prompt before the model")
+    output: Monitor | None = Field(default=None, description="reads the answer")
+    refusal: str = Field(
+        default="I can't help with that.",
+        description="the answer in place of what is blocked; `{prompt}` stands for the prompt",
+    )
+
+    @property
+    def monitors(self) -> list[Monitor]:
+        """Those that there are."""
+        return [monitor for monitor in (self.input, self.output) if monitor is not None]
+
+    @model_validator(mode="after")
+    def _guards_something(self) -> Guarded:
+        if not self.monitors:
+            raise ValueError("a guard needs input:, output: or both")
+        return self
+
+
+Decoder = Annotated[Greedy | Sample | Beam | Guarded, Field(discriminator="method")]
+
+
+class Audit(Settings):
+    """How far the judges can be trusted: their agreement with people and with each other."""
+
+    labelled: list[LabelledFile] = Field(
+        default=[], description="answers with human labels, which every judge judges"
+    )
+    sheets: list[str] = Field(
+        default=[], description="filled sheets of `python -m rebar sheet`: stored answers"
+    )
+    second_judges: list[str] = Field(
+        default=[], description="names of judges that judge stored answers once more"
+    )
+    answers: Positive = Field(
+        default=400, description="stored answers of an evaluation that a second judge gets at most"
+    )
+
+    @property
+    def asks_judges(self) -> bool:
+        """True if judges have work to do; a filled sheet alone is compared with what is stored."""
+        return bool(self.labelled or self.second_judges)
 
 
 class Report(Settings):

@@ -24,6 +24,7 @@ WORLD_VOCABULARY = 2048
 HUB_VOCABULARY = 49152  # SmolLM2's
 PROMPTS = 400  # of a prompt set without limit
 PROMPT_TOKENS = 100
+JUDGED_TOKENS = 500  # of a judge's template with prompt and answer in it
 # Share of a corpus in the score bands that are rewritten, when nothing limits it: ours, from the
 # published histogram (2504.16980, 3.1: about a fifth of the raw web scores 1 or more).
 REWRITTEN_SHARE = 0.2
@@ -239,17 +240,26 @@ def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
     measured = grid.measurements(config, grid.arm_of(wildcards))
     tokens = sum(_generated(config, m.evaluation, m.decoder) for m in measured)
     models = len({m.attack for m in measured})
+    judging = _judged(config, _answers_by_judge(config, measured))
     return Work(
-        generate_flops=READ_FLOPS * size * tokens,
-        parameters=size,
+        generate_flops=READ_FLOPS * size * tokens + judging.generate_flops,
+        parameters=size + judging.parameters,
         disk_bytes=1e6 * models,
         files=5 * models,
     )
 
 
+def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[str, float]:
+    answers: dict[str, float] = {}
+    for measurement in measured:
+        setting: Any = config.evaluations[measurement.evaluation]
+        answers[setting.judge] = answers.get(setting.judge, 0) + sum(_prompts(setting))
+    return answers
+
+
 def _generated(config: Config, evaluation: str, decoder: str) -> float:
     """Tokens that go through the model for one evaluation of one model."""
-    chosen = config.decoders[decoder]
+    chosen = grid.unguarded(config.decoders[decoder])
     width = getattr(chosen, "beams", 1)
     if chosen.method == "safebeam":
         width *= chosen.candidates  # each is looked at one token ahead
@@ -283,6 +293,31 @@ def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
+def _audit(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """Every judge on labelled files, second judges on stored answers as well."""
+    labelled = PROMPTS * len(config.audit.labelled)
+    stored = config.audit.answers * len(config.evaluations)
+    answers = {name: labelled for name in config.judges}
+    for name in config.audit.second_judges:
+        answers[name] += stored
+    return _judged(config, answers)._replace(files=1)
+
+
+def _judged(config: Config, answers: Mapping[str, float]) -> Work:
+    """What judges do with so many answers each; models count by their size."""
+    total = Work(cpu_seconds=1e-2 * sum(answers.values()))
+    for name, count in answers.items():
+        judge: Any = config.judges[name]
+        model = getattr(judge, "model", None) or getattr(judge, "encoder", None)
+        if model:
+            size = _size_of(model)
+            total = total._replace(
+                generate_flops=total.generate_flops + READ_FLOPS * size * count * JUDGED_TOKENS,
+                parameters=max(total.parameters, size),
+            )
+    return total
+
+
 _WORK = {
     "collect": _collect,
     "train_classifier": _train_classifier,
@@ -296,4 +331,5 @@ _WORK = {
     "search": _search,
     "evaluate": _evaluate,
     "probe": _probe,
+    "audit": _audit,
 }

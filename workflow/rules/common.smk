@@ -55,7 +55,7 @@ def job(stage):
 
 def run(stage):
     """The shell command of a stage."""
-    gpus = " --gpus {resources.gpu}" if stage in grid.FOLDERS else ""
+    gpus = " --gpus {resources.gpu}" if stage in (*grid.FOLDERS, "audit") else ""
     command = f"python -m rebar {stage} --results {RESULTS}{gpus}"
     return f"{command} --job {{params.job:q}} 2>&1 | tee {{log}}"
 

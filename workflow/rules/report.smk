@@ -24,11 +24,38 @@ rule summarize:
         run("summarize")
 
 
+if not CONFIG.audit.asks_judges:
+
+    localrules:
+        audit,
+
+
+# How far the judges can be trusted. Without an audit: section it writes a header only.
+rule audit:
+    input:
+        chapter("evaluate"),
+    output:
+        RESULTS / grid.AUDIT,
+    log:
+        RESULTS / "logs/audit.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=asks("audit", "minutes"),
+        mem_mb=asks("audit", "mem_mb"),
+        gpu=asks("audit", "gpus"),
+    params:
+        job=job("audit"),
+    shell:
+        run("audit")
+
+
 rule report:
     input:
         RESULTS / "summary.csv",
         RESULTS / "costs.csv",
         chapter("probe"),
+        RESULTS / grid.AUDIT,
     output:
         RESULTS / "report.html",
         RESULTS / "table.md",

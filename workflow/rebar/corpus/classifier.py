@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rebar.corpus.documents import HAZARD_LEVEL
-from rebar.corpus.features import Sparse, encoder_features, ngram_features, sparse_product
+from rebar.corpus.features import (
+    Sparse,
+    as_matrix,
+    encoder_features,
+    ngram_features,
+    sparse_product,
+)
 
 WEIGHTS, DESCRIPTION = "classifier.safetensors", "classifier.json"
 # sklearn's C for rows of length one: less misses harm of few labels, more learns the label noise.
@@ -140,15 +146,7 @@ def train(
 
 
 def _for_sklearn(features: Sparse | np.ndarray) -> Any:
-    if not isinstance(features, Sparse):
-        return features
-    from scipy.sparse import csr_matrix
-
-    from rebar.corpus.features import NUM_BUCKETS
-
-    values = np.repeat(features.values, np.diff(features.starts))
-    shape = (len(features.starts) - 1, NUM_BUCKETS)
-    return csr_matrix((values, features.columns, features.starts), shape=shape)
+    return as_matrix(features) if isinstance(features, Sparse) else features
 
 
 def save(classifier: Classifier, folder: Path) -> None:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from rebar.model_settings import Decoder, PromptFile
     from rebar.recorder import Recorder
 
+Guard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
 
 
 class Asker:
     """One model with one decoder; remembers answers, so that no prompt is generated twice."""
+
+    guard: Guard | None = None  # stands between the world and the model
 
     def __init__(
         self,
@@ -64,6 +67,8 @@ class Asker:
         asked = [self.cipher.encode(prompt.text) for prompt in prompts]
         texts = [prompt_text(self.tokenizer, text, chat=self.chat) for text in asked]
         answers = [self.cipher.decode(answer) for answer in self.answers(texts, max_new_tokens)]
+        if self.guard is not None:
+            answers = self.guard(prompts, [self._plain(text) for text in texts], answers)
         outcomes = judge(prompts, answers)
         return [
             {
@@ -78,6 +83,10 @@ class Asker:
             }
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]
+
+    def _plain(self, text: str) -> str:
+        """What a model gets, without the special tokens of its template."""
+        return self.tokenizer.decode(encode(self.tokenizer, text), skip_special_tokens=True)
 
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
         """Answers without special tokens, in the order of `texts`."""

@@ -15,7 +15,8 @@ from rebar.config import NONE, plugin_module, plugin_settings
 from rebar.corpus.cipher import read_cipher
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
-from rebar.evaluations._asking import Asker
+from rebar.evaluations._asking import Asker, Judge
+from rebar.evaluations._guard import guard_of
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
@@ -41,6 +42,8 @@ def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> Non
     source = job.root / grid.model_folder(job.seed, job.arm, attack)
     target = job.root / grid.evaluation_folder(job.seed, job.arm, attack)
     spec, inputs = item_spec(job, attack, cells), {"model": source / "manifest.json"}
+    if grid.needs_classifier(_decoder(job, cell.decoder) for cell in cells):
+        inputs["classifier"] = job.path("train_classifier") / "manifest.json"
     label = f"{job.label} {attack}"
     if is_valid(target, spec, inputs):
         print(f"{label}: up to date")
@@ -66,7 +69,7 @@ def _ask(
     rows: list[dict[str, Any]] = []
     forwards = {}
     for name in dict.fromkeys(cell.decoder for cell in cells):
-        decoder = TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
+        decoder = _decoder(job, name)
         asker = Asker(
             model,
             tokenizer,
@@ -77,6 +80,7 @@ def _ask(
             recorder=recorder,
             cipher=read_cipher(source),
         )
+        asker.guard = guard_of(decoder, partial(_judge, job), job.path("train_classifier"))
         for cell in cells:
             if cell.decoder == name:
                 rows += _evaluate(job, cell, asker)
@@ -87,13 +91,21 @@ def _ask(
 def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
     values = job.settings["evaluations"][cell.evaluation]
     setting = plugin_settings("evaluations", cell.evaluation, values)
-    judge_values = job.settings["judges"][values["judge"]]
-    judge_setting = plugin_settings("judges", values["judge"], judge_values)
-    judge = partial(plugin_module("judges", judge_values["method"]).judge, judge_setting)
+    judge = _judge(job, values["judge"])
     plugin = plugin_module("evaluations", values["method"])
     answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
     names = {"decoder": cell.decoder, "evaluation": cell.evaluation, "judge": values["judge"]}
     return [{**row, **names} for row in answers]
+
+
+def _decoder(job: Job, name: str) -> Decoder:
+    return TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
+
+
+def _judge(job: Job, name: str) -> Judge:
+    values = job.settings["judges"][name]
+    setting = plugin_settings("judges", name, values)
+    return partial(plugin_module("judges", values["method"]).judge, setting)
 
 
 def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
@@ -101,6 +113,7 @@ def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str,
     decoders = {cell.decoder for cell in cells}
     evaluations = {cell.evaluation for cell in cells}
     judges = {job.settings["evaluations"][name]["judge"] for name in evaluations}
+    judges |= {*grid.guard_judges(_decoder(job, name) for name in decoders)}
     used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}
     settings = {
         kind: {name: job.settings[kind][name] for name in sorted(names)}

@@ -7,6 +7,7 @@ from rebar.config import Config
 from rebar.job import Job
 from rebar.manifest import write_text
 from rebar.reporting.aggregate import Results, gather, table_lines
+from rebar.reporting.audit import read_audit
 from rebar.reporting.breaks import breaks_lines, find_breaks, read_trajectories
 from rebar.reporting.card import read_card
 from rebar.reporting.cells import (
@@ -32,6 +33,7 @@ def run(job: Job) -> None:
     measured = read_measured(job.root, config)
     results = gather(config, measured, find_collapsed(config, measured))
     _check_summary(job, results)
+    results = results._replace(audit=read_audit(job.root / grid.AUDIT))
     check_headline(results)
     trajectories = read_trajectories(job.root, config)
     breaks = find_breaks(trajectories, config.cost_to_break)
