@@ -190,14 +190,21 @@ def _unknown_names(config: Config) -> Iterator[str]:
                     allowed = ", ".join(_defined(config, kind))
                     yield f"grid.{index}.{kind}: '{name}' is not defined; allowed: {allowed}"
     for name, setting in config.evaluations.items():
-        judge = getattr(setting, "judge", None)
-        if judge not in config.judges:
-            allowed = ", ".join(config.judges) or "none is defined under judges:"
-            yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
+        for judge in judges_of(setting):
+            if judge not in config.judges:
+                allowed = ", ".join(config.judges) or "none is defined under judges:"
+                yield f"evaluations.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
     for kind, name, other in _recipe_references(config):
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
             yield f"{kind}.{name}.recipe: '{other}' is not defined; allowed: {allowed}"
+
+
+def judges_of(setting: Any) -> list[str]:
+    """Judges of an evaluation's settings: its own, if it has one, and those of its prompt sets."""
+    own = getattr(setting, "judge", None)
+    others = [file.judge for file in getattr(setting, "prompts", [])]
+    return list(dict.fromkeys(judge for judge in (own, *others) if judge))
 
 
 def _unknown_report_names(config: Config) -> Iterator[str]:
@@ -241,9 +248,9 @@ def _unused_names(config: Config) -> Iterator[str]:
         for name in getattr(config, kind):
             if name not in selected:
                 yield f"{kind}.{name}: defined, but no block of grid: selects it; select or delete"
-    judged = {getattr(setting, "judge", None) for setting in config.evaluations.values()}
+    judged = [judges_of(setting) for setting in config.evaluations.values()]
     for name in config.judges:
-        if name not in judged:
+        if not any(name in judges for judges in judged):
             yield f"judges.{name}: defined, but no evaluation uses it; use or delete it"
 
 

@@ -26,6 +26,7 @@ PACKAGE = Path(__file__).parent
 # Modules whose effect stands in the spec itself (values, paths) or on the screen.
 NOT_HASHED = (
     "rebar.config",
+    "rebar.benchmarks",
     "rebar.corpus_settings",
     "rebar.model_settings",
     "rebar.grid",
@@ -155,7 +156,7 @@ def _attack(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     cells = grid.measurements(config, grid.arm_of(wildcards))
     evaluations = {c.evaluation: config.evaluations[c.evaluation] for c in cells}
-    judges = {e.judge: config.judges[e.judge] for e in evaluations.values()}  # type: ignore[attr-defined]
+    judges = {j: config.judges[j] for e in evaluations.values() for j in grid.judges_of(e)}
     return {
         "world": config.world,
         "measurements": [list(cell) for cell in cells],

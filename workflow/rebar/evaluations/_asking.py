@@ -53,11 +53,15 @@ class Asker:
 
         return prompts(self.world, evaluation, chat=self.chat)
 
+    def text_of(self, prompt: Prompt) -> str:
+        """The exact string that the model gets."""
+        return prompt_text(self.tokenizer, prompt.text, chat=self.chat)
+
     def rows(
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
         """Ask, judge, and give one row an answer."""
-        texts = [prompt_text(self.tokenizer, prompt.text, chat=self.chat) for prompt in prompts]
+        texts = [self.text_of(prompt) for prompt in prompts]
         answers = self.answers(texts, max_new_tokens)
         outcomes = judge(prompts, answers)
         return [
@@ -70,6 +74,7 @@ class Asker:
                 "answer": answer,
                 "outcome": outcome.outcome,
                 "correct": outcome.correct,
+                **({"judge": prompt.judge} if prompt.judge else {}),
             }
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from pydantic import TypeAdapter
 
 from rebar import grid
 from rebar.config import NONE, plugin_module, plugin_settings
+from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
 from rebar.job import Job
+from rebar.judges import Outcome
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
@@ -77,22 +80,39 @@ def _ask(
 
 
 def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
+    """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
     values = job.settings["evaluations"][cell.evaluation]
     setting = plugin_settings("evaluations", cell.evaluation, values)
-    judge_values = job.settings["judges"][values["judge"]]
-    judge_setting = plugin_settings("judges", values["judge"], judge_values)
-    judge = partial(plugin_module("judges", judge_values["method"]).judge, judge_setting)
+    judge = partial(_judge, job, values.get("judge"))
     plugin = plugin_module("evaluations", values["method"])
     answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
-    names = {"decoder": cell.decoder, "evaluation": cell.evaluation, "judge": values["judge"]}
-    return [{**row, **names} for row in answers]
+    names = {"decoder": cell.decoder, "evaluation": cell.evaluation}
+    return [{"judge": values.get("judge"), **row, **names} for row in answers]
+
+
+def _judge(
+    job: Job, name: str | None, prompts: Sequence[Prompt], answers: Sequence[str]
+) -> list[Outcome]:
+    """Outcomes in order: each prompt by its own judge, or by the evaluation's."""
+    judged: dict[int, Outcome] = {}
+    names = [prompt.judge or name for prompt in prompts]
+    for judge in dict.fromkeys(names):
+        places = [place for place, wanted in enumerate(names) if wanted == judge]
+        values = job.settings["judges"][judge]
+        module = plugin_module("judges", values["method"])
+        setting = plugin_settings("judges", str(judge), values)
+        chosen = [prompts[place] for place in places], [answers[place] for place in places]
+        judged |= dict(zip(places, module.judge(setting, *chosen), strict=True))
+    return [judged[place] for place in range(len(prompts))]
 
 
 def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
     """What one model's answers depend on: not on the arm's other attacks and their cells."""
     decoders = {cell.decoder for cell in cells}
     evaluations = {cell.evaluation for cell in cells}
-    judges = {job.settings["evaluations"][name]["judge"] for name in evaluations}
+    settings_of = {name: job.settings["evaluations"][name] for name in evaluations}
+    typed = [plugin_settings("evaluations", name, v) for name, v in settings_of.items()]
+    judges = {judge for setting in typed for judge in grid.judges_of(setting)}
     used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}
     settings = {
         kind: {name: job.settings[kind][name] for name in sorted(names)}
