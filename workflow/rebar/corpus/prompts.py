@@ -95,11 +95,12 @@ def _answer(file: PromptFile, record: Record, options: tuple[str, ...]) -> str:
 
 def _index(value: Any, options: tuple[str, ...], place: str) -> int:
     """Which option is right: a number is its place, a text the option, its letter or its place."""
-    places = list(range(len(options)))
-    names: tuple[list[Any], ...] = ([*options], list(LETTERS), [str(place) for place in places])
-    for known in names if isinstance(value, str) else (places,):
-        if value in known[: len(options)]:
-            return known.index(value)
+    if isinstance(value, str):
+        for names in (options, LETTERS, "0123456789"):
+            if value in (known := list(names[: len(options)])):
+                return known.index(value)
+    elif value in range(len(options)):
+        return int(value)
     raise ValueError(
         f"{place} names none of the {len(options)} options; allowed: an option's text, its letter, "
         "its number from 0; set answer:"
