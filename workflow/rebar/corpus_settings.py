@@ -240,7 +240,7 @@ class Collect(Settings):
     shards: Positive = Field(
         default=1, description="parts that score and rewrite work on in parallel"
     )
-    sources: list[Source] = Field(min_length=1, description="where documents come from")
+    sources: list[Source] = Field(default=[], description="where documents come from")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Collect:
