@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from pydantic import TypeAdapter
@@ -15,7 +16,8 @@ from rebar.config import parse_config
 from rebar.corpus.prompts import read_prompts
 from rebar.files import find_files
 from rebar.grid import check
-from rebar.hub_access import check_access, hub_ids
+from rebar.hub_access import check_access, hub_ids, pins
+from rebar.schema import schema_text
 from tests.loopback_hub import COMMITS, loopback_hub
 from tests.test_config import changed
 
@@ -126,7 +128,19 @@ def test_ids_of_named_sets_are_asked_for_and_pinned(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("HF_ENDPOINT", address)
         with pytest.raises(ValueError, match="gated"):
             check_access(config, "f.yaml")
-    assert "datasets/org/gated" in COMMITS
+        assert [(i.revision_key, commit) for i, commit in pins(config)] == [
+            ("evaluations.over_refusal.prompts.0.hub.revision", COMMITS["datasets/org/gated"])
+        ]
+
+
+def test_the_schema_knows_names_changes_and_no_typo() -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(schema_text()))
+    written = {"path": "p.txt", "split": "mine"}
+    for sets in (["advbench"], [{"benchmark": "advbench", "limit": 3}], [written]):
+        values = changed("evaluations.asr.prompts", sets)
+        assert not list(validator.iter_errors(values))
+    values = changed("evaluations.asr.prompts", [{**written, "limits": 3}])
+    assert list(validator.iter_errors(values))
 
 
 def test_a_judge_of_a_set_must_be_defined() -> None:

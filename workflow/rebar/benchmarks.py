@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from rebar.model_settings import HarnessTask, PromptFile
 
@@ -78,8 +78,14 @@ def _changed(entry: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
+class Changed(BaseModel):
+    """An entry by its name, with other values for some of its keys."""
+
+    model_config = ConfigDict(extra="allow")
+    benchmark: str
+
+
 PromptSet = Annotated[
-    PromptFile,
-    BeforeValidator(prompt_set, json_schema_input_type=str | dict[str, Any] | PromptFile),
+    PromptFile, BeforeValidator(prompt_set, json_schema_input_type=str | Changed | PromptFile)
 ]
 Task = Annotated[HarnessTask, BeforeValidator(task, json_schema_input_type=str | HarnessTask)]

@@ -31,7 +31,9 @@ class Config(Settings):
     tasks: list[Task] = Field(
         min_length=1, description="names of config/benchmarks/tasks.yaml or of the harness"
     )
-    include_path: str | None = Field(default=None, description="folder with task files of your own")
+    include_path: str | None = Field(
+        default=None, description="folder with task files of your own; `!function` there runs code"
+    )
     limit: Positive | None = Field(
         default=None, description="questions of each task (of each subject of mmlu) at most"
     )
