@@ -53,15 +53,11 @@ class Asker:
 
         return prompts(self.world, evaluation, chat=self.chat)
 
-    def text_of(self, prompt: Prompt) -> str:
-        """The exact string that the model gets."""
-        return prompt_text(self.tokenizer, prompt.text, chat=self.chat)
-
     def rows(
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
         """Ask, judge, and give one row an answer."""
-        texts = [self.text_of(prompt) for prompt in prompts]
+        texts = [self.text(prompt.text) for prompt in prompts]
         answers = self.answers(texts, max_new_tokens)
         outcomes = judge(prompts, answers)
         return [
@@ -78,6 +74,10 @@ class Asker:
             }
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]
+
+    def text(self, prompt: str) -> str:
+        """The exact string that the model gets for a prompt."""
+        return prompt_text(self.tokenizer, prompt, chat=self.chat)
 
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
         """Answers without special tokens, in the order of `texts`."""

@@ -99,7 +99,7 @@ def choice_row(asker: Asker, prompt: Prompt, chosen: str, outcome: str) -> dict[
         "hazard_id": prompt.hazard_id,
         "split": prompt.split,
         "prompt_style": prompt.prompt_style,
-        "prompt": asker.text_of(prompt),
+        "prompt": asker.text(prompt.text),
         "answer": chosen,
         "outcome": outcome,
         "correct": chosen == prompt.reference.get("answer"),

@@ -45,7 +45,7 @@ def evaluate(
     lettered = config.form == "letters"
     shown = [_with_letters(p) if lettered else p for p in prompts]
     scored = [_letters(p) if lettered else p.options for p in prompts]
-    texts = [decoder.text_of(prompt) for prompt in shown]
+    texts = [decoder.text(prompt.text) for prompt in shown]
     rows = []
     for prompt, scores in zip(shown, option_scores(decoder, texts, scored), strict=True):
         best = max(range(len(scores)), key=lambda i: scores[i].mean)

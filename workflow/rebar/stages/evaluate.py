@@ -16,7 +16,7 @@ from rebar.config import NONE, plugin_module, plugin_settings
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
-from rebar.evaluations._asking import Asker
+from rebar.evaluations._asking import Asker, Judge
 from rebar.job import Job
 from rebar.judges import Outcome
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
@@ -83,26 +83,29 @@ def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, 
     """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
     values = job.settings["evaluations"][cell.evaluation]
     setting = plugin_settings("evaluations", cell.evaluation, values)
-    judge = partial(_judge, job, values.get("judge"))
+    judge = partial(_by_prompt, job, values.get("judge"))
     plugin = plugin_module("evaluations", values["method"])
     answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
     names = {"decoder": cell.decoder, "evaluation": cell.evaluation}
     return [{"judge": values.get("judge"), **row, **names} for row in answers]
 
 
-def _judge(
+def _judge(job: Job, name: str) -> Judge:
+    values = job.settings["judges"][name]
+    setting = plugin_settings("judges", name, values)
+    return partial(plugin_module("judges", values["method"]).judge, setting)
+
+
+def _by_prompt(
     job: Job, name: str | None, prompts: Sequence[Prompt], answers: Sequence[str]
 ) -> list[Outcome]:
     """Outcomes in order: each prompt by its own judge, or by the evaluation's."""
     judged: dict[int, Outcome] = {}
-    names = [prompt.judge or name for prompt in prompts]
+    names = [prompt.judge or name or "" for prompt in prompts]
     for judge in dict.fromkeys(names):
         places = [place for place, wanted in enumerate(names) if wanted == judge]
-        values = job.settings["judges"][judge]
-        module = plugin_module("judges", values["method"])
-        setting = plugin_settings("judges", str(judge), values)
         chosen = [prompts[place] for place in places], [answers[place] for place in places]
-        judged |= dict(zip(places, module.judge(setting, *chosen), strict=True))
+        judged |= dict(zip(places, _judge(job, judge)(*chosen), strict=True))
     return [judged[place] for place in range(len(prompts))]
 
 
