@@ -177,11 +177,11 @@ class PromptFile(RowFile):
     )
 
     @property
-    def columns(self) -> list[str]:
-        """Columns that a prompt is made of, the text's first."""
+    def more_columns(self) -> tuple[str, ...]:
+        """Columns of the template and the options, beside those of text and answer."""
         options = [self.options] if isinstance(self.options, str) else self.options or []
         fields = [name for name in template_fields(self.template) if name != "prompt"]
-        return [self.text, *([self.answer] if self.answer else []), *options, *fields]
+        return (*options, *fields)
 
     @model_validator(mode="after")
     def _asks_the_prompt(self) -> PromptFile:

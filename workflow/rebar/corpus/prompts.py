@@ -39,7 +39,7 @@ def read_prompts(file: PromptFile, first: int = 0) -> list[Prompt]:
 
     Each prompt is a hazard of its own. ValueError names file, line and column.
     """
-    records = list(rows_of(file, file.columns))
+    records = list(rows_of(file, (file.text, file.answer), file.more_columns))
     if not records and file.where:
         raise ValueError(f"{place_of(file)} holds no prompt with {file.where}; change where:")
     count = min(file.limit or len(records), len(records))
