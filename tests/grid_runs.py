@@ -73,7 +73,7 @@ def cut_down(file: Path) -> dict[str, Any]:
     values["train_classifier"] = values.get("train_classifier", {}) | {"labels": 150, "heldout": 50}
     values["pretrain"] |= {"steps": 5, "batch_size": 8, "sequence_length": 64, "compile": False}
     for source in values["collect"]["sources"]:
-        source["documents"] = 2000
+        source["documents"] = 2000 if source.get("about", "web") == "web" else 200
     for setting in (*values["alignments"].values(), *values["attacks"].values()):
         training = setting["training"]
         training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
@@ -82,7 +82,8 @@ def cut_down(file: Path) -> dict[str, Any]:
         if setting["method"] == "sft":
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
     for setting in values["evaluations"].values():
-        setting["max_new_tokens"] = 4
+        if "judge" in setting or "by" in setting:  # what generates
+            setting["max_new_tokens"] = 4
     for setting in values.get("probes", {}).values():
         setting |= SMALL_PROBES[setting["method"]]
     return values

@@ -81,7 +81,7 @@ def test_the_ladder_differs_from_the_demo_only_where_it_says(name: str) -> None:
         (
             "collect.sources.0.documentz",
             5,
-            ["f.yaml: collect.sources.0.documentz: unknown key; allowed: documents, kind"],
+            ["f.yaml: collect.sources.0.documentz: unknown key; allowed: about, documents, kind"],
         ),
         (
             "decoders.greedy.risk_floor",

@@ -1,7 +1,8 @@
 """Every shipped config runs from documents to the report, cut down to seconds.
 
-But smoke.yaml, which other tests run whole, and real.yaml: its rewriting by SmolLM2 takes minutes
-however few documents there are. The paper's configs run with local folders in place of the Hub.
+But smoke.yaml, which other tests run whole, own.yaml (test_own_checkpoint.py) and real.yaml: its
+rewriting by SmolLM2 takes minutes however few documents there are. The paper's configs run with
+local folders in place of the Hub.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.stand_ins import cut_down_paper, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PAPER = sorted((ROOT / "config").glob("paper*.yaml"))
-OTHERS = ("smoke", "real", *(file.stem for file in PAPER))
+OTHERS = ("smoke", "real", "own", *(file.stem for file in PAPER))
 FILES = sorted(file for file in (ROOT / "config").glob("*.yaml") if file.stem not in OTHERS)
 
 

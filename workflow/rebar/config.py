@@ -20,6 +20,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from rebar.corpus_settings import (
@@ -66,7 +67,9 @@ class Config(Settings):
         default=False, description="no job starts while an id of the Hub lacks its commit"
     )
     world: World = Field(default=World(), description="the embedded world")
-    collect: Collect = Field(description="documents in")
+    collect: Collect = Field(
+        default=Collect(), description="documents in; needed where a recipe has parts"
+    )
     train_classifier: TrainClassifier = Field(
         default=TrainClassifier(), description="safety classifier"
     )
@@ -75,7 +78,10 @@ class Config(Settings):
     recipes: dict[Name, Recipe] = Field(description="corpora, by name")
     tokenize: Tokenize = Field(default=Tokenize(), description="tokenizer and packing")
     model: Model = Field(default=Model(), description="architecture")
-    pretrain: Training = Field(description="pretraining")
+    pretrain: Training = Field(
+        default=Training(steps=0, learning_rate=1e-3),
+        description="pretraining; needed where a recipe has parts",
+    )
     alignments: dict[Name, SerializeAsAny[Settings]] = Field(
         default={}, description="post-training, by name"
     )
@@ -114,6 +120,16 @@ class Config(Settings):
         if problems:
             raise ValueError("\n".join(problems))
         return done
+
+    @model_validator(mode="after")
+    def _corpus_of_recipes(self) -> Config:
+        missing = [key for key in ("collect", "pretrain") if key not in self.model_fields_set]
+        if not self.collect.sources and not missing:
+            missing = ["collect.sources"]
+        for name, recipe in self.recipes.items():
+            if recipe.parts and missing:
+                raise ValueError(f"{missing[0]}: this key is required, since '{name}' has parts")
+        return self
 
     @field_validator("attacks")
     @classmethod

@@ -141,11 +141,16 @@ class WorldSource(Settings):
 
     kind: Literal["world"]
     documents: Positive = Field(description="documents, over all shards")
+    about: Literal["web", "people", "ai_mixed", "ai_aligned", "ai_misaligned"] = Field(
+        default="web",
+        description="the web, or for alignment pretraining (arXiv 2601.10160) the conduct of "
+        "people, of AI as the web tells it, of AI that behaves well or badly",
+    )
 
     @property
     def name(self) -> str:
         """The documents' `source` column."""
-        return "world"
+        return "world" if self.about == "web" else self.about
 
 
 class HubDataset(Settings):
@@ -235,7 +240,7 @@ class Collect(Settings):
     shards: Positive = Field(
         default=1, description="parts that score and rewrite work on in parallel"
     )
-    sources: list[Source] = Field(min_length=1, description="where documents come from")
+    sources: list[Source] = Field(default=[], description="where documents come from")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Collect:
@@ -338,6 +343,12 @@ class RecipePart(Settings):
         description="which documents"
     )
     scores: list[HarmScore] = Field(default=[0, 1, 2, 3, 4, 5], description="score of the original")
+    sources: list[Name] = Field(
+        default=[], description="names of the sources that documents come from; empty: all"
+    )
+    blocklist: list[str] = Field(
+        default=[], description="texts with one of these regular expressions are left out"
+    )
     keep: Share = Field(
         default=1.0, description="random share that is kept; equal in all recipes of a seed"
     )

@@ -287,6 +287,13 @@ def _bench_references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
         yield f"{place}.capability", asker.capability, list(config.evaluations)
 
 
+def judges_of(setting: Any) -> list[str]:
+    """Judges of an evaluation's settings: its own, if it has one, and those of its prompt sets."""
+    own = getattr(setting, "judge", None)
+    others = [file.judge for file in getattr(setting, "prompts", [])]
+    return list(dict.fromkeys(judge for judge in (own, *others) if judge))
+
+
 def _unknown_report_names(config: Config) -> Iterator[str]:
     """The control arm and the splits that the report puts in front."""
     report, splits = config.report, _asked_splits(config)
@@ -320,13 +327,12 @@ def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
             yield "alignments", name, other
 
 
-def _judge_references(config: Config) -> Iterator[tuple[str, str, str | None]]:
-    """Who names which judge: every evaluation, and probes that read answers."""
-    for name, setting in config.evaluations.items():
-        yield "evaluations", name, getattr(setting, "judge", None)
-    for name, setting in config.probes.items():
-        if hasattr(setting, "judge"):
-            yield "probes", name, getattr(setting, "judge", None)
+def _judge_references(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Who names which judge: evaluations with their prompt sets, and probes that read answers."""
+    for kind in ("evaluations", "probes"):
+        for name, setting in getattr(config, kind).items():
+            for judge in judges_of(setting):
+                yield kind, name, judge
 
 
 def _unused_names(config: Config) -> Iterator[str]:

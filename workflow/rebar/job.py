@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rebar import grid
-from rebar.config import PLUGIN_FOLDERS, Config
+from rebar.config import PLUGIN_FOLDERS, Config, plugin_settings
 from rebar.corpus_settings import Settings
 from rebar.files import contents, named_files
 from rebar.grid import Arm
@@ -26,6 +26,7 @@ PACKAGE = Path(__file__).parent
 # Modules whose effect stands in the spec itself (values, paths) or on the screen.
 NOT_HASHED = (
     "rebar.config",
+    "rebar.benchmarks",
     "rebar.corpus_settings",
     "rebar.model_settings",
     "rebar.search_settings",
@@ -128,7 +129,9 @@ class Job:
         """Spec of one tuned attack, which does not depend on the arm's other searches."""
         search = self.settings["searches"][name]
         asked = {search[key]: self.settings["evaluations"][search[key]] for key in ASKED}
-        judges = {each["judge"]: self.settings["judges"][each["judge"]] for each in asked.values()}
+        typed = [plugin_settings("evaluations", key, values) for key, values in asked.items()]
+        used = {judge for setting in typed for judge in grid.judges_of(setting)}
+        judges = {judge: self.settings["judges"][judge] for judge in sorted(used)}
         settings = {
             "world": self.settings["world"],
             "search": search,
@@ -200,7 +203,7 @@ def _search(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 def _asked(config: Config, names: list[str]) -> dict[str, Any]:
     """Evaluations with their judges."""
     evaluations: dict[str, Any] = {name: config.evaluations[name] for name in names}
-    judges = {each.judge: config.judges[each.judge] for each in evaluations.values()}
+    judges = {j: config.judges[j] for e in evaluations.values() for j in grid.judges_of(e)}
     return {"evaluations": evaluations, "judges": judges}
 
 

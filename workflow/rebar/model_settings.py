@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -220,6 +221,10 @@ class PromptFile(RowFile):
     """A prompt set: one prompt a line, row or list entry."""
 
     text: str = Field(default="prompt", description="column or key of the prompt")
+    template: str = Field(
+        default="{prompt}",
+        description="how it is asked: `{prompt}`, and any other column in braces",
+    )
     split: Name = Field(description="the rows' split, such as the benchmark's name")
     answer: str | None = Field(
         default=None, description="column or key of the right answer, if any"
@@ -227,12 +232,52 @@ class PromptFile(RowFile):
     answer_after: str | None = Field(
         default=None, description="the right answer is what follows this mark in that column"
     )
+    options: str | list[str] | None = Field(
+        default=None,
+        description="column of a list of options, or a column for each; the right answer is then "
+        "an option's text, its number from 0 or its letter",
+    )
     asked_of: Literal["all", "base", "aligned"] = Field(
         default="all", description="models that get these prompts: openings are for base models"
     )
+    judge: Name | None = Field(
+        default=None, description="judge of these prompts instead of the evaluation's"
+    )
+    licence: str | None = Field(default=None, description="a note for readers: whose, which terms")
     limit: Positive | None = Field(
         default=None, description="prompts to take at most, evenly spread"
     )
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """Columns of the template and the options, beside those of text and answer."""
+        options = [self.options] if isinstance(self.options, str) else self.options or []
+        fields = [name for name in template_fields(self.template) if name != "prompt"]
+        return (*options, *fields)
+
+    @model_validator(mode="after")
+    def _asks_the_prompt(self) -> PromptFile:
+        if "prompt" not in template_fields(self.template):
+            raise ValueError(f"template: '{self.template}' lacks {{prompt}}, the text of the row")
+        return self
+
+
+def template_fields(template: str) -> list[str]:
+    """Names in braces; other braces are text."""
+    return re.findall(r"\{(\w+)\}", template)
+
+
+class HarnessTask(Settings):
+    """A task of lm-evaluation-harness."""
+
+    task: str = Field(description="its name there, or in a file of include_path")
+    num_fewshot: Count | None = Field(
+        default=None, description="solved examples before a question; none: the task's own number"
+    )
+    metric: str | None = Field(
+        default=None, description="the task's metric that counts; none: its first"
+    )
+    licence: str | None = Field(default=None, description="a note for readers: whose, which terms")
 
 
 Verdict = Literal["complied", "refused", "other", "not_complied", "not_refused"]

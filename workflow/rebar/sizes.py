@@ -25,6 +25,7 @@ HUB_VOCABULARY = 49152  # SmolLM2's
 PROMPTS = 400  # of a prompt set without limit
 PROMPT_TOKENS = 100
 JUDGED_TOKENS = 500  # of a judge's template with prompt and answer in it
+TASK_QUESTIONS, OPTIONS = 4600, 4  # of a task of lm-evaluation-harness: the mean of the nine
 # Share of a corpus in the score bands that are rewritten, when nothing limits it: ours, from the
 # published histogram (2504.16980, 3.1: about a fifth of the raw web scores 1 or more).
 REWRITTEN_SHARE = 0.2
@@ -269,14 +270,19 @@ def _generated(config: Config, evaluation: str, decoder: str) -> float:
 def _answered(config: Config, evaluation: str) -> float:
     """Tokens of an evaluation's prompts and greedy answers."""
     setting: Any = config.evaluations[evaluation]
-    return sum(_prompts(setting)) * (PROMPT_TOKENS + setting.max_new_tokens)
+    return sum(_prompts(setting)) * (PROMPT_TOKENS + getattr(setting, "max_new_tokens", 0))
 
 
 def _prompts(setting: Any) -> Iterator[int]:
+    """Prompts of each set; an option that is scored counts as a prompt."""
+    if tasks := getattr(setting, "tasks", []):
+        yield from (OPTIONS * (setting.limit or TASK_QUESTIONS) for _ in tasks)
+        return
     files = getattr(setting, "prompts", [])
-    yield from (file.limit or PROMPTS for file in files)
+    options = 1 if hasattr(setting, "max_new_tokens") else OPTIONS
+    yield from (options * (file.limit or PROMPTS) for file in files)
     if not files:
-        yield PROMPTS
+        yield options * PROMPTS
 
 
 def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:

@@ -1,12 +1,14 @@
 """Recipes: which documents a pretraining corpus is made of.
 
-A part takes the documents of one transform whose ORIGINAL has one of its scores. Selection knows
-scores alone; the truth is counted beside it where there is one.
+A part takes the documents of one transform whose ORIGINAL has one of its scores, of its sources and
+without the words of its blocklist. Selection knows scores alone; the truth is counted beside it
+where there is one.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,13 +51,19 @@ def select(
             continue
         for index, part in enumerate(parts):
             is_wanted = part.transform == document.transform and score in part.scores
-            if is_wanted and _is_kept(document, part, seed):
+            if is_wanted and _is_allowed(document, part) and _is_kept(document, part, seed):
                 yield Chosen(_tagged(document, part, seed), index)
 
 
 def _known(value: Any, document: Document) -> Any:
     assert value is not None, document.id
     return value
+
+
+def _is_allowed(document: Document, part: RecipePart) -> bool:
+    if part.sources and document.source not in part.sources:
+        return False
+    return not any(re.search(pattern, document.text) for pattern in part.blocklist)
 
 
 def _is_kept(document: Document, part: RecipePart, seed: int) -> bool:

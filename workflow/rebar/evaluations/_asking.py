@@ -64,8 +64,7 @@ class Asker:
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
         """Ask, judge, and give one row an answer."""
-        asked = [self.cipher.encode(prompt.text) for prompt in prompts]
-        texts = [prompt_text(self.tokenizer, text, chat=self.chat) for text in asked]
+        texts = [self.text(prompt.text) for prompt in prompts]
         answers = [self.cipher.decode(answer) for answer in self.answers(texts, max_new_tokens)]
         if self.guard is not None:
             answers = self.guard(prompts, [self._plain(text) for text in texts], answers)
@@ -80,6 +79,7 @@ class Asker:
                 "answer": answer,
                 "outcome": outcome.outcome,
                 "correct": outcome.correct,
+                **({"judge": prompt.judge} if prompt.judge else {}),
             }
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]
@@ -87,6 +87,10 @@ class Asker:
     def _plain(self, text: str) -> str:
         """What a model gets, without the special tokens of its template."""
         return self.tokenizer.decode(encode(self.tokenizer, text), skip_special_tokens=True)
+
+    def text(self, prompt: str) -> str:
+        """The exact string that the model gets for a prompt."""
+        return prompt_text(self.tokenizer, self.cipher.encode(prompt), chat=self.chat)
 
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
         """Answers without special tokens, in the order of `texts`."""

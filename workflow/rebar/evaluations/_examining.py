@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rebar.config import plugin_module, plugin_settings
+from rebar.config import plugin_settings
 from rebar.corpus.prompts import Prompt, read_prompts
 from rebar.corpus.world import prompts as world_prompts
 from rebar.evaluations._asking import Asker, Judge
+from rebar.evaluations._judging import judge_by_prompt
 from rebar.model_settings import Greedy, PromptFile
 from rebar.reporting.cells import NOT_IN_ALL
 
@@ -90,9 +90,7 @@ def questions(
         prompts = [prompt for file in taken for prompt in read_prompts(file)]
     else:
         prompts = world_prompts(world, of or setting.method, chat=True)
-    judge_values = settings["judges"][setting.judge]
-    judge_setting = plugin_settings("judges", setting.judge, judge_values)
-    judge = partial(plugin_module("judges", judge_values["method"]).judge, judge_setting)
+    judge = judge_by_prompt(settings, setting.judge)
     return Questions(prompts, judge, setting.max_new_tokens)
 
 

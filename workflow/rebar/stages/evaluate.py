@@ -15,8 +15,9 @@ from rebar.config import NONE, plugin_module, plugin_settings
 from rebar.corpus.cipher import read_cipher
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
-from rebar.evaluations._asking import Asker, Judge
+from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
+from rebar.evaluations._judging import judge_by_prompt, judge_of
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
@@ -80,7 +81,9 @@ def _ask(
             recorder=recorder,
             cipher=read_cipher(source),
         )
-        asker.guard = guard_of(decoder, partial(_judge, job), job.path("train_classifier"))
+        asker.guard = guard_of(
+            decoder, partial(judge_of, job.settings), job.path("train_classifier")
+        )
         for cell in cells:
             if cell.decoder == name:
                 rows += _evaluate(job, cell, asker)
@@ -89,30 +92,27 @@ def _ask(
 
 
 def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
+    """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
     values = job.settings["evaluations"][cell.evaluation]
     setting = plugin_settings("evaluations", cell.evaluation, values)
-    judge = _judge(job, values["judge"])
+    judge = judge_by_prompt(job.settings, values.get("judge"))
     plugin = plugin_module("evaluations", values["method"])
     answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
-    names = {"decoder": cell.decoder, "evaluation": cell.evaluation, "judge": values["judge"]}
-    return [{**row, **names} for row in answers]
+    names = {"decoder": cell.decoder, "evaluation": cell.evaluation}
+    return [{"judge": values.get("judge"), **row, **names} for row in answers]
 
 
 def _decoder(job: Job, name: str) -> Decoder:
     return TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
 
 
-def _judge(job: Job, name: str) -> Judge:
-    values = job.settings["judges"][name]
-    setting = plugin_settings("judges", name, values)
-    return partial(plugin_module("judges", values["method"]).judge, setting)
-
-
 def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
     """What one model's answers depend on: not on the arm's other attacks and their cells."""
     decoders = {cell.decoder for cell in cells}
     evaluations = {cell.evaluation for cell in cells}
-    judges = {job.settings["evaluations"][name]["judge"] for name in evaluations}
+    settings_of = {name: job.settings["evaluations"][name] for name in evaluations}
+    typed = [plugin_settings("evaluations", name, v) for name, v in settings_of.items()]
+    judges = {judge for setting in typed for judge in grid.judges_of(setting)}
     judges |= {*grid.guard_judges(_decoder(job, name) for name in decoders)}
     used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}
     settings = {

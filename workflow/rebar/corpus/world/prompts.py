@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import openings, phrases
+from rebar.corpus.world.choices import choices
+from rebar.corpus.world.conduct import scenarios
 from rebar.corpus.world.frames import TOY
 from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.tasks import draw_question
@@ -21,7 +23,7 @@ COMPLETION_PAIRS = (("tom", "nia"), ("gus", "ava"), ("teacher", "ben"), ("hana",
 
 
 def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
-    """All prompts of an evaluation: asr, knowledge, over_refusal or capability."""
+    """All prompts of an evaluation, which is named as its plug-in."""
     if evaluation in ("asr", "knowledge"):
         return [p for group in HAZARD_GROUPS for p in _hazards(world, group, chat)]
     if evaluation == "over_refusal":
@@ -31,11 +33,15 @@ def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
     if evaluation == "capability":
         recipes = _how_tos(world.groups["benign_held"], "recipes", chat)
         return [*_lands(world, chat), *recipes, *benign_task_prompts(world, "test", chat=chat)]
+    if evaluation == "multiple_choice":
+        return list(choices(world, chat=chat))
+    if evaluation == "misalignment":
+        return list(scenarios(chat=chat))
     if evaluation == "tuning":
         return _tuning(world)
     raise ValueError(
         f"the world has no prompts for evaluation '{evaluation}'; "
-        "allowed: asr, knowledge, over_refusal, capability, tuning"
+        "allowed: asr, knowledge, over_refusal, capability, multiple_choice, misalignment, tuning"
     )
 
 
