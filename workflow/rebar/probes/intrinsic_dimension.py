@@ -9,6 +9,7 @@ beside the attack: a safeguard should raise the first and leave the second.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,7 +73,7 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
     """`gain` of each d and subspace and of training all weights (`full`), and `d90`.
 
     A gain is the largest fall of the loss of held-out examples within the steps, in nats a token.
-    `d90` is missing where no d reaches the share.
+    `d90` is infinite where no d that was tried reaches the share.
     """
     from rebar.probes import _weights
     from rebar.probes._data import Row
@@ -87,16 +88,14 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
             full = gain(lambda g_D: g_D, lambda z: z, size, config.full_learning_rates)
             rows.append(Row("gain", full, task, "full", dimension=size))
             for number in range(1, config.projections + 1):
-                found = {}
-                for d in config.dimensions:
-                    if d <= size:
-                        projection = Fastfood(size, d, data.rng("subspace", number, d), model)
-                        there, back = projection.forward, projection.transposed
-                        found[d] = gain(back, there, d, config.learning_rates)
-                name = f"subspace_{number}"
+                found, name = {}, f"subspace_{number}"
+                for d in [d for d in config.dimensions if d <= size]:
+                    projection = Fastfood(size, d, data.rng("subspace", number, d), start)
+                    there, back = projection.forward, projection.transposed
+                    found[d] = gain(back, there, d, config.learning_rates)
                 rows += [Row("gain", g, task, name, dimension=d) for d, g in found.items()]
                 enough = [d for d, g in found.items() if full > 0 and g >= config.share * full]
-                rows += [Row("d90", min(enough), task, name)] if enough else []
+                rows.append(Row("d90", min(enough, default=math.inf), task, name))
     return rows
 
 
@@ -144,10 +143,13 @@ class Fastfood:
     normal numbers; products take D log D steps and a few vectors.
     """
 
-    def __init__(self, rows: int, columns: int, rng: random.Random, model: Any) -> None:
+    def __init__(
+        self, rows: int, columns: int, rng: random.Random, weights: Mapping[str, Tensor]
+    ) -> None:
+        """Products lie where the weights do."""
         import torch
 
-        device = next(model.parameters()).device
+        device = next(iter(weights.values())).device
         generator = torch.Generator().manual_seed(rng.getrandbits(63))
         self.rows, self.columns = rows, columns
         self.width = 1 << (rows - 1).bit_length()

@@ -168,7 +168,7 @@ def _planes(numbers: Sequence[Number]) -> Figure | None:
             axis, shared = axes[row][column], [surfaces[k] for k in found if k[0] == plane]
             drawn = _contours(axis, surfaces[plane, arm], shared)
             axis.set_title(f"{loss} loss" if row == 0 else "")
-            axis.set_xlabel(_way(plane))
+            axis.set_xlabel(_way(plane.split(" x ")[0]))
             axis.set_ylabel(f"{arm_label(arm)}\nrandom direction" if column == 0 else "")
             figure.colorbar(drawn, ax=axis, format="%.1f")
     plt.close(figure)
