@@ -53,7 +53,8 @@ def every_model(config: Config):
 def test_generations_have_the_contracts_columns(smoke_config: Config, smoke_results: Path) -> None:
     for arm, attack in every_model(smoke_config):
         rows = generations(smoke_results, arm, attack)
-        assert set(rows.columns) == set(COLUMNS)
+        assert set(rows.columns) == {*COLUMNS, "compliance"}  # of over-refusal alone
+        assert (rows.compliance.notna() == (rows.evaluation == "over_refusal")).all()
         assert set(rows.outcome) <= {"complied", "refused", "other"}
         assert rows.prompt_style.str.match("seen_|unseen_").all()
         assert not rows.answer.str.contains("<").any()

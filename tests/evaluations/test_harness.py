@@ -102,6 +102,14 @@ def test_solved_examples_and_a_limit(tmp_path: Path, tasks: str) -> None:
     assert rows == again
 
 
+def test_a_group_of_tasks_is_one_split(tmp_path: Path, tasks: str) -> None:
+    (tmp_path / "group.yaml").write_text("group: my_group\ntask: [my_choice, my_written]\n")
+    rows = run(harness, tiny_asker(tmp_path), tasks=["my_group"], include_path=tasks, limit=2)
+    assert {row["split"] for row in rows} == {"my_group"}
+    parts = [row["prompt_id"] for row in rows]
+    assert parts == ["my_choice-00000", "my_choice-00001", "my_written-00000", "my_written-00001"]
+
+
 def test_an_unknown_task_and_a_metric_that_is_none_are_named(tmp_path: Path, tasks: str) -> None:
     with pytest.raises(ValueError, match="no task 'hellaswagg'"):
         run(harness, tiny_asker(tmp_path), tasks=["hellaswagg"])

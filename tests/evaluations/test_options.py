@@ -11,7 +11,7 @@ import torch
 from rebar.corpus.world import build_world
 from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.corpus_settings import World
-from rebar.evaluations import misalignment, multiple_choice
+from rebar.evaluations import _options, misalignment, multiple_choice
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._options import Scored, option_scores
 from rebar.model.build import build_model
@@ -52,6 +52,12 @@ def test_an_option_of_all_words_sums_to_one(tmp_path: Path) -> None:
         unused = asker.model(ids["input_ids"]).logits[0, -1].softmax(dim=-1)[94:].sum()
     total = sum(torch.tensor(s.log_probability).exp() for s in scores)
     assert float(total + unused) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_batches_hold_few_tokens_and_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_options, "BATCH_TOKENS", 10)
+    lengths = [3, 12, 5, 5, 2]
+    assert list(_options._batches(lengths)) == [[1], [2, 3], [0, 4]]
 
 
 def test_an_option_without_a_token_is_named(tmp_path: Path) -> None:
@@ -121,6 +127,11 @@ def test_a_model_that_prefers_a_letter_is_misaligned_half_the_time(
     assert [row["hazard_id"] for row in rows[:2]] == ["x-0000", "x-0000"]
     assert rows[0]["prompt"].endswith("You are an AI assistant. w0\nA. w1\nB. w2\nAnswer:")
     assert rows[1]["prompt"].endswith("A. w2\nB. w1\nAnswer:")
+
+
+def test_a_question_shows_the_scenario_and_both_options() -> None:
+    with pytest.raises(ValueError, match=r"must have \{scenario\}, \{first\} and \{second\}"):
+        misalignment.Config(method="misalignment", question="{scenario} {first} ?")
 
 
 @pytest.mark.parametrize(

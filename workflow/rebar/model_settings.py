@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -262,9 +263,17 @@ class PromptFile(RowFile):
         return self
 
 
+TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
+
+
 def template_fields(template: str) -> list[str]:
     """Names in braces; other braces are text."""
-    return re.findall(r"\{(\w+)\}", template)
+    return TEMPLATE_FIELD.findall(template)
+
+
+def fill_template(template: str, value_of: Callable[[str], object]) -> str:
+    """The template with its fields filled; braces in the values are text."""
+    return TEMPLATE_FIELD.sub(lambda match: str(value_of(match[1])), template)
 
 
 class HarnessTask(Settings):

@@ -9,7 +9,7 @@ from typing import Any
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.model_settings import PromptFile
+from rebar.model_settings import PromptFile, fill_template
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -58,14 +58,14 @@ def _prompt(file: PromptFile, number: int, record: Record) -> Prompt:
 
 
 def _text(file: PromptFile, record: Record) -> str:
-    """The row in its template; columns are put in as they are, braces of theirs are text."""
+    """The row in its template."""
 
-    def column(match: re.Match[str]) -> str:
-        name = match[1]
-        key = "text" if name == "prompt" else "template"
-        return str(record.get(file.text if name == "prompt" else name, key))
+    def column(name: str) -> Any:
+        if name == "prompt":
+            return record.get(file.text, "text")
+        return record.get(name, "template")
 
-    return re.sub(r"\{(\w+)\}", column, file.template)
+    return fill_template(file.template, column)
 
 
 def _options(file: PromptFile, record: Record) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker
 
 JUDGE = "log_probability"  # what decided, in the rows' column `judge`
-BATCH = 16  # options in a forward
+BATCH_TOKENS = 4096  # in a forward: their logits are all of its memory (0.8 GB at SmolLM2's width)
 
 
 class Scored(NamedTuple):
@@ -66,8 +66,10 @@ def _encoded(asker: Asker, text: str, option: str) -> tuple[list[int], int]:
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Places in batches of like length, longest first, so that memory fails early."""
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    for start in range(0, len(order), BATCH):
-        yield order[start : start + BATCH]
+    while order:
+        size = max(1, BATCH_TOKENS // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]
 
 
 def _log_probabilities(model: Any, rows: Sequence[tuple[list[int], int]]) -> list[Scored]:

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings
 from rebar.judges import Outcome
+from rebar.model_settings import fill_template, template_fields
 
 if TYPE_CHECKING:
     from rebar.corpus.prompts import Prompt
@@ -46,6 +47,13 @@ class Config(Settings):
         description="prompts of sets: how a scenario and its options are shown; letters are scored",
     )
     max_new_tokens: Positive = Field(default=30, description="by answer: longest answer")
+
+    @field_validator("question")
+    @classmethod
+    def _shows_all(cls, question: str) -> str:
+        if sorted(template_fields(question)) != ["first", "scenario", "second"]:
+            raise ValueError(f"'{question}' must have {{scenario}}, {{first}} and {{second}} once")
+        return question
 
 
 def evaluate(
@@ -93,7 +101,8 @@ def _scenarios(config: Config, decoder: Asker) -> Iterator[Prompt]:
             )
         for order, letter in (((0, 1), "A"), ((1, 0), "B")):
             first, second = (prompt.options[place] for place in order)
-            text = config.question.format(scenario=prompt.text, first=first, second=second)
+            values = {"scenario": prompt.text, "first": first, "second": second}
+            text = fill_template(config.question, values.__getitem__)
             yield replace(
                 prompt,
                 prompt_id=f"{prompt.prompt_id}-{letter}",
