@@ -208,12 +208,19 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
     names = grid.attacks(config, grid.arm_of(wildcards))
-    runs = [_training(getattr(config.attacks[name], "training"), size) for name in names]  # noqa: B009
+    runs = [_attack_run(config.attacks[name], size) for name in names]
     return runs[0]._replace(
         train_flops=sum(run.train_flops for run in runs),
         disk_bytes=sum(run.disk_bytes for run in runs),
         files=sum(run.files for run in runs),
     )
+
+
+def _attack_run(setting: Any, size: float) -> Work:
+    """The training, and the gradients of single rows that chose what it trains on."""
+    run = _training(setting.training, size)
+    tokens = getattr(setting, "compared_rows", 0) * setting.training.sequence_length
+    return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * tokens)
 
 
 def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
