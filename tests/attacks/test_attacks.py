@@ -106,15 +106,17 @@ def test_an_attack_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None
     assert not torch.equal(results[0], results[2])
 
 
+@pytest.mark.parametrize("lora_rank", [0, 2])
 @pytest.mark.parametrize(("target", "steps"), [(0.0, 2), (1.0, 6)])
 def test_matched_fine_tuning_stops_at_its_accuracy(
-    tmp_path: Path, target: float, steps: int
+    tmp_path: Path, target: float, steps: int, lora_rank: int
 ) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     config = benign_finetune.Config(
         method="benign_finetune",
         training=TRAINING | {"steps": 6},
         examples=20,
+        lora_rank=lora_rank,
         target_accuracy=target,
         check_every_steps=2,
     )
