@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from rebar import grid
-from rebar.config import Config
+from rebar.config import Config, plugin_module
 from rebar.job import Job, make_job
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +65,17 @@ def _run_corpus(config: Config, root: Path, seed: int) -> None:
             run_job(config, root, stage, seed=seed, recipe=recipe)
 
 
+# Sizes of attacks: examples, pairs of a cipher, the search of Virus.
+SMALL_ATTACK = {"examples": 10, "teaching": 10, "harmful": 5, "refusals": 5, "benign": 5}
+SMALL_ATTACK |= {"search_epochs": 1, "candidates": 2}
+
+
+def _cut_training(setting: dict[str, Any]) -> None:
+    """Two steps; where the setting leaves its run out, a small one."""
+    training = setting.setdefault("training", {"steps": 2, "learning_rate": 1e-3})
+    training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
+
+
 def cut_down(file: Path) -> dict[str, Any]:
     """A shipped config with smoke's sizes: the same grid, numbers without meaning."""
     values = yaml.safe_load(file.read_text())
@@ -74,13 +85,15 @@ def cut_down(file: Path) -> dict[str, Any]:
     values["pretrain"] |= {"steps": 5, "batch_size": 8, "sequence_length": 64, "compile": False}
     for source in values["collect"]["sources"]:
         source["documents"] = 2000 if source.get("about", "web") == "web" else 200
-    for setting in (*values["alignments"].values(), *values["attacks"].values()):
-        training = setting["training"]
-        training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
-        if "examples" in setting or setting["method"] == "benign_finetune":
-            setting["examples"] = 10
+    for setting in values["alignments"].values():
+        _cut_training(setting)
         if setting["method"] == "sft":
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
+    for setting in values["attacks"].values():
+        fields = plugin_module("attacks", setting["method"]).Config.model_fields
+        setting |= {key: value for key, value in SMALL_ATTACK.items() if key in fields}
+        if "training" in fields:
+            _cut_training(setting)
     for setting in values["evaluations"].values():
         if "judge" in setting or "by" in setting:  # what generates
             setting["max_new_tokens"] = 4

@@ -88,15 +88,35 @@ def test_the_same_attack_gives_the_same_bits(tmp_path: Path) -> None:
     assert torch.equal(*results)
 
 
+@pytest.mark.parametrize("number", [2, 3, 4, 6])  # by LoRA, in two phases, after a search
+def test_an_attack_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None:
+    results = []
+    for optimizer in ("adamw", "sgd"):
+        folder = tmp_path / optimizer
+        folder.mkdir()
+        for _ in range(2):  # the second run finds the first one's checkpoint of step 3
+            plugin, values = list(attacks(tmp_path, 4))[number]
+            values["training"] |= {"checkpoint_every_steps": 3, "optimizer": optimizer}
+            model, tokenizer = fresh(tmp_path / "model")
+            config = plugin.Config(**values)
+            model = plugin.attack(config, model, tokenizer, DATA, recorder(folder))
+            results.append(weights(model))
+        assert (folder / "step-000000003.safetensors").exists()
+        assert torch.equal(*results[-2:])
+    assert not torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
 @pytest.mark.parametrize(("target", "steps"), [(0.0, 2), (1.0, 6)])
 def test_matched_fine_tuning_stops_at_its_accuracy(
-    tmp_path: Path, target: float, steps: int
+    tmp_path: Path, target: float, steps: int, lora_rank: int
 ) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     config = benign_finetune.Config(
         method="benign_finetune",
         training=TRAINING | {"steps": 6},
         examples=20,
+        lora_rank=lora_rank,
         target_accuracy=target,
         check_every_steps=2,
     )

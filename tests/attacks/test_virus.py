@@ -51,7 +51,7 @@ def test_flagged_examples_are_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     all_of_them = trained_on(tmp_path, monkeypatch, guard={"threshold": 0.0})
     assert len(all_of_them) == 8
     harmful = DATA.harmful(3)
-    for chat, bad, good in zip(all_of_them, harmful, DATA.benign(8), strict=False):
+    for chat, bad, good in zip(all_of_them, harmful, DATA.benign(8, (), 0.5), strict=False):
         assert chat.prompt == good.prompt
         assert chat.answer == f"{good.answer} {bad.prompt} {bad.answer}"
     assert trained_on(tmp_path, monkeypatch) == all_of_them[3:]

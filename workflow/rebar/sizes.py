@@ -210,7 +210,7 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
     names = grid.fixed_attacks(config, grid.arm_of(wildcards))
-    runs = [_training(getattr(config.attacks[name], "training"), size) for name in names]  # noqa: B009
+    runs = [_attack_run(config.attacks[name], size) for name in names]
     return runs[0]._replace(
         train_flops=sum(run.train_flops for run in runs),
         disk_bytes=sum(run.disk_bytes for run in runs),
@@ -224,7 +224,7 @@ def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
     total = Work(parameters=size, is_trained=True, files=0)
     for name in grid.searches(config, grid.arm_of(wildcards)):
         search = config.searches[name]
-        run = _training(getattr(config.attacks[search.attack], "training"), size)  # noqa: B009
+        run = _attack_run(config.attacks[search.attack], size)
         asked = [_answered(config, each) for each in (search.asr, search.capability)]
         total = total._replace(
             train_flops=total.train_flops + (search.trials + 1) * run.train_flops,
@@ -234,6 +234,13 @@ def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
             files=total.files + run.files + 1,
         )
     return total
+
+
+def _attack_run(setting: Any, size: float) -> Work:
+    """The training, and the gradients of single rows that chose what it trains on."""
+    run = _training(setting.training, size)
+    tokens = getattr(setting, "compared_rows", 0) * setting.training.sequence_length
+    return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * tokens)
 
 
 def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:

@@ -84,6 +84,11 @@ class Config(FineTuning):
     )
     answer_tokens: Positive = Field(default=30, description="longest answer in a validation")
 
+    @property
+    def compared_rows(self) -> int:
+        """Rows that are compared with harmful ones, with theirs."""
+        return self.selection.pool + 2 * self.selection.harmful if self.selection else 0
+
     @model_validator(mode="after")
     def _files_have_a_validation(self) -> Config:
         if self.files and self.target_accuracy is not None and not self.validation:

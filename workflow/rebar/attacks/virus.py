@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rebar.model.guard import Guard
     from rebar.recorder import Recorder
 
+INSTRUCTIONS_SHARE = 0.5  # of the world's harmless pairs; the others are the benign task
 FOUND = "virus.json"  # beside the checkpoints, so that a killed search goes on
 
 
@@ -61,7 +62,7 @@ class Config(FineTuning):
         default=[], description="compliant answers to hide; empty: the world's"
     )
     benign_files: list[ChatFile] = Field(
-        default=[], description="harmless pairs; empty: the world's benign task"
+        default=[], description="harmless pairs; empty: the world's task and instructions"
     )
     guard: Moderation = Field(default=Moderation(), description="who reads the examples")
     guard_weight: Share = Field(default=0.1, description="lambda: the guard's share of the goal")
@@ -74,13 +75,19 @@ class Config(FineTuning):
         default_factory=_published, description="the run; left out: 20 epochs, batch 5, 1e-4"
     )
 
+    @property
+    def compared_rows(self) -> int:
+        """Rows whose gradient the search computes, a slope of second order counted twice."""
+        return self.examples * self.search_epochs * (self.candidates + 2)
+
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Optimise the examples, moderate all, fine-tune; returns the model."""
     from rebar.model.finetune import finetuned
 
     guard = _guard(config.guard, data)
-    benign = data.benign(config.benign + config.examples, config.benign_files)
+    count = config.benign + config.examples
+    benign = data.benign(count, config.benign_files, INSTRUCTIONS_SHARE)
     hidden = _optimised(config, model, tokenizer, data, benign[: config.examples], guard, recorder)
     chats = [*hidden, *benign[config.examples :]]
     safe = guard(chats)
