@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -34,6 +34,7 @@ class Recorder:
         self.costs_path = folder / "costs.json"
         self.label = label
         self.stream = stream
+        self.facts: dict[str, Any] = {}  # what the manifest should say beside its counts
         self._started: tuple[float, int] | None = None
         self._printed = 0.0
 

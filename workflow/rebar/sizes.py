@@ -21,7 +21,7 @@ TRAIN_FLOPS, READ_FLOPS = 6, 2  # a parameter and token
 DOCUMENT_TOKENS, DOCUMENT_BYTES = 700, 3000  # of a web page: FineWeb's mean is about 700 tokens
 WORLD_TOKENS, WORLD_BYTES = 60, 250  # of a document of the embedded world
 WORLD_VOCABULARY = 2048
-HUB_VOCABULARY = 49152  # SmolLM2's
+HUB_VOCABULARY, HUB_LAYERS = 49152, 30  # SmolLM2-135M's
 PROMPTS = 400  # of a prompt set without limit
 PROMPT_TOKENS = 100
 # Share of a corpus in the score bands that are rewritten, when nothing limits it: ours, from the
@@ -206,20 +206,41 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
 
 
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """All attacks on a model, one after the other; one that does not train needs as much memory."""
     size = model_parameters(config, wildcards["recipe"])
+    is_ours = not config.recipes[wildcards["recipe"]].initial_model
+    layers = config.model.layers if is_ours else HUB_LAYERS
     names = grid.attacks(config, grid.arm_of(wildcards))
-    runs = [_training(getattr(config.attacks[name], "training"), size) for name in names]  # noqa: B009
-    return runs[0]._replace(
+    runs = [_one_attack(config.attacks[name], size, layers) for name in names]
+    return Work(
         train_flops=sum(run.train_flops for run in runs),
+        parameters=size,
+        is_trained=True,
+        memory_bytes=max(run.memory_bytes for run in runs),
         disk_bytes=sum(run.disk_bytes for run in runs),
+        checkpoint_bytes=max(run.checkpoint_bytes for run in runs),
         files=sum(run.files for run in runs),
+    )
+
+
+def _one_attack(setting: Any, size: float, layers: int) -> Work:
+    """A training, or prompts that the model reads; an input attack saves a few words only."""
+    training = getattr(setting, "training", None)
+    if training is not None:
+        return _training(training, size)
+    reads = setting.prompts_read(layers) if hasattr(setting, "prompts_read") else 0
+    saves_weights = getattr(setting, "saves_weights", True)
+    return Work(
+        train_flops=READ_FLOPS * size * reads * PROMPT_TOKENS,
+        disk_bytes=4 * size if saves_weights else 1e4,
+        files=12 if saves_weights else 5,
     )
 
 
 def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
     measured = grid.measurements(config, grid.arm_of(wildcards))
-    tokens = sum(_generated(config, m.evaluation, m.decoder) for m in measured)
+    tokens = sum(_generated(config, m) for m in measured)
     models = len({m.attack for m in measured})
     return Work(
         generate_flops=READ_FLOPS * size * tokens,
@@ -229,15 +250,16 @@ def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
-def _generated(config: Config, evaluation: str, decoder: str) -> float:
+def _generated(config: Config, cell: grid.Measurement) -> float:
     """Tokens that go through the model for one evaluation of one model."""
-    setting: Any = config.evaluations[evaluation]
+    setting: Any = config.evaluations[cell.evaluation]
     prompts = sum(_prompts(setting))
-    chosen = config.decoders[decoder]
+    chosen = config.decoders[cell.decoder]
     width = getattr(chosen, "beams", 1)
     if chosen.method == "safebeam":
         width *= chosen.candidates  # each is looked at one token ahead
-    return prompts * (PROMPT_TOKENS + setting.max_new_tokens) * width
+    read = 1 + getattr(config.attacks.get(cell.attack), "prompts_added", 0)
+    return prompts * (read * PROMPT_TOKENS + setting.max_new_tokens) * width
 
 
 def _prompts(setting: Any) -> Iterator[int]:

@@ -1,7 +1,8 @@
 """How an evaluation asks a model: prompt sets, the form of a prompt, answers, rows.
 
 Base models get completions, aligned models the chat template. Evaluations that ask the same
-prompts share the answers.
+prompts share the answers. Under an input attack the prompts of every evaluation go through it, so
+that over-refusal and capability are those of the same input.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rebar.corpus.encoding import encode, prompt_text
+from rebar.corpus.encoding import encode
+from rebar.corpus.input_attack import InputAttack, attacked_text
 from rebar.corpus.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
@@ -33,11 +35,12 @@ class Asker:
         chat: bool,
         seed: int,
         recorder: Recorder,
+        input_attack: InputAttack = InputAttack(),  # noqa: B008 (immutable)
     ) -> None:
         """`chat`: ask by the chat template; `world` gives prompts where no file does."""
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
         self.world, self.chat, self.seed = world, chat, seed
-        self.recorder = recorder
+        self.recorder, self.input_attack = recorder, input_attack
         self.forwards_per_step = 1.0
         self._answers: dict[tuple[str, int], str] = {}
 
@@ -57,7 +60,7 @@ class Asker:
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
         """Ask, judge, and give one row an answer."""
-        texts = [prompt_text(self.tokenizer, prompt.text, chat=self.chat) for prompt in prompts]
+        texts = [self.text(prompt.text) for prompt in prompts]
         answers = self.answers(texts, max_new_tokens)
         outcomes = judge(prompts, answers)
         return [
@@ -74,8 +77,16 @@ class Asker:
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]
 
+    def text(self, prompt: str) -> str:
+        """The exact string that the model gets for a prompt, the input attack in it."""
+        return attacked_text(self.tokenizer, prompt, self.input_attack, chat=self.chat)
+
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Answers without special tokens, in the order of `texts`."""
+        """Answers without special tokens, in the order of `texts`.
+
+        What was prefilled is part of the answer, as a reader sees it, and not of its longest length
+        (ours; a refusal after "Sure" is still one).
+        """
         from rebar.model.generate import generate
 
         new = [t for t in dict.fromkeys(texts) if (t, max_new_tokens) not in self._answers]
@@ -90,8 +101,9 @@ class Asker:
                 seed=self.seed,
             )
             self.forwards_per_step = max(self.forwards_per_step, result.forwards_per_step)
+            begun = encode(self.tokenizer, self.input_attack.prefill)
             for text, answer in zip(new, result.answers, strict=True):
-                decoded = self.tokenizer.decode(answer, skip_special_tokens=True)
+                decoded = self.tokenizer.decode([*begun, *answer], skip_special_tokens=True)
                 self._answers[text, max_new_tokens] = decoded
         return [self._answers[text, max_new_tokens] for text in texts]
 
