@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Positive, Settings
+from rebar.corpus_settings import Settings
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -25,8 +25,8 @@ class Config(Settings):
 
     method: Literal["quantization"]
     bits: Literal[4, 8, 32] = Field(description="4: NF4, 8: dynamic 8-bit; 32 leaves all as it is")
-    block_size: Positive = Field(
-        default=64, description="weights that share a scale: a power of 2 from 64 to 4096; QLoRA's"
+    block_size: Literal[64, 128, 256, 512, 1024, 2048, 4096] = Field(
+        default=64, description="weights that share a scale; QLoRA's 64 is the default"
     )
 
 
@@ -43,11 +43,15 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
 
 
 def rounded(weights: Any, bits: int, block_size: int) -> Any:
-    """The weights after a round trip through `bits` bits."""
+    """The weights after a round trip through `bits` bits, in blocks row after row.
+
+    Flat: with rows that are no multiple of a block, bitsandbytes 0.50.2 mixes blocks up on a CPU.
+    """
     import bitsandbytes.functional as bnb
 
+    flat = weights.flatten()
     if bits == 4:
-        codes, state = bnb.quantize_4bit(weights, blocksize=block_size, quant_type="nf4")
-        return bnb.dequantize_4bit(codes, state)
-    codes, state = bnb.quantize_blockwise(weights, blocksize=block_size)
-    return bnb.dequantize_blockwise(codes, state)
+        codes, state = bnb.quantize_4bit(flat, blocksize=block_size, quant_type="nf4")
+        return bnb.dequantize_4bit(codes, state).view_as(weights)
+    codes, state = bnb.quantize_blockwise(flat, blocksize=block_size)
+    return bnb.dequantize_blockwise(codes, state).view_as(weights)
