@@ -13,6 +13,8 @@ from rebar.config import Config
 from rebar.job import Job, make_job
 
 ROOT = Path(__file__).parent.parent
+# Of attacks that do not train.
+FEW = {"steps": 2, "candidates": 4, "requests": 2, "train": 8, "validation": 4}
 
 
 def run_job(config: Config, root: Path, stage: str, **wildcards: str | int) -> Job:
@@ -59,8 +61,9 @@ def cut_down(file: Path) -> dict[str, Any]:
     for source in values["collect"]["sources"]:
         source["documents"] = 2000
     for setting in (*values["alignments"].values(), *values["attacks"].values()):
-        training = setting["training"]
-        training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
+        if training := setting.get("training"):
+            training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
+        setting |= {key: few for key, few in FEW.items() if key in setting}
         if "examples" in setting or setting["method"] == "benign_finetune":
             setting["examples"] = 10
         if setting["method"] == "sft":
