@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class Background(NamedTuple):
     cards: list[Card]
     costs: list[Cost]
     forwards_per_step: dict[str, float]
+    notes: Sequence[str] = ()
 
 
 class PaperRow(NamedTuple):
@@ -84,6 +86,7 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         phrase_words=PHRASE_WORDS,
         costs=_costs_by_stage(background.costs),
         forwards=background.forwards_per_step,
+        notes=background.notes,
         harmful=any(state.startswith("harmful_finetune") for state in columns),
     )
 

@@ -18,6 +18,7 @@ from rebar.reporting.comparison import check_headline
 from rebar.reporting.costs import forwards_per_step, read_costs
 from rebar.reporting.exposure import exposures
 from rebar.reporting.figures import draw_figures
+from rebar.reporting.memory import memory_sentences
 from rebar.reporting.page import Background, page_html
 from rebar.reporting.text import table_text
 
@@ -36,10 +37,11 @@ def run(job: Job) -> None:
         else [],
         read_costs(job.root, config),
         forwards_per_step(job.root, config),
+        memory_sentences(job.root, config),
     )
     figures = draw_figures(results, background.cards, job.root / "figures")
     write_lines(job.root / "table.csv", table_lines(results))
-    write_text(job.root / "table.md", table_text(results, background.exposures))
+    write_text(job.root / "table.md", table_text(results, background.exposures, background.notes))
     write_text(job.root / "report.html", page_html(results, background, figures))
 
 
