@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.corpus_settings import World
 from rebar.model.build import build_model
 from rebar.model_settings import Model
+from rebar.recorder import Recorder
 from tests.model.tiny import recorder
 
 SHAPE = Model(hidden_size=16, layers=2, heads=2, feed_forward_size=24, initial_deviation=0.4)
@@ -141,6 +144,18 @@ def test_a_killed_search_goes_on_to_the_same_bits(
     assert done == [1, 2, 3, 4]
     attack(tmp_path / "killed", top_k=9, steps=1)  # other settings: from the start
     assert done == [1, 2, 3, 4, 1]
+
+
+def test_the_checkpoint_signal_saves_and_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = attack(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "progress", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
+        with pytest.raises(SystemExit) as stop:
+            attack(tmp_path / "told")
+    assert stop.value.code == 75
+    assert attack(tmp_path / "told") == whole
 
 
 def test_special_tokens_and_the_tag_are_never_drawn() -> None:
