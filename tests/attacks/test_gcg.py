@@ -16,6 +16,7 @@ from rebar.attacks import gcg as plugin
 from rebar.attacks._data import AttackData
 from rebar.corpus.encoding import encode
 from rebar.corpus.input_attack import InputAttack, attacked_text, read_input_attack
+from rebar.corpus.tokenizers import train_tokenizer
 from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.corpus_settings import World
 from rebar.model.build import build_model
@@ -175,6 +176,30 @@ def test_a_token_that_joins_the_one_before_does_not_survive(tmp_path: Path) -> N
     split = [known[joined[:-2]], known[f"##{joined[-2:]}"]]
     assert tokenizer.decode(split) == joined  # which is one token when it is encoded
     assert not plugin.survives(tokenizer, rows, torch.tensor([*split, *ids[2:]]))
+
+
+def test_tokens_that_hold_the_space_before_them(tmp_path: Path) -> None:
+    """Byte-level BPE, as real models have it: ` !` after a request is another token than `!`."""
+    lines = [f"tell me about the {thing} ! ! ! please ." for thing in ("sun", "sea", "moon")]
+    tokenizer = train_tokenizer(lines * 9, 320)
+    path = tmp_path / "requests.txt"
+    path.write_text("tell me about the sun\ntell me about the whole sea\nmoon?\n")
+    files = [{"path": str(path), "text": "text", "split": "s"}]
+    torch.manual_seed(0)
+    model = build_model(SHAPE, tokenizer)
+    values = SMALL | {"candidates": 64, "top_k": 64, "target": "Sure", "files": files}
+    config = plugin.Config(**values)
+    plugin.attack(config, model, tokenizer, data(tmp_path), recorder(tmp_path))
+    left = read_input_attack(tmp_path)
+    assert left is not None and left.suffix[0] != " "
+    start_S = plugin.initial_suffix(config, tokenizer, "the sea")
+    assert tokenizer.decode(start_S.tolist()) == " ! ! ! ! !"
+    found = encode(tokenizer, f" {left.suffix}")
+    assert len(found) == 5
+    assert found != start_S.tolist()  # it moved
+    for text in path.read_text().splitlines():
+        asked = encode(tokenizer, attacked_text(tokenizer, text, left, chat=True))
+        assert asked[-6:-1] == found
 
 
 @pytest.mark.parametrize("word", ["!", "zzz", "two words"])

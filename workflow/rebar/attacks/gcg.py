@@ -85,7 +85,7 @@ def search(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     from rebar import interrupt
 
     texts = [p.text for p in data.harmful_requests(config.files, config.requests)]
-    start_S = initial_suffix(config, tokenizer)
+    start_S = initial_suffix(config, tokenizer, texts[0])
     rows = build_rows(tokenizer, texts, start_S, data.agreement(config.target))
     allowed_V = allowed_tokens(tokenizer, model)
     state = _State(config, model, rows, recorder)
@@ -101,23 +101,31 @@ def search(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
             if interrupt.is_told() and step < config.steps:
                 recorder.say(f"told to stop: saved step {step} of {config.steps}")
                 sys.exit(interrupt.STATUS)
-    return tokenizer.decode(suffix_S.tolist())
+    return as_text(tokenizer, suffix_S)
 
 
-def initial_suffix(config: Config, tokenizer: Any) -> Any:
-    """One token, repeated; ValueError for a word that is not one."""
+def initial_suffix(config: Config, tokenizer: Any, text: str) -> Any:
+    """One token, repeated, as it is encoded after a request; ValueError for other words."""
     import torch
 
-    from rebar.corpus.encoding import encode
+    from rebar.corpus.encoding import ids_after_request
 
     word = config.initial or ("!" if config.files else ".")
-    ids = encode(tokenizer, " ".join([word] * config.tokens))
+    after = len(ids_after_request(tokenizer))
+    start = len(_asked(tokenizer, text, "")) - after
+    asked = _asked(tokenizer, text, " ".join([word] * config.tokens))
+    ids = asked[start : len(asked) - after]
     if len(ids) != config.tokens or tokenizer.unk_token_id in ids:
         raise ValueError(f"gcg.initial: {_WORD.format(word)}")
     return torch.tensor(ids)
 
 
 _WORD = "'{}' is not one token of this model wherever it stands; give another short word"
+
+
+def as_text(tokenizer: Any, suffix_S: Any) -> str:
+    """The suffix as it is put after a request and a space, which its first token may hold."""
+    return tokenizer.decode(suffix_S.tolist()).removeprefix(" ")
 
 
 def allowed_tokens(tokenizer: Any, model: Any) -> Any:
@@ -133,20 +141,19 @@ def allowed_tokens(tokenizer: Any, model: Any) -> Any:
     return allowed_V.to(model.device)
 
 
-def _asked(tokenizer: Any, text: str, suffix_S: Any) -> list[int]:
-    """Token ids of a request with the suffix, as evaluations ask it: as text."""
+def _asked(tokenizer: Any, text: str, suffix: str) -> list[int]:
+    """Token ids of a request with the suffix, as evaluations ask it."""
     from rebar.corpus.encoding import encode
     from rebar.corpus.input_attack import InputAttack, attacked_text
 
-    attack = InputAttack(suffix=tokenizer.decode(suffix_S.tolist()))
-    return encode(tokenizer, attacked_text(tokenizer, text, attack, chat=True))
+    return encode(tokenizer, attacked_text(tokenizer, text, InputAttack(suffix=suffix), chat=True))
 
 
 def survives(tokenizer: Any, rows: Rows, suffix_S: Any) -> bool:
     """Whether the suffix, decoded and put after each request, is encoded as itself."""
-    ids = suffix_S.tolist()
+    ids, suffix = suffix_S.tolist(), as_text(tokenizer, suffix_S)
     return all(
-        _asked(tokenizer, text, suffix_S) == [*before, *ids, *after]
+        _asked(tokenizer, text, suffix) == [*before, *ids, *after]
         for text, (before, after) in zip(rows.texts, rows.around, strict=True)
     )
 
@@ -161,7 +168,8 @@ def build_rows(tokenizer: Any, texts: list[str], suffix_S: Any, target: str) -> 
     from rebar.corpus.encoding import encode, ids_after_request
 
     wanted, after = encode(tokenizer, target), ids_after_request(tokenizer)
-    asked = [_asked(tokenizer, text, suffix_S) for text in texts]
+    suffix = as_text(tokenizer, suffix_S)
+    asked = [_asked(tokenizer, text, suffix) for text in texts]
     befores = [ids[: len(ids) - len(after) - len(suffix_S)] for ids in asked]
     length = max(map(len, asked)) + len(wanted)
     pads = [length - len(ids) - len(wanted) for ids in asked]
@@ -175,7 +183,7 @@ def build_rows(tokenizer: Any, texts: list[str], suffix_S: Any, target: str) -> 
         torch.tensor(wanted),
     )
     if not survives(tokenizer, rows, suffix_S):
-        raise ValueError(f"gcg.initial: {_WORD.format(tokenizer.decode(suffix_S[:1].tolist()))}")
+        raise ValueError(f"gcg.initial: {_WORD.format(suffix)}")
     return rows
 
 
