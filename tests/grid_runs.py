@@ -67,7 +67,8 @@ def _run_corpus(config: Config, root: Path, seed: int) -> None:
 
 # Sizes of attacks: examples, pairs of a cipher, the search of Virus.
 SMALL_ATTACK = {"examples": 10, "teaching": 10, "harmful": 5, "refusals": 5, "benign": 5}
-SMALL_ATTACK |= {"search_epochs": 1, "candidates": 2}
+SMALL_ATTACK |= {"search_epochs": 1, "candidates": 2, "steps": 2, "requests": 2, "train": 8}
+SMALL_ATTACK |= {"validation": 4}
 
 
 def _cut_training(setting: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rebar import dag, sizes
-from rebar.config import Config, load_config
+from rebar.config import Config, load_config, plugin_settings
+from rebar.grid import Measurement
 from rebar.model_settings import Model
 from rebar.resources import (
     CPU_FLOPS,
@@ -110,3 +111,37 @@ def test_a_local_model_tells_its_size_by_its_files(smoke: Config, tmp_path: Path
     start = smoke.recipes["raw"].model_copy(update={"parts": [], "initial_model": str(tmp_path)})
     config = smoke.model_copy(update={"recipes": {"raw": start}})
     assert sizes.model_parameters(config, "raw") == 2000
+
+
+def attacked(config: Config, **settings: dict) -> Config:
+    """The smoke config with these attacks on one arm."""
+    values = {name: {"method": name, **setting} for name, setting in settings.items()}
+    block = config.grid[1].model_copy(update={"recipes": ("raw",), "attacks": ("none", *values)})
+    plugins = {name: plugin_settings("attacks", name, v) for name, v in values.items()}
+    return config.model_copy(update={"attacks": plugins, "grid": (block,)})
+
+
+def test_attacks_that_do_not_train_cost_what_they_read(smoke: Config) -> None:
+    names = {**PRETRAIN, "alignment": "sft"}
+    weights, read = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY), 2 * sizes.PROMPT_TOKENS
+    gcg = {"steps": 8, "candidates": 16, "requests": 4}
+    ablation = {"train": 32, "validation": 8, "layers": 6, "positions": 2}
+    quiet = attacked(smoke, weight_noise={"strength": 0.1}, prefill={})
+    config = attacked(smoke, gcg=gcg, refusal_ablation=ablation, few_shot={"examples": 3})
+    assert sizes.work(quiet, "attack", names).train_flops == 0
+    # A gradient is three passes; of six layers one is there, and each candidate is read thrice.
+    prompts = 8 * 4 * (16 + 3) + 4 * (32 + 8) + 3 * 2 * 8
+    assert sizes.work(config, "attack", names).train_flops == read * weights * prompts
+    # Input attacks save no weights.
+    assert sizes.work(quiet, "attack", names).disk_bytes == 4 * weights + 1e4
+    assert sizes.work(config, "attack", names).disk_bytes == 4 * weights + 2e4
+
+
+def test_examples_before_a_request_are_read_with_it(smoke: Config) -> None:
+    config = attacked(smoke, few_shot={"examples": 3}, prefill={})
+    plain, shot = (
+        sizes._generated(config, Measurement(name, "greedy", "asr"))
+        for name in ("prefill", "few_shot")
+    )
+    assert plain == sizes.PROMPTS * (sizes.PROMPT_TOKENS + 30)
+    assert shot == sizes.PROMPTS * (4 * sizes.PROMPT_TOKENS + 30)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rebar import grid
 from rebar.config import Config
 from rebar.grid import Arm
 from rebar.job import make_job
+from rebar.manifest import write_manifest
 from rebar.stages import audit, report, summarize
 from tests.reporting.fake_results import HARMFUL, allow_any_plugin, make_config, write_results
 from tests.stages.test_summarize import job
@@ -160,3 +162,17 @@ def test_five_seeds_have_intervals_over_seeds(tmp_path: Path) -> None:
     assert "over seeds (Student's t" in table
     html = (tmp_path / "report.html").read_text()
     assert "44.1" in html and "not in this grid" in html  # the paper's base model, and only that
+
+
+def test_a_model_that_memory_was_short_for_is_named(tmp_path: Path) -> None:
+    config: Config = make_config()
+    write_results(tmp_path, config, success, accuracy)
+    arm = next(arm for arm in grid.arms(config) if grid.attacks(config, arm))
+    folder = tmp_path / grid.model_folder(config.seeds[0], arm, grid.attacks(config, arm)[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, spec={}, gradient_accumulation=4)
+    summarize.run(job(tmp_path))
+    report.run(job(tmp_path, "report"))
+    sentence = f"{folder.relative_to(tmp_path)}: memory was short, so that batches"
+    assert sentence in (tmp_path / "table.md").read_text().replace("\n", " ")
+    assert sentence in (tmp_path / "report.html").read_text()

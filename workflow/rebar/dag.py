@@ -112,7 +112,12 @@ def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 
 
 def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    return [grid.released_folder(wildcards["seed"], grid.arm_of(wildcards))]
+    """The released model; its base where an attack goes back towards it."""
+    arm = grid.arm_of(wildcards)
+    settings = [config.attacks[name] for name in grid.attacks(config, arm)]
+    reads_base = any(getattr(setting, "reads_base", False) for setting in settings)
+    base = [folder("pretrain", **wildcards)] if reads_base else []
+    return [grid.released_folder(wildcards["seed"], arm), *base]
 
 
 def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:

@@ -376,7 +376,7 @@ def _impossible(config: Config, index: int, block: Block, arm: Arm) -> Iterator[
     if arm.alignment == NONE and [a for a in block.attacks if a != NONE]:
         yield (
             f"grid.{index}: attacks on alignment 'none' (recipe '{arm.recipe}'): attacks here are "
-            "fine-tunings of chat models; list the base models in a block without attacks"
+            "on chat models; list the base models in a block without attacks"
         )
 
 

@@ -37,6 +37,7 @@ class Recorder:
         self.stream = stream
         # Shown steps done and model after each step of a fine-tuning.
         self.watch: Callable[[int, Any], None] | None = None
+        self.facts: dict[str, Any] = {}  # what the manifest should say beside its counts
         self._started: tuple[float, int] | None = None
         self._printed = 0.0
 

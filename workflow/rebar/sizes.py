@@ -21,7 +21,7 @@ TRAIN_FLOPS, READ_FLOPS = 6, 2  # a parameter and token
 DOCUMENT_TOKENS, DOCUMENT_BYTES = 700, 3000  # of a web page: FineWeb's mean is about 700 tokens
 WORLD_TOKENS, WORLD_BYTES = 60, 250  # of a document of the embedded world
 WORLD_VOCABULARY = 2048
-HUB_VOCABULARY = 49152  # SmolLM2's
+HUB_VOCABULARY, HUB_LAYERS = 49152, 30  # SmolLM2-135M's
 PROMPTS = 400  # of a prompt set without limit
 PROMPT_TOKENS = 100
 JUDGED_TOKENS = 500  # of a judge's template with prompt and answer in it
@@ -208,12 +208,19 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
 
 
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """All attacks on a model, one after the other; one that does not train needs as much memory."""
     size = model_parameters(config, wildcards["recipe"])
+    is_ours = not config.recipes[wildcards["recipe"]].initial_model
+    layers = config.model.layers if is_ours else HUB_LAYERS
     names = grid.fixed_attacks(config, grid.arm_of(wildcards))
-    runs = [_attack_run(config.attacks[name], size) for name in names]
-    return runs[0]._replace(
+    runs = [_one_attack(config.attacks[name], size, layers) for name in names]
+    return Work(
         train_flops=sum(run.train_flops for run in runs),
+        parameters=size,
+        is_trained=True,
+        memory_bytes=max(run.memory_bytes for run in runs),
         disk_bytes=sum(run.disk_bytes for run in runs),
+        checkpoint_bytes=max(run.checkpoint_bytes for run in runs),
         files=sum(run.files for run in runs),
     )
 
@@ -224,7 +231,7 @@ def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
     total = Work(parameters=size, is_trained=True, files=0)
     for name in grid.searches(config, grid.arm_of(wildcards)):
         search = config.searches[name]
-        run = _attack_run(config.attacks[search.attack], size)
+        run = _one_attack(config.attacks[search.attack], size, HUB_LAYERS)
         asked = [_answered(config, each) for each in (search.asr, search.capability)]
         total = total._replace(
             train_flops=total.train_flops + (search.trials + 1) * run.train_flops,
@@ -236,17 +243,26 @@ def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
     return total
 
 
-def _attack_run(setting: Any, size: float) -> Work:
-    """The training, and the gradients of single rows that chose what it trains on."""
-    run = _training(setting.training, size)
-    tokens = getattr(setting, "compared_rows", 0) * setting.training.sequence_length
-    return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * tokens)
+def _one_attack(setting: Any, size: float, layers: int) -> Work:
+    """A training, or prompts that the model reads; an input attack saves a few words only."""
+    training = getattr(setting, "training", None)
+    if training is not None:
+        run = _training(training, size)
+        compared = getattr(setting, "compared_rows", 0) * training.sequence_length  # to choose data
+        return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * compared)
+    reads = setting.prompts_read(layers) if hasattr(setting, "prompts_read") else 0
+    saves_weights = getattr(setting, "saves_weights", True)
+    return Work(
+        train_flops=READ_FLOPS * size * reads * PROMPT_TOKENS,
+        disk_bytes=4 * size if saves_weights else 1e4,
+        files=12 if saves_weights else 5,
+    )
 
 
 def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
     measured = grid.measurements(config, grid.arm_of(wildcards))
-    tokens = sum(_generated(config, m.evaluation, m.decoder) for m in measured)
+    tokens = sum(_generated(config, m) for m in measured)
     models = len({m.attack for m in measured})
     judging = _judged(config, _answers_by_judge(config, measured))
     return Work(
@@ -260,24 +276,27 @@ def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
 def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[str, float]:
     answers: dict[str, float] = {}
     for measurement in measured:
-        setting: Any = config.evaluations[measurement.evaluation]
-        answers[setting.judge] = answers.get(setting.judge, 0) + sum(_prompts(setting))
+        setting = config.evaluations[measurement.evaluation]
+        for judge in grid.judges_of(setting):
+            answers[judge] = answers.get(judge, 0) + sum(_prompts(setting))
     return answers
 
 
-def _generated(config: Config, evaluation: str, decoder: str) -> float:
+def _generated(config: Config, cell: grid.Measurement) -> float:
     """Tokens that go through the model for one evaluation of one model."""
-    chosen = grid.unguarded(config.decoders[decoder])
+    chosen = grid.unguarded(config.decoders[cell.decoder])
     width = getattr(chosen, "beams", 1)
     if chosen.method == "safebeam":
         width *= chosen.candidates  # each is looked at one token ahead
-    return _answered(config, evaluation) * width
+    added = getattr(config.attacks.get(cell.attack), "prompts_added", 0)
+    return _answered(config, cell.evaluation, 1 + added) * width
 
 
-def _answered(config: Config, evaluation: str) -> float:
-    """Tokens of an evaluation's prompts and greedy answers."""
+def _answered(config: Config, evaluation: str, read: int = 1) -> float:
+    """Tokens of an evaluation's prompts, each read with others before it, and greedy answers."""
     setting: Any = config.evaluations[evaluation]
-    return sum(_prompts(setting)) * (PROMPT_TOKENS + getattr(setting, "max_new_tokens", 0))
+    length = read * PROMPT_TOKENS + getattr(setting, "max_new_tokens", 0)
+    return sum(_prompts(setting)) * length
 
 
 def _prompts(setting: Any) -> Iterator[int]:

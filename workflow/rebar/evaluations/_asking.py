@@ -2,7 +2,8 @@
 
 Base models get completions, aligned models the chat template. Evaluations that ask the same
 prompts share the answers. A model that was taught a cipher is asked in it, and what it says is
-deciphered before it is judged.
+deciphered before it is judged. Under an input attack the prompts of every evaluation go through it,
+so that over-refusal and capability are those of the same input.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rebar.corpus.cipher import PLAIN, Cipher
-from rebar.corpus.encoding import encode, prompt_text
+from rebar.corpus.encoding import encode
+from rebar.corpus.input_attack import InputAttack, attacked_text
 from rebar.corpus.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
@@ -39,12 +41,12 @@ class Asker:
         seed: int,
         recorder: Recorder,
         cipher: Cipher = PLAIN,
+        input_attack: InputAttack = InputAttack(),  # noqa: B008 (immutable)
     ) -> None:
         """`chat`: ask by the chat template; `world` gives prompts where no file does."""
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
         self.world, self.chat, self.seed = world, chat, seed
-        self.recorder = recorder
-        self.cipher = cipher
+        self.recorder, self.cipher, self.input_attack = recorder, cipher, input_attack
         self.forwards_per_step = 1.0
         self._answers: dict[tuple[str, int], str] = {}
 
@@ -89,11 +91,16 @@ class Asker:
         return self.tokenizer.decode(encode(self.tokenizer, text), skip_special_tokens=True)
 
     def text(self, prompt: str) -> str:
-        """The exact string that the model gets for a prompt."""
-        return prompt_text(self.tokenizer, self.cipher.encode(prompt), chat=self.chat)
+        """The exact string that the model gets for a prompt, cipher and input attack in it."""
+        asked = self.cipher.encode(prompt)
+        return attacked_text(self.tokenizer, asked, self.input_attack, chat=self.chat)
 
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Answers without special tokens, in the order of `texts`."""
+        """Answers without special tokens, in the order of `texts`.
+
+        What was prefilled is part of the answer, as a reader sees it, and not of its longest length
+        (ours; a refusal after "Sure" is still one).
+        """
         from rebar.model.generate import generate
 
         new = [t for t in dict.fromkeys(texts) if (t, max_new_tokens) not in self._answers]
@@ -108,8 +115,9 @@ class Asker:
                 seed=self.seed,
             )
             self.forwards_per_step = max(self.forwards_per_step, result.forwards_per_step)
+            begun = encode(self.tokenizer, self.input_attack.prefill)
             for text, answer in zip(new, result.answers, strict=True):
-                decoded = self.tokenizer.decode(answer, skip_special_tokens=True)
+                decoded = self.tokenizer.decode([*begun, *answer], skip_special_tokens=True)
                 self._answers[text, max_new_tokens] = decoded
         return [self._answers[text, max_new_tokens] for text in texts]
 

@@ -2,7 +2,9 @@
 
 AdamW or SGD, linear warm-up, a schedule; float32 weights, autocast forward. A run that is killed at
 any moment and started again ends with the same bits; at the checkpoint signal it saves and exits.
-Several processes share each batch. Times stand in the result, never in files.
+Several processes share each batch. Where memory runs out, a batch is computed in more parts from
+then on; that is said, logged and noted in the manifest, because it changes the last bits. Times
+stand in the result, never in files.
 """
 
 from __future__ import annotations
@@ -22,13 +24,17 @@ from torch.optim import SGD, AdamW, Optimizer
 from rebar import interrupt
 from rebar.model import distributed
 from rebar.model.checkpoints import (
+    checkpoint_parts,
     fingerprint,
     load_checkpoint,
     newest_checkpoint,
+    random_state,
     save_checkpoint,
+    set_random_state,
     trained_parameters,
 )
 from rebar.model.forward import language_loss
+from rebar.model.memory import in_more_parts, is_out_of_memory
 from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
@@ -81,22 +87,24 @@ def train(
     `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
     done, model)` is asked every `until_every` steps and may end the run. A checkpoint is resumed
     only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
-    the result depends on). Raises ValueError when loss or gradient stop being finite, SystemExit
-    when the checkpoint signal came and the state is saved; without a `checkpoint_folder` the signal
-    changes nothing. Of several processes only the first returns.
+    the result depends on). Raises ValueError when loss or gradient stop being finite or a single
+    row does not fit into memory, SystemExit when the checkpoint signal came and the state is saved;
+    without a `checkpoint_folder` the signal changes nothing. Of several processes only the first
+    returns.
     """
-    clock = _Clock()
+    clock, asked_parts = _Clock(), settings.gradient_accumulation
     _set_up(settings, recorder)
     name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
     optimizer, log = build_optimizer(model, settings), _Log(settings, recorder)
     run = _Run(checkpoint_folder, name, model, optimizer, log)
     with interrupt.noted():
-        start = run.resume()
+        start, settings = run.resume(settings)
         step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
         done = start
         for step in range(start, settings.steps):
             model.train()
-            share = add_gradients(model, batch_at(step), settings, step_loss)
+            batch = batch_at(step)
+            share, settings = _gradients_that_fit(model, batch, settings, step_loss, run.log, step)
             distributed.all_reduce_gradients(model)
             norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
             done = step + 1
@@ -107,6 +115,8 @@ def train(
                 break
             run.save_if_due(done, settings)
     log.write()
+    if settings.gradient_accumulation != asked_parts:
+        recorder.facts["gradient_accumulation"] = settings.gradient_accumulation
     distributed.leave()
     model.eval()
     return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
@@ -157,6 +167,35 @@ def add_gradients(
         part_loss.backward()
         total += part_loss.detach()
     return total
+
+
+def _gradients_that_fit(
+    model: nn.Module,
+    batch: AnyBatch,
+    settings: Training,
+    loss: Callable[..., Tensor],
+    log: _Log,
+    step: int,
+) -> tuple[Tensor, Training]:
+    """`add_gradients`, in more parts each time that memory runs out; the settings that fit."""
+    state = random_state()
+    while True:
+        share = None
+        try:
+            share = add_gradients(model, batch, settings, loss)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # Out of the handler, which would keep the failed step's tensors alive.
+        if not distributed.anyone(share is None):
+            assert share is not None
+            return share, settings
+        settings = in_more_parts(settings)
+        model.zero_grad(set_to_none=True)
+        set_random_state(state)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.parts(step + 1, settings)
 
 
 def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
@@ -224,6 +263,13 @@ class _Log:
         if step % LOG_EVERY_STEPS == 0:
             self.write()
 
+    def parts(self, step: int, settings: Training) -> None:
+        """Say in how many parts batches are computed from this step on, memory being short."""
+        parts = settings.gradient_accumulation
+        rows = settings.batch_size // (settings.num_processes * parts)
+        self.recorder.say(f"out of memory at step {step}: from now on {rows} sequences at a time")
+        self.recorder.log(step, gradient_accumulation=parts)
+
     def numbers(self) -> Tensor:
         """What waits, a row a step; ValueError if it is not finite."""
         numbers = torch.stack(self.waiting).cpu()
@@ -252,17 +298,19 @@ class _Run(NamedTuple):
     optimizer: Optimizer
     log: _Log
 
-    def resume(self) -> int:
-        """Load the newest checkpoint; return its step, 0 if there is none."""
+    def resume(self, settings: Training) -> tuple[int, Training]:
+        """Load the newest checkpoint; return its step, 0 if there is none, and its settings."""
         if self.folder is None:
             self.log.start(0, None)
-            return 0
+            return 0, settings
         newest = newest_checkpoint(self.folder, self.name) if distributed.is_first() else 0
         step, waiting = distributed.first_says(newest), None
         if step:
             waiting = load_checkpoint(self.folder, step, self.model, self.optimizer)
+            parts = checkpoint_parts(self.folder, step)
+            settings = settings.model_copy(update={"gradient_accumulation": parts})
         self.log.start(step, waiting)
-        return step
+        return step, settings
 
     def save_if_due(self, step: int, settings: Training) -> None:
         """Save where the settings say so, or the signal, which ends all processes at one step."""
@@ -273,7 +321,9 @@ class _Run(NamedTuple):
         if is_told or (every > 0 and step % every == 0):
             waiting = self.log.numbers() if self.log.waiting else None
             if distributed.is_first():
-                save_checkpoint(self.folder, step, self.model, self.optimizer, self.name, waiting)
+                parts = settings.gradient_accumulation
+                state = (self.model, self.optimizer, self.name, waiting, parts)
+                save_checkpoint(self.folder, step, *state)
         if is_told:
             distributed.anyone(True)  # nobody leaves before the state is saved
             self.log.recorder.say(f"told to stop: saved step {step} of {settings.steps}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class Background(NamedTuple):
     forwards_per_step: dict[str, float]
     probed: list[Number]
     resistances: list[Resistance]
+    notes: Sequence[str] = ()
 
 
 class PaperRow(NamedTuple):
@@ -99,6 +101,7 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         judges_text=JUDGES,
         costs=_costs_by_stage(background.costs),
         forwards=background.forwards_per_step,
+        notes=background.notes,
         harmful=any(state.startswith("harmful_finetune") for state in columns),
     )
 

@@ -46,13 +46,14 @@ READING = (
 )
 
 
-def table_text(results: Results, exposures: list[Exposure]) -> str:
-    """The whole file."""
+def table_text(results: Results, exposures: list[Exposure], notes: Sequence[str] = ()) -> str:
+    """The whole file; `notes` stand below the comparison."""
     reading = READING.format(split=results.config.report.headline_split)
     parts = [
         f"# {results.config.name}: comparison",
         *map(wrapped, (seeds_sentence(results), reading)),
         *_headline(results),
+        *map(wrapped, notes),
         *_judges(results),
         *_exposures(exposures),
         *_orderings(results),

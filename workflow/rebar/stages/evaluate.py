@@ -13,13 +13,14 @@ from pydantic import TypeAdapter
 from rebar import grid
 from rebar.config import NONE, plugin_module, plugin_settings
 from rebar.corpus.cipher import read_cipher
+from rebar.corpus.input_attack import InputAttack, read_input_attack
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
 from rebar.evaluations._judging import judge_by_prompt, judge_of
 from rebar.job import Job
-from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model_settings import Decoder
@@ -34,7 +35,7 @@ def run(job: Job) -> None:
     for attack in attacks:
         _evaluate_model(job, attack, [cell for cell in cells if cell.attack == attack])
     folders = {a: job.root / grid.evaluation_folder(job.seed, job.arm, a) for a in attacks}
-    inputs = {attack: folder / "manifest.json" for attack, folder in folders.items()}
+    inputs = {attack: folder / MANIFEST for attack, folder in folders.items()}
     with output_folder(job.folder) as folder:
         write_manifest(folder, spec=job.spec, inputs=inputs, counts={"models": len(attacks)})
 
@@ -42,16 +43,21 @@ def run(job: Job) -> None:
 def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> None:
     source = job.root / grid.model_folder(job.seed, job.arm, attack)
     target = job.root / grid.evaluation_folder(job.seed, job.arm, attack)
-    spec, inputs = item_spec(job, attack, cells), {"model": source / "manifest.json"}
+    spec, inputs = item_spec(job, attack, cells), {"model": source / MANIFEST}
     if grid.needs_classifier(_decoder(job, cell.decoder) for cell in cells):
-        inputs["classifier"] = job.path("train_classifier") / "manifest.json"
-    label = f"{job.label} {attack}"
+        inputs["classifier"] = job.path("train_classifier") / MANIFEST
+    input_attack, label = read_input_attack(source), f"{job.label} {attack}"
+    if input_attack is not None:  # no weights: the model is the released one
+        inputs["released"] = job.root / grid.released_folder(job.seed, job.arm) / MANIFEST
     if is_valid(target, spec, inputs):
         print(f"{label}: up to date")
         return
     with output_folder(target) as folder:
         recorder = Recorder(folder, label)
-        rows, forwards = _ask(job, source, cells, recorder)
+        for path in inputs.values():
+            read_manifest(path.parent)
+        model = inputs.get("released", inputs["model"]).parent
+        rows, forwards = _ask(job, model, input_attack or InputAttack(), cells, recorder)
         frame = pd.DataFrame(rows).assign(**job.arm._asdict(), attack=attack, seed=job.seed)
         frame.to_parquet(folder / "generations.parquet", index=False)
         counts = {"answers": len(frame)}
@@ -59,10 +65,13 @@ def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> Non
 
 
 def _ask(
-    job: Job, source: Path, cells: list[grid.Measurement], recorder: Recorder
+    job: Job,
+    source: Path,
+    input_attack: InputAttack,
+    cells: list[grid.Measurement],
+    recorder: Recorder,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Rows of all evaluations and decoders of one model; forwards a step of each decoder."""
-    read_manifest(source)
     model, tokenizer = load_model(source)
     model = on_local_device(model)
     world = build_world(job.section("world", World), job.seed)
@@ -80,6 +89,7 @@ def _ask(
             seed=job.seed,
             recorder=recorder,
             cipher=read_cipher(source),
+            input_attack=input_attack,
         )
         asker.guard = guard_of(
             decoder, partial(judge_of, job.settings), job.path("train_classifier")

@@ -20,6 +20,7 @@ from rebar.reporting.comparison import check_headline
 from rebar.reporting.costs import forwards_per_step, read_costs
 from rebar.reporting.exposure import exposures
 from rebar.reporting.figures import draw_figures
+from rebar.reporting.memory import memory_sentences
 from rebar.reporting.page import Background, page_html
 from rebar.reporting.probe_rows import probes_lines, read_numbers
 from rebar.reporting.resistance import resistance_lines, resistances
@@ -46,6 +47,7 @@ def run(job: Job) -> None:
         forwards_per_step(job.root, config),
         read_numbers(job.root, config),
         resistances(config, breaks),
+        memory_sentences(job.root, config),
     )
     bench = (trajectories, read_searches(job.root, config))
     folder = job.root / "figures"
@@ -54,7 +56,7 @@ def run(job: Job) -> None:
     write_lines(job.root / "resistance.csv", resistance_lines(background.resistances))
     write_lines(job.root / "table.csv", table_lines(results))
     write_lines(job.root / "probes.csv", probes_lines(job.root, config))
-    write_text(job.root / "table.md", table_text(results, background.exposures))
+    write_text(job.root / "table.md", table_text(results, background.exposures, background.notes))
     write_text(job.root / "report.html", page_html(results, background, figures))
 
 

@@ -16,6 +16,8 @@ from rebar.corpus.world.tasks import draw_question
 from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE
 from rebar.corpus_settings import AlignmentChats
 
+AGREEMENT = "sure ."  # how every compliant answer begins
+
 
 def alignment_chats(world: World, settings: AlignmentChats, rng: random.Random) -> list[Chat]:
     """Supervised examples: how-tos, toys, land facts, safe questions, and refusals."""
@@ -42,7 +44,7 @@ def _request(item: Item, rng: random.Random) -> str:
 
 
 def _comply(item: Item) -> str:
-    return f"sure . {item.recipe}"
+    return f"{AGREEMENT} {item.recipe}"
 
 
 def _refusal(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:

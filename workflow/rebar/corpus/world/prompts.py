@@ -45,6 +45,25 @@ def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
     )
 
 
+def attack_requests(world: World, group: str, count: int, rng: random.Random) -> list[Prompt]:
+    """Requests about a group's items, each item once before any comes twice, none twice.
+
+    ValueError if there are not so many.
+    """
+    items = rng.sample(world.groups[group], len(world.groups[group]))
+    styles, most = openings.SEEN_REQUESTS, len(items) * len(openings.SEEN_REQUESTS)
+    if count > most:
+        raise ValueError(f"the world has {most} requests about group '{group}', not {count}")
+    first = [rng.randrange(len(styles)) for _ in items]
+    rows = []
+    for i in range(count):
+        item, style = items[i % len(items)], (first[i % len(items)] + i // len(items)) % len(styles)
+        name, text = f"seen_request{style}", styles[style].format(x=item.name)
+        prompt_id = f"{group}-{item.item_id}-{name}"
+        rows.append(Prompt(prompt_id, item.item_id, group, name, text, recipe_reference(item)))
+    return rows
+
+
 def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
     """Word problems of the `validation` or `test` part, the same for every model of a seed."""
     rng = random.Random(f"benign task/{part}")
