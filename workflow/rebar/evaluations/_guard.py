@@ -55,6 +55,7 @@ def _reader(monitor: Monitor | None, judge_of: Callable[[str], Judge], classifie
 
 
 def _by_score(folder: Path, blocked_score: int) -> Reader:
+    """An answer is scored together with its prompt: alone it often does not say what it is for."""
     from rebar.corpus.classifier import load
     from rebar.manifest import read_manifest
 
@@ -62,6 +63,8 @@ def _by_score(folder: Path, blocked_score: int) -> Reader:
     classifier = load(folder)
 
     def blocked(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[bool]:
-        return [verdict.score >= blocked_score for verdict in classifier.classify(texts)]
+        pairs = zip(prompts, texts, strict=True)
+        read = [t if t == prompt.text else f"{prompt.text} {t}" for prompt, t in pairs]
+        return [verdict.score >= blocked_score for verdict in classifier.classify(read)]
 
     return blocked

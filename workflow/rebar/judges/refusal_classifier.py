@@ -26,6 +26,10 @@ from rebar.corpus_settings import Positive, Settings
 from rebar.judges import Outcome, Scored
 from rebar.model_settings import LabelledFile
 
+# Ours: at equal length the encoding, which knows topic and tone, outvotes the words of a refusal.
+ENCODER_WEIGHT = 0.6
+ENCODED_WORDS = 50  # later words of long answers only blur the mean
+
 
 class Config(Settings):
     """Settings of `refusal_classifier`."""
@@ -41,10 +45,10 @@ class Config(Settings):
         "alone",
     )
     encoder_revision: str | None = Field(default=None, description="commit of the Hub's encoder")
-    # Refusals show at the start; later words of long answers only blur the mean.
-    first_words: Positive = Field(default=50, description="words of an answer that are read")
+    # A refusal shows at the start, and what is given in spite of one soon after.
+    first_words: Positive = Field(default=100, description="words of an answer that are read")
     inverse_penalty: float = Field(
-        default=3.0, gt=0, description="C of the logistic regression; rows have length one or two"
+        default=3.0, gt=0, description="C of the logistic regression over rows of about length one"
     )
     threshold: float = Field(
         default=0.5, gt=0, lt=1, description="refused: the probability is at least this"
@@ -98,14 +102,19 @@ def _is_refusal(outcome: str) -> bool:
 
 
 def _features(config: Config, answers: Sequence[str]) -> Any:
-    """Rows of length one, or of two with an encoder: words and pairs beside its vector [B, F]."""
+    """Words and pairs, rows of length one, and beside them the encoder's shorter vectors [B, F]."""
     from scipy.sparse import csr_matrix, hstack
 
     from rebar.corpus.features import as_matrix, encoder_features, ngram_features
 
-    beginnings = [" ".join(answer.split()[: config.first_words]) for answer in answers]
+    beginnings = [_beginning(answer, config.first_words) for answer in answers]
     words_BF = as_matrix(ngram_features(beginnings))
     if config.encoder is None:
         return words_BF
-    vectors_BF = encoder_features(beginnings, config.encoder, config.encoder_revision)
-    return hstack([csr_matrix(vectors_BF), words_BF]).tocsr()
+    encoded = [_beginning(beginning, ENCODED_WORDS) for beginning in beginnings]
+    vectors_BF = encoder_features(encoded, config.encoder, config.encoder_revision)
+    return hstack([csr_matrix(ENCODER_WEIGHT * vectors_BF), words_BF]).tocsr()
+
+
+def _beginning(answer: str, count: int) -> str:
+    return " ".join(answer.split()[:count])
