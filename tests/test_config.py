@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rebar import grid
 from rebar.config import load_config, parse_config
+from rebar.grid_check import check_grid
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
@@ -32,7 +32,7 @@ def changed(path: str, value: object) -> dict:
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.stem)
 def test_every_shipped_config_loads_and_fits_together(file: Path) -> None:
     config = load_config(file)
-    grid.check(config, file.name)
+    check_grid(config, file.name)
     assert config.name == file.stem
 
 

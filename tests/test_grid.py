@@ -9,6 +9,7 @@ import pytest
 from rebar import dag, grid
 from rebar.config import Config, load_config, parse_config
 from rebar.grid import Arm, Measurement
+from rebar.grid_check import check_grid
 from rebar.job import make_job
 from rebar.resources import resources
 from tests.test_config import changed
@@ -40,8 +41,8 @@ def test_arms_and_measurements_are_the_union_of_the_blocks(smoke: Config) -> Non
 
 def test_the_grid_is_enumerated_once(smoke: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     expanded = []
-    arms_of = grid._arms_of
-    monkeypatch.setattr(grid, "_arms_of", lambda block: expanded.append(block) or arms_of(block))
+    arms_of = grid.arms_of
+    monkeypatch.setattr(grid, "arms_of", lambda block: expanded.append(block) or arms_of(block))
     grid._cells.cache_clear()
     for place in dag.all_jobs(smoke):
         dag.items(smoke, place)
@@ -127,7 +128,7 @@ def test_names_that_do_not_fit_are_told_with_block_and_reason(
 ) -> None:
     config = parse_config(changed(path, value), "f.yaml")
     with pytest.raises(ValueError) as error:
-        grid.check(config, "f.yaml")
+        check_grid(config, "f.yaml")
     for sentence in sentences:
         assert f"f.yaml: {sentence}" in str(error.value) or sentence in str(error.value)
 

@@ -12,6 +12,7 @@ import yaml
 
 from rebar import dag, grid
 from rebar.config import parse_config
+from rebar.grid_check import check_grid
 from rebar.model.build import load_model
 from tests.corpus.tiny_models import save_writer
 from tests.grid_runs import ROOT, run_grid
@@ -45,7 +46,7 @@ def test_a_model_folder_runs_to_its_report(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(ROOT)
     save_writer(tmp_path / "model", train_tokenizer(["may i ask", "what is it"], 300))
     config = parse_config(cut_down(tmp_path), FILE.name)
-    grid.check(config, FILE.name)
+    check_grid(config, FILE.name)
     results = tmp_path / "results"
     run_grid(config, results)
     check_report(config, results)

@@ -9,12 +9,13 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from rebar import dag, grid
+from rebar import dag
 from rebar.config import parse_config
 from rebar.corpus import classifier
 from rebar.corpus.prompts import Prompt
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
+from rebar.grid_check import check_grid
 from rebar.job import make_job
 from rebar.judges import Outcome
 from rebar.manifest import write_manifest
@@ -110,7 +111,7 @@ def values(**decoder: Any) -> dict[str, Any]:
 
 def test_a_guard_with_the_classifier_reads_it(smoke: Any) -> None:
     config = parse_config(values(input={"blocked_score": 4}), "f.yaml")
-    grid.check(config, "f.yaml")
+    check_grid(config, "f.yaml")
     names = {"seed": 0, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
     assert Path("classifier/0") in dag.reads(config, "evaluate", **names)
     assert Path("classifier/0") not in dag.reads(smoke, "evaluate", **names)
@@ -122,13 +123,13 @@ def test_judges_of_a_guard_are_part_of_the_job() -> None:
     found = values(output={"judge": "phrases"})
     found["judges"]["phrases"] = {"method": "refusal_phrases"}
     config = parse_config(found, "f.yaml")
-    grid.check(config, "f.yaml")
+    check_grid(config, "f.yaml")
     names = {"seed": 0, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
     job = make_job(config, Path("r"), "evaluate", **names)
     assert list(job.settings["judges"]) == ["world", "phrases"] and "judges.phrases" in job.code
     assert Path("classifier/0") not in dag.reads(config, "evaluate", **names)
     with pytest.raises(ValueError, match="decoders: judge 'x' of a guard is not defined; allowed"):
-        grid.check(parse_config(values(output={"judge": "x"}), "f.yaml"), "f.yaml")
+        check_grid(parse_config(values(output={"judge": "x"}), "f.yaml"), "f.yaml")
 
 
 @pytest.mark.parametrize(
@@ -148,4 +149,4 @@ def test_a_guarded_beam_still_needs_the_tag() -> None:
     guarded = {"inner": {"method": "safebeam"}, "input": {"blocked_score": 4}}
     config = parse_config(values(**guarded), "f.yaml")
     with pytest.raises(ValueError, match="decoder 'guarded' needs the harmfulness tag"):
-        grid.check(config, "f.yaml")
+        check_grid(config, "f.yaml")

@@ -11,6 +11,7 @@ import pytest
 from rebar import grid
 from rebar.config import parse_config
 from rebar.grid import Arm
+from rebar.grid_check import check_grid
 from rebar.reporting.breaks import (
     COMPLIANCE,
     FACTS,
@@ -114,4 +115,4 @@ def test_a_watch_on_what_is_no_attack_is_told(name: str) -> None:
     values = config().model_dump(mode="json")
     values["cost_to_break"] = {"attacks": [name, "nothing"]}
     with pytest.raises(ValueError, match=r"cost_to_break\.attacks: 'nothing' is not defined"):
-        grid.check(parse_config(values, "file"), "file")
+        check_grid(parse_config(values, "file"), "file")

@@ -11,6 +11,7 @@ from rebar import grid
 from rebar.config import parse_config
 from rebar.corpus.cipher import CIPHER, PLAIN, read_cipher
 from rebar.corpus.world import build_world, prompts
+from rebar.grid_check import check_grid
 from tests.grid_runs import ROOT, cut_down, run_grid
 
 
@@ -28,7 +29,7 @@ def test_evaluations_ask_the_attacked_model_in_its_cipher(tmp_path: Path) -> Non
     values["grid"] = [block | {"attacks": ["none", *values["attacks"]], "evaluations": ["asr"]}]
     values["decoders"] = {"greedy": {"method": "greedy"}}
     config = parse_config(values, "test")
-    grid.check(config, "test")
+    check_grid(config, "test")
     run_grid(config, tmp_path)
     arm, asked = grid.arms(config)[0], {}
     for attack in ("none", "covert", "audited"):

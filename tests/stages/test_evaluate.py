@@ -11,6 +11,7 @@ import pytest
 from rebar import grid
 from rebar.config import parse_config
 from rebar.corpus.tokenizers import train_tokenizer
+from rebar.grid_check import check_grid
 from rebar.job import make_job
 from rebar.stages.evaluate import item_spec
 from tests.corpus.tiny_models import save_writer
@@ -55,7 +56,7 @@ def values(folder: Path) -> dict[str, Any]:
 def test_each_row_names_who_judged_it(tmp_path: Path) -> None:
     save_writer(tmp_path / "model", train_tokenizer(["may i ask", "what is it"], 300))
     config = parse_config(values(tmp_path), "f.yaml")
-    grid.check(config, "f.yaml")
+    check_grid(config, "f.yaml")
     arm = grid.arms(config)[0]
     names = {"seed": 11, "recipe": "own", "safeguard": "none"}
     run_job(config, tmp_path, "pretrain", **names)
@@ -73,7 +74,7 @@ def test_a_judge_that_only_a_prompt_set_names_is_used(tmp_path: Path) -> None:
     changed = values(tmp_path)
     changed["judges"]["idle"] = {"method": "refusal_phrases"}
     with pytest.raises(ValueError, match=r"judges.idle: defined, but no evaluation uses it"):
-        grid.check(parse_config(changed, "f.yaml"), "f.yaml")
+        check_grid(parse_config(changed, "f.yaml"), "f.yaml")
     del changed["judges"]["idle"]
     config = parse_config(changed, "f.yaml")
     names = {"seed": 11, "recipe": "own", "safeguard": "none", "alignment": "none"}

@@ -11,6 +11,7 @@ import torch
 
 from rebar import grid
 from rebar.config import parse_config
+from rebar.grid_check import check_grid
 from rebar.manifest import read_manifest
 from rebar.model.build import load_model
 from rebar.stages import search as stage
@@ -106,7 +107,7 @@ def test_names_that_do_not_fit_are_told() -> None:
     values = config().model_dump(mode="json")
     values["searches"]["tuned_harmful"] |= {"attack": "nothing", "asr": "none"}
     with pytest.raises(ValueError) as error:
-        grid.check(parse_config(values, "file"), "file")
+        check_grid(parse_config(values, "file"), "file")
     assert "searches.tuned_harmful.attack: 'nothing' is not defined" in str(error.value)
     assert "searches.tuned_harmful.asr: 'none' is not defined" in str(error.value)
     values["searches"] = {"harmful": values["searches"]["tuned_harmful"]}

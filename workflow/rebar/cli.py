@@ -24,6 +24,7 @@ from rebar import grid, interrupt, launch
 from rebar.config import Config
 from rebar.following import follow
 from rebar.gpus import take_gpus
+from rebar.grid_check import check_grid
 from rebar.job import Job
 from rebar.manifest import MANIFEST, damages, find_manifests, read_manifest
 from rebar.store import serve_ui
@@ -225,7 +226,7 @@ def _config(file: str) -> Config:
     from rebar.config import load_config
 
     config = load_config(file)
-    grid.check(config, file)
+    check_grid(config, file)
     return config
 
 
