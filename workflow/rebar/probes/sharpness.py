@@ -44,8 +44,8 @@ class Config(Settings):
 
     @property
     def weight_copies(self) -> int:
-        """Start, scale, step, gradient, point."""
-        return 5
+        """Start, scale, first direction, step, gradient, point."""
+        return 6
 
 
 def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[Row]:
@@ -58,12 +58,12 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
 
     rows = []
     with _weights.kept(model) as start:
+        first = _weights.gaussian(start, data.rng("sharpness"))
         ones = {name: tensor.new_ones(()) for name, tensor in start.items()}
         sizes = {name: tensor.abs() for name, tensor in start.items()}
         balls = {"": (ones, config.radius), "adaptive_": (sizes, config.adaptive_radius)}
         for name, loss in data.losses(config.texts, tokenizer).items():
             for prefix, (scale, radius) in balls.items():
-                first = _weights.gaussian(start, data.rng("sharpness"))
                 for metric, sign in (("worst_case", 1), ("deepest", -1)):
                     if sign > 0 or name == "harmful":
                         change = _ascent(config, model, loss, start, scale, radius, first, sign)
