@@ -26,6 +26,7 @@ from rebar.reporting.orderings import (
     own_comparisons,
     paper_comparisons,
 )
+from rebar.reporting.poisoning import Aim, aims
 
 WIDTH = 150
 READING = (
@@ -43,6 +44,7 @@ def table_text(results: Results, exposures: list[Exposure]) -> str:
         f"# {results.config.name}: comparison",
         *map(wrapped, (seeds_sentence(results), reading)),
         *_headline(results),
+        *_poisoning(results),
         *_exposures(exposures),
         *_orderings(results),
         *_red_teaming(results),
@@ -132,6 +134,27 @@ def _sides_name(sides: list[list[Side]]) -> str:
 
 def _sides(sides: list[Side]) -> str:
     return " / ".join(percent(side.level.interval.value) for side in sides) or "-"
+
+
+def _poisoning(results: Results) -> Iterator[str]:
+    columns = states(results)
+    body = [
+        [row.label, kind.replace("_", " "), *(_aim(aim) for aim in found)]
+        for row, kind, found in aims(results, columns)
+    ]
+    if body:
+        yield "## What poison achieved"
+        yield wrapped(
+            "Shares of answers in % that are what the attacker wants: with the trigger / without "
+            "it (a false belief: about falsified facts / about others)."
+        )
+        yield grid_text(["arm, decoder", "aim", *map(state_label, columns)], body)
+
+
+def _aim(aim: Aim) -> str:
+    if aim.with_poison is None:
+        return ""
+    return f"{with_interval(aim.with_poison)} / {with_interval(aim.without)}"
 
 
 def _exposures(exposures: list[Exposure]) -> Iterator[str]:
