@@ -58,7 +58,12 @@ def finetune(
 
 
 def finetuned(
-    config: FineTuning, model: Any, tokenizer: Any, chats: Sequence[Chat], training: Training, **how
+    config: FineTuning,
+    model: Any,
+    tokenizer: Any,
+    chats: Sequence[Chat],
+    training: Training,
+    **how: Any,
 ) -> Any:
     """The model after `finetune` with all weights or, as the settings say, by merged LoRA."""
     if not config.lora_rank:

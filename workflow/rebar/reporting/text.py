@@ -26,6 +26,7 @@ from rebar.reporting.orderings import (
     own_comparisons,
     paper_comparisons,
 )
+from rebar.reporting.poisoning import Aim, aims
 
 WIDTH = 150
 METHOD_OF = {
@@ -55,6 +56,7 @@ def table_text(results: Results, exposures: list[Exposure], notes: Sequence[str]
         *_headline(results),
         *map(wrapped, notes),
         *_judges(results),
+        *_poisoning(results),
         *_exposures(exposures),
         *_orderings(results),
         *_red_teaming(results),
@@ -169,6 +171,27 @@ def _judges(results: Results) -> Iterator[str]:
     yield "## How far the judges can be trusted"
     yield wrapped(JUDGES)
     yield grid_text(header, lines)
+
+
+def _poisoning(results: Results) -> Iterator[str]:
+    columns = states(results)
+    body = [
+        [row.label, kind.replace("_", " "), *(_aim(aim) for aim in found)]
+        for row, kind, found in aims(results, columns)
+    ]
+    if body:
+        yield "## What poison achieved"
+        yield wrapped(
+            "Shares of answers in % that are what the attacker wants: with the trigger / without "
+            "it (a false belief: about falsified facts / about others)."
+        )
+        yield grid_text(["arm, decoder", "aim", *map(state_label, columns)], body)
+
+
+def _aim(aim: Aim) -> str:
+    if aim.with_poison is None:
+        return ""
+    return f"{with_interval(aim.with_poison)} / {with_interval(aim.without)}"
 
 
 def _exposures(exposures: list[Exposure]) -> Iterator[str]:
