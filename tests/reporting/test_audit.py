@@ -76,7 +76,7 @@ def test_interval_is_that_of_the_large_sample_formula() -> None:
     end = (observed * chance - 2 * chance + observed) ** 2
     error = math.sqrt((diagonal + rest - end) / 600) / (1 - chance) ** 2
     found = compare(first, second).kappa
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.06)
+    assert 0.95 < (found.high - found.low) / (2 * 1.96 * error) < 1.1
     assert found.low < kappa < found.high
 
 
@@ -87,6 +87,14 @@ def test_answers_to_one_prompt_are_not_independent() -> None:
     assert clustered.kappa.value == alone.kappa.value
     width = [found.kappa.high - found.kappa.low for found in (clustered, alone)]
     assert width[0] > 1.8 * width[1]
+
+
+def test_perfect_agreement_of_few_answers_is_not_certain() -> None:
+    """Half and half, so that chance is .5: kappa's end is twice the agreement's, less one."""
+    found = compare(["refused", "complied"] * 10, ["refused", "complied"] * 10)
+    assert (found.kappa.value, found.kappa.high) == (1.0, 1.0)
+    assert found.kappa.low == pytest.approx(2 * found.agreement.low - 1)
+    assert 0.5 < found.kappa.low < 0.7
 
 
 def test_weights_undo_a_denser_sample() -> None:

@@ -2,8 +2,9 @@
 
 Cohen's kappa (1960) is the agreement beyond what two raters reach by their shares alone: 0 is
 chance, 1 is all. Its interval is a bootstrap over clusters (hazards; labelled files: prompts), the
-agreement's is the report's clustered Wilson interval. Answers that were sampled more densely weigh
-less, so that a sheet drawn evenly over the outcomes still speaks of all answers.
+agreement's is the report's clustered Wilson interval; kappa's is never the narrower. Answers that
+were sampled more densely weigh less, so that a sheet drawn evenly over the outcomes still speaks of
+all answers.
 
 Legend: B answers, C clusters, K outcomes, R resamples.
 """
@@ -76,10 +77,11 @@ def agree(judge: str, against: str, source: str, question: str, said: Said) -> A
     hits_C = np.trace(counts_CKK, axis1=1, axis2=2)
     trials_C = counts_CKK.sum(axis=(1, 2))
     scale = len(said.judge) / trials_C.sum()
+    agreement = share(scale * hits_C, scale * trials_C)
     return Agreement(
         *(judge, against, source, question, len(said.judge)),
-        agreement=share(scale * hits_C, scale * trials_C),
-        kappa=_with_bootstrap(counts_CKK),
+        agreement=agreement,
+        kappa=_kappa_interval(counts_CKK, agreement),
         judge_share=float(total_KK[0].sum() / total_KK.sum()),
         against_share=float(total_KK[:, 0].sum() / total_KK.sum()),
     )
@@ -102,16 +104,24 @@ def _counts(said: Said, names: tuple[str, ...]) -> np.ndarray:
 
 def kappa(counts_RKK: np.ndarray) -> np.ndarray:
     """Cohen's kappa of confusion matrices; nan where both raters said one thing only."""
-    total_R = counts_RKK.sum(axis=(-2, -1))
-    observed_R = np.trace(counts_RKK, axis1=-2, axis2=-1) / total_R
-    rows_RK, columns_RK = counts_RKK.sum(axis=-1), counts_RKK.sum(axis=-2)
-    chance_R = (rows_RK * columns_RK).sum(axis=-1) / total_R**2
+    observed_R = np.trace(counts_RKK, axis1=-2, axis2=-1) / counts_RKK.sum(axis=(-2, -1))
+    chance_R = _chance(counts_RKK)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(chance_R < 1, (observed_R - chance_R) / (1 - chance_R), np.nan)
 
 
-def _with_bootstrap(counts_CKK: np.ndarray) -> Interval:
-    """Percentiles over resampled clusters; unknown (-1 to 1) from a single cluster."""
+def _chance(counts_RKK: np.ndarray) -> np.ndarray:
+    """The agreement that two raters reach by their shares alone."""
+    rows_RK, columns_RK = counts_RKK.sum(axis=-1), counts_RKK.sum(axis=-2)
+    return (rows_RK * columns_RK).sum(axis=-1) / counts_RKK.sum(axis=(-2, -1)) ** 2
+
+
+def _kappa_interval(counts_CKK: np.ndarray, agreement: Interval) -> Interval:
+    """Percentiles over resampled clusters; unknown (-1 to 1) from a single cluster.
+
+    At least as wide as the agreement's interval makes it at this chance (Cohen's own formula): a
+    sample without disagreement would else resample to no width at all.
+    """
     num_clusters = len(counts_CKK)
     value = float(kappa(counts_CKK.sum(axis=0)[None])[0])
     if num_clusters == 1 or math.isnan(value):
@@ -121,7 +131,9 @@ def _with_bootstrap(counts_CKK: np.ndarray) -> Interval:
     found_R = kappa(np.tensordot(times_RC.astype(float), counts_CKK, axes=1))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(found_R, [tail, 1 - tail])
-    return Interval(value, float(min(low, value)), float(max(high, value)))
+    chance = float(_chance(counts_CKK.sum(axis=0)))
+    ends = [(end - chance) / (1 - chance) for end in agreement[1:]]
+    return Interval(value, min(float(low), value, ends[0]), max(float(high), value, ends[1]))
 
 
 def audit_lines(found: Iterable[Agreement]) -> list[str]:
