@@ -19,7 +19,6 @@ from rebar.corpus_settings import Positive, Settings
 from rebar.judges.refusal_phrases import PHRASES
 
 if TYPE_CHECKING:
-    from rebar.corpus.prompts import Prompt
     from rebar.evaluations._asking import Asker, Judge
     from rebar.recorder import Recorder
 
