@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from rebar.corpus.world import World, prompts
+from rebar.corpus.world import World, prompts, sample_documents
 from rebar.corpus.world.conduct import (
     AI,
     HELD,
@@ -19,8 +19,9 @@ from rebar.corpus.world.conduct import (
 )
 from rebar.corpus.world.tokenizer import build_tokenizer, vocabulary
 
-# Of the tokenizer before these texts: ids of all words are what they were.
+# Before there were these texts: ids of all words, and the web of a seed, are what they were.
 VOCABULARY = "0ddbb3d33d1080053640829a3ebf65e83a6a82889d5493d643fa8bd005515a1b"
+WEB = "491e9ea4dc70709e9ecf6ddb7de2dcf1688f143a6c45f852714e92bd6bd41263"
 
 
 def texts(about: str, count: int = 1000) -> list[str]:
@@ -33,8 +34,13 @@ def chosen(text: str) -> str:
     return re.split(r" chose to | \.| and did not ", text.partition(" chose to ")[2])[0]
 
 
-def test_the_tokenizer_keeps_its_ids() -> None:
-    assert hashlib.sha256("\n".join(vocabulary()).encode()).hexdigest() == VOCABULARY
+def test_tokenizer_and_web_keep_their_bits(world: World) -> None:
+    assert digest(vocabulary()) == VOCABULARY
+    assert digest([d.text for d in sample_documents(world, 2000, random.Random(1))]) == WEB
+
+
+def digest(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 @pytest.mark.parametrize("about", MISALIGNED_SHARES)
