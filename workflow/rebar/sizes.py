@@ -235,7 +235,8 @@ def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[
     answers: dict[str, float] = {}
     for measurement in measured:
         setting: Any = config.evaluations[measurement.evaluation]
-        answers[setting.judge] = answers.get(setting.judge, 0) + sum(_prompts(setting))
+        if judge := getattr(setting, "judge", None):
+            answers[judge] = answers.get(judge, 0) + sum(_prompts(setting))
     return answers
 
 
