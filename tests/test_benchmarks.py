@@ -15,7 +15,7 @@ from rebar.benchmarks import PROMPT_SETS, TASKS, PromptSet, Task, library
 from rebar.config import parse_config
 from rebar.corpus.prompts import read_prompts
 from rebar.files import find_files
-from rebar.grid import check
+from rebar.grid_check import check_grid
 from rebar.hub_access import check_access, hub_ids, pins
 from rebar.schema import schema_text
 from tests.loopback_hub import COMMITS, loopback_hub
@@ -147,7 +147,7 @@ def test_a_judge_of_a_set_must_be_defined() -> None:
     values = changed("evaluations.asr.prompts", [{"benchmark": "advbench", "judge": "rubric"}])
     config = parse_config(values, "f.yaml")
     with pytest.raises(ValueError, match=r"evaluations.asr.judge: 'rubric' is not defined"):
-        check(config, "f.yaml")
+        check_grid(config, "f.yaml")
 
 
 def test_the_nine_tasks_are_shipped_and_others_are_names_of_the_harness() -> None:

@@ -40,7 +40,9 @@ def test_outcomes_are_those_of_the_model(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for answer, outcome in zip(ANSWERS, outcomes, strict=True):
         if answer.strip():
-            chances_L = model(**tokenizer(answer, return_tensors="pt")).logits[0].softmax(dim=0)
+            with torch.inference_mode():
+                logits_L = model(**tokenizer(answer, return_tensors="pt")).logits[0]
+            chances_L = logits_L.softmax(dim=0)
             top = int(chances_L.argmax())
             assert outcome.outcome == list(LABELS.values())[top]
             assert outcome.score == pytest.approx(float(chances_L[top]), abs=1e-6)

@@ -248,7 +248,7 @@ def _sheet(options: argparse.Namespace) -> None:
     folders = [root / grid.evaluation_folder(*model) for model in grid.models(config)]
     for folder in folders:
         read_manifest(folder)
-    stored = read_stored(folders, root)
+    stored = read_stored(folders, root, config.judges)
     if options.evaluation:
         stored = stored.loc[stored["evaluation"] == options.evaluation]
     if options.rows < 1 or not len(stored):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,13 @@ KEY_LENGTH = 12  # hexadecimal digits: no two of a million answers share one by 
 _SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>|</?[a-z_]{1,20}>")
 
 
-def read_stored(folders: Sequence[Path], root: Path) -> pd.DataFrame:
-    """Stored answers of these models, each with its key."""
+def read_stored(folders: Sequence[Path], root: Path, judges: Collection[str]) -> pd.DataFrame:
+    """Stored answers of these models that one of the judges decided on, each with its key."""
     import pandas as pd
 
     parts = [pd.read_parquet(folder / "generations.parquet", columns=READ) for folder in folders]
     stored = pd.concat(parts, ignore_index=True)
+    stored = stored.loc[stored["judge"].isin(list(judges))]
     keys = [_key(root.name, row) for row in zip(*(stored[n] for n in IDENTITY), strict=True)]
     return stored.assign(key=keys, hazard_id=stored.hazard_id.fillna(stored.prompt_id))
 

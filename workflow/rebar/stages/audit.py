@@ -36,7 +36,7 @@ def run(job: Job) -> None:
         folders = [job.root / place for place in job.settings["answers"]]
         for folder in folders:
             read_manifest(folder)
-        stored = read_stored(folders, job.root)
+        stored = read_stored(folders, job.root, job.settings["judges"])
         found += [*_on_sheets(audit, stored), *_on_stored(job, audit, stored)]
     write_lines(job.root / grid.AUDIT, audit_lines(found))
 
@@ -97,12 +97,10 @@ def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreeme
 
 
 def _by_judge(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Evaluation, judge and rows, in the order of the rows; rows that no judge decided are none."""
-    pairs = dict.fromkeys(zip(rows["evaluation"], rows["judge"], strict=True))
-    for evaluation, judge in pairs:
-        if isinstance(judge, str):
-            chosen = (rows["evaluation"] == evaluation) & (rows["judge"] == judge)
-            yield evaluation, judge, rows.loc[chosen]
+    """Evaluation, judge and rows, in the order of the rows."""
+    for evaluation, judge in dict.fromkeys(zip(rows["evaluation"], rows["judge"], strict=True)):
+        chosen = (rows["evaluation"] == evaluation) & (rows["judge"] == judge)
+        yield evaluation, judge, rows.loc[chosen]
 
 
 def _prompt(row: Any) -> Prompt:
