@@ -20,6 +20,7 @@ from rebar.job import make_job
 from rebar.judges import Outcome
 from rebar.manifest import write_manifest
 from rebar.model_settings import Decoder, Guarded
+from rebar.stages import evaluate
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 PROMPTS = [Prompt(f"p{i}", f"h{i}", "s", "seen_a", text) for i, text in enumerate(("w1 bad", "w2"))]
@@ -128,6 +129,11 @@ def test_judges_of_a_guard_are_part_of_the_job() -> None:
     job = make_job(config, Path("r"), "evaluate", **names)
     assert list(job.settings["judges"]) == ["world", "phrases"] and "judges.phrases" in job.code
     assert Path("classifier/0") not in dag.reads(config, "evaluate", **names)
+    arm = grid.arm_of(names)
+    cells = {cell.decoder: cell for cell in grid.measurements(config, arm)}
+    specs = {name: evaluate.item_spec(job, "none", [cell]) for name, cell in cells.items()}
+    assert list(specs["guarded"]["settings"]["judges"]) == ["phrases", "world"]
+    assert list(specs["greedy"]["settings"]["judges"]) == ["world"]
     with pytest.raises(ValueError, match="decoders: judge 'x' of a guard is not defined; allowed"):
         check_grid(parse_config(values(output={"judge": "x"}), "f.yaml"), "f.yaml")
 

@@ -54,6 +54,13 @@ def test_only_the_beginning_of_an_answer_is_read(tmp_path: Path) -> None:
     assert short == long
 
 
+def test_a_curly_apostrophe_is_an_apostrophe(tmp_path: Path) -> None:
+    rows = [("I can't do that.", "refused"), ("I can do that.", "complied")]
+    setting = config(files=[write(tmp_path / "a.jsonl", rows)])
+    plain, curly = judge(setting, [PROMPT] * 2, ["I can't say.", "I can\u2019t say."])
+    assert plain == curly and plain.score == curly.score > 0.5
+
+
 def test_with_an_encoder(tmp_path: Path) -> None:
     """Its vector stands beside words and pairs: both change the probability."""
     file = write(tmp_path / "a.jsonl", LABELLED)

@@ -117,4 +117,5 @@ def _features(config: Config, answers: Sequence[str]) -> Any:
 
 
 def _beginning(answer: str, count: int) -> str:
-    return " ".join(answer.split()[:count])
+    """The first words, with plain apostrophes: `can't` is one refusal however it is typed."""
+    return " ".join(answer.replace("\u2019", "'").split()[:count])
