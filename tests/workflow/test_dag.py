@@ -99,7 +99,7 @@ def test_one_recipes_setting_recomputes_its_descendants_only(clone: Path, edit: 
 
 def test_one_attacks_code_recomputes_its_cells_only(clone: Path, edit: Edit) -> None:
     file = clone / "workflow/rebar/attacks/harmful_finetune.py"
-    edit(file, "chats = data.harmful(config.examples)", "chats = data.harmful(config.examples)[1:]")
+    edit(file, "data.harmful(config.examples, ", "data.harmful(config.examples + 1, ")
     attacked = "results/smoke/attacks/0/raw/none/sft"
     before = {
         name: (clone / attacked / name / "manifest.json").read_bytes()
