@@ -7,7 +7,6 @@ their functions.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,7 +61,8 @@ def dot(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
 
 def norm(direction: Mapping[str, Tensor]) -> float:
     """Euclidean length over all parameters."""
-    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in direction.values()))
+    lengths = [torch.linalg.vector_norm(t, dtype=torch.float64) for t in direction.values()]
+    return float(torch.linalg.vector_norm(torch.stack(lengths)))
 
 
 def gaussian(start: Mapping[str, Tensor], rng: random.Random) -> Weights:
