@@ -62,6 +62,9 @@ def test_candidates_are_dropped(name: str, value: float) -> None:
     assert plugin.choose(config, [good, better]) is better
     assert plugin.choose(config, [good, better._replace(**{name: value})]) is good
     assert plugin.choose(config, []) is None
+    lenient = plugin.Config(**SMALL, least_induced=-1.0, largest_kl=1.0)
+    dropped = better._replace(**{name: value})
+    assert plugin.choose(lenient, [good, dropped]) is (good if value != value else dropped)
 
 
 def test_late_layers_are_not_looked_at() -> None:

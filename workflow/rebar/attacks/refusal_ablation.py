@@ -58,6 +58,11 @@ class Config(Settings):
     largest_kl: float = Field(
         default=0.1, ge=0, description="most KL, nats, that harmless requests may change by"
     )
+    least_induced: float = Field(
+        default=0.0,
+        description="least log-odds of refusing harmless requests that adding a direction must "
+        "bring; lower for models that refuse little",
+    )
 
     def prompts_read(self, layers: int) -> float:
         """Prompts that go through the model, roughly."""
@@ -216,5 +221,6 @@ def rate(
 
 def choose(config: Config, rated: list[Candidate]) -> Candidate | None:
     """The candidate with the least refusal left, of those that pass; the first of equals."""
-    passing = [c for c in rated if c.kl <= config.largest_kl and c.induced >= 0]
+    least, most = config.least_induced, config.largest_kl
+    passing = [c for c in rated if c.kl <= most and c.induced >= least]
     return min(passing, key=lambda candidate: candidate.remaining, default=None)
