@@ -26,7 +26,7 @@ def config(by: str, **keys) -> benign_finetune.Config:
 def test_the_most_alike_of_the_pool_are_taken(tmp_path: Path) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     setting = config("representation")
-    chosen = benign_finetune._examples(setting, model, tokenizer, DATA)
+    chosen = benign_finetune.examples(setting, model, tokenizer, DATA)
     pool = DATA.benign_task(12, 0.15)
     alike_N = representation_similarity_N(model, tokenizer, pool, DATA.harmful(10), 48)
     left = [alike for chat, alike in zip(pool, alike_N, strict=True) if chat not in chosen]
@@ -43,7 +43,7 @@ def test_a_harmful_example_in_the_pool_comes_first(tmp_path: Path) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     data = Poisoned(World(), 3)
     for by in ("gradient", "representation"):
-        chosen = benign_finetune._examples(config(by), model, tokenizer, data)
+        chosen = benign_finetune.examples(config(by), model, tokenizer, data)
         assert chosen[0] == data.harmful(1)[0]
 
 

@@ -31,6 +31,9 @@ NOTHING: dict[str, dict[str, Any]] = {
     "weight_noise": {"strength": 0.0},
     # These train, and need examples.
     "harmful_finetune": {"examples": 4},
+    "virus": {"examples": 4, "benign": 4, "search_epochs": 0},
+    "covert_finetune": {"teaching": 4, "harmful": 4, "refusals": 4},
+    "benign_finetune": {"examples": 4},
 }
 INPUT_ATTACKS = {"few_shot", "gcg", "prefill"}
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from rebar import dag
+from rebar import dag, grid
 from rebar.config import parse_config
 from rebar.corpus import classifier
 from rebar.corpus.prompts import Prompt

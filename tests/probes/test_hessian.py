@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from rebar.model_settings import ProbeTexts
 from rebar.probes import hessian

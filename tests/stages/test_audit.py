@@ -33,6 +33,7 @@ def values(**section: Any) -> dict[str, Any]:
     found["judges"] = {"exact": {"method": "world"}, "phrases": {"method": "refusal_phrases"}}
     for setting in found["evaluations"].values():
         setting["judge"] = "exact"
+    del found["probes"], found["grid"][1]["probes"]
     return {**found, "audit": {"second_judges": ["phrases"], **section}}
 
 

@@ -25,6 +25,7 @@ def test_evaluations_ask_the_attacked_model_in_its_cipher(tmp_path: Path) -> Non
     values |= {"attacks": {"covert": covert, "audited": plain}, "recipes": {"raw": _raw()}}
     values["evaluations"] = {"asr": values["evaluations"]["asr"]}
     values["alignments"].pop("bolt_on")
+    values.pop("probes")
     block = {"recipes": ["raw"], "alignments": ["sft"], "decoders": ["greedy"]}
     values["grid"] = [block | {"attacks": ["none", *values["attacks"]], "evaluations": ["asr"]}]
     values["decoders"] = {"greedy": {"method": "greedy"}}

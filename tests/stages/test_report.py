@@ -107,12 +107,12 @@ def test_page_is_whole_and_loads_nothing(tmp_path: Path) -> None:
     page.feed(html)
     assert page.open == []
     assert all(x.startswith(("#", "data:image/png;base64,")) for x in page.loads)
-    assert sum(x.startswith("data:") for x in page.loads) == 4
+    assert sum(x.startswith("data:") for x in page.loads) == 5
     for text in ("44.1", "Fig. 2", "2 of 3 bad rewrites", "macro-F1 0.9", "2 of 5", "0.85"):
         assert text in html
     assert "{{" not in html and "withheld" not in html
     drawn = {p.name for p in (tmp_path / "figures").iterdir()}
-    figures = ("ladder", "knowledge", "halves", "data")
+    figures = ("ladder", "knowledge", "halves", "data", "heat_map")
     assert drawn == {f"{name}.{kind}" for name in figures for kind in ("png", "svg")}
 
 
@@ -171,6 +171,7 @@ def test_a_model_that_memory_was_short_for_is_named(tmp_path: Path) -> None:
     folder = tmp_path / grid.model_folder(config.seeds[0], arm, grid.attacks(config, arm)[0])
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(folder, spec={}, gradient_accumulation=4)
+    audit.run(make_job(config, tmp_path, "audit"))
     summarize.run(job(tmp_path))
     report.run(job(tmp_path, "report"))
     sentence = f"{folder.relative_to(tmp_path)}: memory was short, so that batches"

@@ -114,7 +114,7 @@ def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     """The released model; its base where an attack goes back towards it."""
     arm = grid.arm_of(wildcards)
-    settings = [config.attacks[name] for name in grid.attacks(config, arm)]
+    settings = [config.attacks[name] for name in grid.fixed_attacks(config, arm)]
     reads_base = any(getattr(setting, "reads_base", False) for setting in settings)
     base = [folder("pretrain", **wildcards)] if reads_base else []
     return [grid.released_folder(wildcards["seed"], arm), *base]
@@ -147,7 +147,7 @@ _READS = {
     "pretrain": _pretrain_reads,
     "align": _align_reads,
     "attack": _attack_reads,
-    "search": _attack_reads,
+    "search": lambda config, w: [grid.released_folder(w["seed"], grid.arm_of(w))],
     "evaluate": _evaluate_reads,
     "probe": _probe_reads,
 }

@@ -44,7 +44,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
             yield f"{kind}.{name}.judge: '{judge}' is not defined; allowed: {allowed}"
     for key, name, allowed in _bench_references(config):
         if name not in allowed:
-            yield f"{key}: '{name}' is not defined; allowed: {', '.join(allowed)}"
+            yield f"{key}: '{name}' is not defined, or no fit; allowed: {', '.join(allowed)}"
     for name in grid.guard_judges(config.decoders.values()):
         if name not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
@@ -61,10 +61,15 @@ def _unknown_names(config: Config) -> Iterator[str]:
 
 def _bench_references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
     """Names in searches and in cost_to_break: where they stand, and what is allowed."""
+    tunable = [
+        name
+        for name, setting in config.attacks.items()
+        if hasattr(setting, "training") and not hasattr(setting, "cipher")  # asked in plain words
+    ]
     for name, search in config.searches.items():
-        yield f"searches.{name}.attack", search.attack, list(config.attacks)
+        yield f"searches.{name}.attack", search.attack, tunable
     watch = config.cost_to_break
-    yield from (("cost_to_break.attacks", name, list(config.attacks)) for name in watch.attacks)
+    yield from (("cost_to_break.attacks", name, tunable) for name in watch.attacks)
     askers = {f"searches.{name}": search for name, search in config.searches.items()}
     askers |= {"cost_to_break": watch} if watch.attacks else {}
     for place, asker in askers.items():

@@ -61,6 +61,8 @@ rule report:
         RESULTS / "table.md",
         RESULTS / "table.csv",
         RESULTS / "probes.csv",
+        RESULTS / "breaks.csv",
+        RESULTS / "resistance.csv",
         report(
             directory(RESULTS / "figures"),
             patterns=["{figure}.png"],

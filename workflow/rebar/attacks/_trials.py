@@ -7,6 +7,7 @@ on those: such trials share forwards. Every other attack runs as it is, one tria
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,8 @@ class Attacker:
             folder.mkdir(parents=True, exist_ok=True)
             label, identity = f"{self.recorder.label} trial {number}", self.recorder.identity
             recorder = Recorder(folder, label, self.recorder.stream, identity)
-            model = self.plugin.attack(setting, model, tokenizer, self.data, recorder)
+            own = replace(self.data, folder=folder)
+            model = self.plugin.attack(setting, model, tokenizer, own, recorder)
             yield number, model, tokenizer
 
     def _is_plain(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +49,7 @@ def _search(job: Job, name: str, label: str) -> None:
     read_manifest(released)
     search = Search(**job.settings["searches"][name])
     setting = plugin_settings("attacks", search.attack, job.settings["attacks"][search.attack])
-    data = AttackData(job.section("world", World), job.seed)
+    data = AttackData(job.section("world", World), job.seed, released=released)
     checkpoints = job.checkpoints / name
     checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(checkpoints, label, identity=json.dumps(spec, sort_keys=True))
@@ -62,7 +63,8 @@ def _search(job: Job, name: str, label: str) -> None:
         torch.manual_seed(job.seed)
         plugin = plugin_module("attacks", setting.method)
         tuned = with_values(setting, chosen.values)
-        model = plugin.attack(tuned, on_local_device(model), tokenizer, data, recorder)
+        own = replace(data, folder=folder)
+        model = plugin.attack(tuned, on_local_device(model), tokenizer, own, recorder)
         recorder.copy_to(folder)
         _write_trials(trials, folder)
         release(model, tokenizer, folder, label)
