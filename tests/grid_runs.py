@@ -46,8 +46,10 @@ def run_grid(config: Config, root: Path) -> None:
                 run_job(config, root, "pretrain", **{k: names[k] for k in list(names)[:3]})
             if arm.alignment != "none":
                 run_job(config, root, "align", **names)
-                if grid.attacks(config, arm):
+                if grid.fixed_attacks(config, arm):
                     run_job(config, root, "attack", **names)
+                if grid.searches(config, arm):
+                    run_job(config, root, "search", **names)
             run_job(config, root, "evaluate", **names)
             if grid.probes(config, arm):
                 run_job(config, root, "probe", **names)
@@ -100,4 +102,7 @@ def cut_down(file: Path) -> dict[str, Any]:
             setting["max_new_tokens"] = 4
     for setting in values.get("probes", {}).values():
         setting |= SMALL_PROBES[setting["method"]]
+    for search in values.get("searches", {}).values():
+        space = {"training.learning_rate": {"low": 1e-4, "high": 1e-2}}
+        search |= {"trials": 2, "rounds": 1, "space": space}
     return values
