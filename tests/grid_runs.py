@@ -73,6 +73,11 @@ SMALL_ATTACK |= {"search_epochs": 1, "candidates": 2, "steps": 2, "requests": 2,
 SMALL_ATTACK |= {"validation": 4}
 
 
+def _is_number(field: Any) -> bool:
+    """Not a list of files of the same name."""
+    return isinstance(field.default, int)
+
+
 def _cut_training(setting: dict[str, Any]) -> None:
     """Two steps; where the setting leaves its run out, a small one."""
     training = setting.setdefault("training", {"steps": 2, "learning_rate": 1e-3})
@@ -94,7 +99,7 @@ def cut_down(file: Path) -> dict[str, Any]:
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
     for setting in values["attacks"].values():
         fields = plugin_module("attacks", setting["method"]).Config.model_fields
-        setting |= {key: value for key, value in SMALL_ATTACK.items() if key in fields}
+        setting |= {k: v for k, v in SMALL_ATTACK.items() if k in fields and _is_number(fields[k])}
         if "training" in fields:
             _cut_training(setting)
     for setting in values["evaluations"].values():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rebar.config import NONE
+from rebar.grid import Arm
 from rebar.reporting.aggregate import Results
 from rebar.reporting.breaks import COMPLIANCE, Trajectory, find_breaks
 from rebar.reporting.comparison import Row, beside, rows, success_cell
@@ -121,7 +122,7 @@ def _breaks(
         of_attack = [each for each in trajectories if each.attack == attack]
         for arm in dict.fromkeys(each.arm for each in of_attack):
             own = [each for each in of_attack if each.arm == arm]
-            style = {"color": colours[arm.recipe], "label": Row(arm, "greedy").label}
+            style = _style(results, arm, colours)
             _lines(axes[0][column], own, "complied", style)
             _lines(axes[1][column], own, "capability", style)
             breaks = find_breaks(own, results.config.cost_to_break)
@@ -138,6 +139,14 @@ def _breaks(
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     plt.close(figure)
     return figure
+
+
+def _style(results: Results, arm: Arm, colours: dict[str, str]) -> dict[str, str]:
+    """Colour means recipe; unusual alignments and safeguards are dashed."""
+    usual = (NONE, results.config.report.control_alignment)
+    dash = "-" if arm[1:] == usual else "--"
+    label = Row(arm, "greedy").label
+    return {"color": colours[arm.recipe], "linestyle": dash, "label": label}
 
 
 def _lines(axis: Axes, own: list[Trajectory], what: str, style: dict[str, str]) -> None:
