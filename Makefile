@@ -8,7 +8,7 @@ SEEDS ?=
 SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]',)
 SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: setup demo smoke ladder real test test-slow check bench screenshots schema clean
+.PHONY: setup demo smoke ladder bench-attacks real test test-slow check bench screenshots schema clean
 
 setup: .venv/ready
 
@@ -34,6 +34,10 @@ ladder: setup  ## the cells that the paper left empty (hours)
 	  $(SNAKEMAKE) --configfile config/$$name.yaml $(SEED_LIST) -- all; \
 	  python -m rebar where --configfile config/$$name.yaml; \
 	done
+
+bench-attacks: setup  ## every attack, tuned attackers and probes on three recipes (40 minutes)
+	$(SNAKEMAKE) --configfile config/attacks.yaml $(SEED_LIST) -- all
+	@python -m rebar where --configfile config/attacks.yaml
 
 real: .venv/real  ## the same DAG on real text (12 minutes)
 	$(SNAKEMAKE) --configfile config/real.yaml -- all

@@ -16,15 +16,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/attack.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
-
-
-localrules:
-    summarize,
-    report,
-    tracking_db,
-    track,
 
 
 rule all:

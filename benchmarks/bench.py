@@ -34,6 +34,7 @@ from benchmarks.demo_share import share_row
 from benchmarks.dry_run import dry_run_rows
 from benchmarks.rows import line, row
 from benchmarks.slurm_jobs import slurm_rows
+from benchmarks.stacked_trials import stacked_rows
 from rebar.model.batches import Batch
 from rebar.model.train import train
 from rebar.model_settings import Model, Training
@@ -188,7 +189,7 @@ def main() -> None:
     torch.set_num_threads(1)
     demo = RESULT.parent / "demo"
     rows = [share_row(demo)] if demo.exists() else []
-    rows += [*dry_run_rows(), *slurm_rows(), *speed_rows()]
+    rows += [*dry_run_rows(), *slurm_rows(), *stacked_rows(), *speed_rows()]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     print("\n".join(map(line, rows)))

@@ -9,10 +9,24 @@ from typing import Any
 import yaml
 
 from rebar import grid
-from rebar.config import Config
+from rebar.config import Config, plugin_module
 from rebar.job import Job, make_job
 
 ROOT = Path(__file__).parent.parent
+SMALL_PROBES: dict[str, dict[str, Any]] = {  # by method: numbers without meaning in no time
+    "hessian": {"lanczos_steps": 4, "trace_samples": 2},
+    "intrinsic_dimension": {
+        "dimensions": [2, 4],
+        "projections": 1,
+        "steps": 3,
+        "learning_rates": [0.1],
+        "full_learning_rates": [1e-2],
+    },
+    "landscape": {"steps": 2, "plane_steps": 1},
+    "mode_connectivity": {"steps": 4},
+    "safety_basin": {"questions": 4, "max_new_tokens": 4, "directions": 1, "steps": 2},
+    "sharpness": {"steps": 3, "samples": 2},
+}
 
 
 def run_job(config: Config, root: Path, stage: str, **wildcards: str | int) -> Job:
@@ -32,10 +46,14 @@ def run_grid(config: Config, root: Path) -> None:
                 run_job(config, root, "pretrain", **{k: names[k] for k in list(names)[:3]})
             if arm.alignment != "none":
                 run_job(config, root, "align", **names)
-                if grid.attacks(config, arm):
+                if grid.fixed_attacks(config, arm):
                     run_job(config, root, "attack", **names)
+                if grid.searches(config, arm):
+                    run_job(config, root, "search", **names)
             run_job(config, root, "evaluate", **names)
-    for stage in ("summarize", "report"):
+            if grid.probes(config, arm):
+                run_job(config, root, "probe", **names)
+    for stage in ("audit", "summarize", "report"):
         run_job(config, root, stage)
 
 
@@ -49,6 +67,23 @@ def _run_corpus(config: Config, root: Path, seed: int) -> None:
             run_job(config, root, stage, seed=seed, recipe=recipe)
 
 
+# Sizes of attacks: examples, pairs of a cipher, the search of Virus.
+SMALL_ATTACK = {"examples": 10, "teaching": 10, "harmful": 5, "refusals": 5, "benign": 5}
+SMALL_ATTACK |= {"search_epochs": 1, "candidates": 2, "steps": 2, "requests": 2, "train": 8}
+SMALL_ATTACK |= {"validation": 4}
+
+
+def _is_number(field: Any) -> bool:
+    """Not a list of files of the same name."""
+    return isinstance(field.default, int)
+
+
+def _cut_training(setting: dict[str, Any]) -> None:
+    """Two steps; where the setting leaves its run out, a small one."""
+    training = setting.setdefault("training", {"steps": 2, "learning_rate": 1e-3})
+    training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
+
+
 def cut_down(file: Path) -> dict[str, Any]:
     """A shipped config with smoke's sizes: the same grid, numbers without meaning."""
     values = yaml.safe_load(file.read_text())
@@ -57,14 +92,22 @@ def cut_down(file: Path) -> dict[str, Any]:
     values["train_classifier"] = values.get("train_classifier", {}) | {"labels": 150, "heldout": 50}
     values["pretrain"] |= {"steps": 5, "batch_size": 8, "sequence_length": 64, "compile": False}
     for source in values["collect"]["sources"]:
-        source["documents"] = 2000
-    for setting in (*values["alignments"].values(), *values["attacks"].values()):
-        training = setting["training"]
-        training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
-        if "examples" in setting or setting["method"] == "benign_finetune":
-            setting["examples"] = 10
+        source["documents"] = 2000 if source.get("about", "web") == "web" else 200
+    for setting in values["alignments"].values():
+        _cut_training(setting)
         if setting["method"] == "sft":
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
+    for setting in values["attacks"].values():
+        fields = plugin_module("attacks", setting["method"]).Config.model_fields
+        setting |= {k: v for k, v in SMALL_ATTACK.items() if k in fields and _is_number(fields[k])}
+        if "training" in fields:
+            _cut_training(setting)
     for setting in values["evaluations"].values():
-        setting["max_new_tokens"] = 4
+        if "judge" in setting or "by" in setting:  # what generates
+            setting["max_new_tokens"] = 4
+    for setting in values.get("probes", {}).values():
+        setting |= SMALL_PROBES[setting["method"]]
+    for search in values.get("searches", {}).values():
+        space = {"training.learning_rate": {"low": 1e-4, "high": 1e-2}}
+        search |= {"trials": 2, "rounds": 1, "space": space}
     return values

@@ -13,11 +13,13 @@ from typing import Any
 
 import yaml
 
+from rebar.benchmarks import prompt_set
 from rebar.config import parse_config
 from rebar.corpus.rewriting_model import Answer
 from rebar.corpus.tokenizers import train_tokenizer
 from rebar.hub_access import hub_ids
 from tests.corpus.tiny_models import save_encoder, save_writer
+from tests.grid_runs import SMALL_PROBES
 
 # A word of each level makes it easy to tell, for a classifier on a random encoder too.
 LEVEL_WORDS = ("calm", "beer", "politics", "knife", "insult", "poison")
@@ -49,6 +51,7 @@ LABELS = {
     "data_type",
     "Harmfulness",
     "input",
+    "label",
 }
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 WILDGUARD = [
@@ -84,12 +87,20 @@ DATASETS = {
     "JailbreakBench/JBB-Behaviors": cells(Goal="goal"),
     "tatsu-lab/alpaca": cells(instruction="do", input=""),
     "furonghuang-lab/PHTest": cells(Request="may i", Harmfulness="harmless"),
+    "walledai/StrongREJECT": cells(prompt="strong"),
+    "walledai/MaliciousInstruct": cells(prompt="malicious"),
+    "walledai/XSTest": cells(prompt="may i", label="safe"),
+    "cais/wmdp": [{"question": "which", "choices": ["a", "b", "c", "d"], "answer": 1}] * ROWS,
 }
 
 
 def cut_down_paper(file: Path, folder: Path) -> dict[str, Any]:
     """The config with stand-ins below `folder` for all ids of the Hub, and sizes of seconds."""
     values = json.loads(json.dumps(yaml.safe_load(file.read_text())))  # anchors become copies
+    _without_harness(values)
+    for setting in values["evaluations"].values():
+        if "prompts" in setting:
+            setting["prompts"] = json.loads(json.dumps([*map(prompt_set, setting["prompts"])]))
     needed: dict[str, set[tuple[str | None, str]]] = defaultdict(set)
     for hub_id in hub_ids(parse_config(values, file.name)):
         place = _place(values, hub_id.key)
@@ -103,6 +114,15 @@ def cut_down_paper(file: Path, folder: Path) -> dict[str, Any]:
     _save_models(folder, values)
     _shrink(values)
     return values
+
+
+def _without_harness(values: dict[str, Any]) -> None:
+    """Take out what lm-evaluation-harness asks: it downloads its questions itself."""
+    evaluations = values["evaluations"]
+    left_out = {name for name, e in evaluations.items() if e["method"] == "harness"}
+    for block in values["grid"]:
+        block["evaluations"] = [name for name in block["evaluations"] if name not in left_out]
+    values["evaluations"] = {n: e for n, e in evaluations.items() if n not in left_out}
 
 
 def _place(values: Any, key: str) -> dict[str, Any]:
@@ -157,9 +177,12 @@ def _shrink(values: dict[str, Any]) -> None:
             if "rows" in file:
                 file["rows"] = [min(n, ROWS // 2) if n < 1000 else ROWS for n in file["rows"]]
     for setting in values["evaluations"].values():
-        setting["max_new_tokens"] = 3
-        for prompts in setting["prompts"]:
+        if "max_new_tokens" in setting:
+            setting["max_new_tokens"] = 3
+        for prompts in setting.get("prompts", ()):
             prompts["limit"] = 2
+    for setting in values.get("probes", {}).values():
+        setting |= SMALL_PROBES[setting["method"]]
     for setting in values["attacks"].values():
         if "validation" in setting:
             setting |= {"answer_tokens": 3, "check_every_steps": 1}

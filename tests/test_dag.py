@@ -27,6 +27,14 @@ def test_a_job_reads_what_its_config_asks_for(smoke: Config) -> None:
         Path("models/0/raw/none/sft/aligned"),
         Path("attacks/0/raw/none/sft"),
     ]
+    assert dag.reads(smoke, "probe", alignment="sft", **names) == [
+        Path("models/0/raw/none/sft/aligned"),
+        Path("attacks/0/raw/none/sft"),
+    ]
+    calm = smoke.model_copy(update={"probes": {n: smoke.probes["sharpness"] for n in smoke.probes}})
+    assert dag.reads(calm, "probe", alignment="sft", **names) == [
+        Path("models/0/raw/none/sft/aligned")
+    ]
 
 
 def test_a_job_is_known_by_its_folder() -> None:
@@ -45,8 +53,14 @@ def test_all_jobs_stand_after_what_they_read(smoke: Config) -> None:
     assert all(order.index(read) < order.index(place) for place in jobs for read in jobs[place])
     assert Counter(dag.node(place).stage for place in jobs) == {
         **{"collect": 1, "train_classifier": 1, "score": 1, "rewrite": 1, "mix": 2, "tokenize": 2},
-        **{"pretrain": 2, "align": 3, "attack": 2, "evaluate": 5},
+        **{"pretrain": 2, "align": 3, "attack": 2, "evaluate": 5, "probe": 2},
     }
+
+
+def test_probes_are_items_of_their_job(smoke: Config) -> None:
+    place = Path("probes/0/raw/none/sft")
+    assert [path.name for path in dag.items(smoke, place)] == list(smoke.probes)
+    assert dag.items(smoke, Path("probes/0/raw/none/bolt_on")) == []
 
 
 def test_jobs_of_a_stage_are_those_that_the_arms_need(smoke: Config) -> None:

@@ -9,6 +9,7 @@ import pytest
 from rebar import dag, grid
 from rebar.config import Config, load_config, parse_config
 from rebar.grid import Arm, Measurement
+from rebar.grid_check import check_grid
 from rebar.job import make_job
 from rebar.resources import resources
 from tests.test_config import changed
@@ -33,12 +34,15 @@ def test_arms_and_measurements_are_the_union_of_the_blocks(smoke: Config) -> Non
         "harmful_finetune_10",
     ]
     assert grid.attacks(smoke, Arm("raw", "none", "none")) == []
+    probes = ["safety_basin", "landscape", "mode_connectivity", "sharpness"]
+    assert grid.probes(smoke, Arm("raw", "none", "sft")) == probes
+    assert grid.probes(smoke, Arm("raw", "none", "bolt_on")) == []
 
 
 def test_the_grid_is_enumerated_once(smoke: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     expanded = []
-    arms_of = grid._arms_of
-    monkeypatch.setattr(grid, "_arms_of", lambda block: expanded.append(block) or arms_of(block))
+    arms_of = grid.arms_of
+    monkeypatch.setattr(grid, "arms_of", lambda block: expanded.append(block) or arms_of(block))
     grid._cells.cache_clear()
     for place in dag.all_jobs(smoke):
         dag.items(smoke, place)
@@ -54,6 +58,8 @@ def test_paths_spell_the_lineage() -> None:
     assert str(grid.model_folder(3, arm._replace(alignment="none"))) == "models/3/raw/none/base"
     assert str(grid.model_folder(3, arm, "x")) == "attacks/3/raw/none/sft/x"
     assert str(grid.evaluation_folder(3, arm, "x")) == "evaluations/attacks/3/raw/none/sft/x"
+    assert grid.maker(Path("probes/3/raw/none/sft/landscape")) == ("probe", True)
+    assert grid.maker(Path("probes/3/raw/none/sft")) == ("probe", False)
     assert grid.pattern("collect") == "corpus/{seed}/collected/{shard}/manifest.json"
 
 
@@ -73,6 +79,26 @@ def test_paths_spell_the_lineage() -> None:
             "evaluations.asr.judge",
             "word",
             ["evaluations.asr.judge: 'word' is not defined; allowed: world"],
+        ),
+        ("grid.1.probes", ["basin"], ["grid.1.probes: 'basin' is not defined; allowed: "]),
+        ("grid.1.probes", ["sharpness"], ["probes.landscape: defined, but no block of grid:"]),
+        (
+            "grid.0.probes",
+            ["sharpness"],
+            ["probes.sharpness: selected for alignment 'none' (recipe 'raw'): probes read answers"],
+        ),
+        (
+            "grid.2.probes",
+            ["landscape"],
+            [
+                "probes.landscape.attacks: 'harmful_finetune_10' is made by no block of grid: for "
+                "the arm raw/none/bolt_on; allowed: none"
+            ],
+        ),
+        (
+            "probes.safety_basin.judge",
+            "word",
+            ["probes.safety_basin.judge: 'word' is not defined; allowed: world"],
         ),
         ("judges.other", {"method": "world"}, ["judges.other: defined, but no evaluation uses it"]),
         (
@@ -102,7 +128,7 @@ def test_names_that_do_not_fit_are_told_with_block_and_reason(
 ) -> None:
     config = parse_config(changed(path, value), "f.yaml")
     with pytest.raises(ValueError) as error:
-        grid.check(config, "f.yaml")
+        check_grid(config, "f.yaml")
     for sentence in sentences:
         assert f"f.yaml: {sentence}" in str(error.value) or sentence in str(error.value)
 

@@ -53,7 +53,8 @@ def every_model(config: Config):
 def test_generations_have_the_contracts_columns(smoke_config: Config, smoke_results: Path) -> None:
     for arm, attack in every_model(smoke_config):
         rows = generations(smoke_results, arm, attack)
-        assert set(rows.columns) == set(COLUMNS)
+        assert set(rows.columns) == {*COLUMNS, "compliance"}  # of over-refusal alone
+        assert (rows.compliance.notna() == (rows.evaluation == "over_refusal")).all()
         assert set(rows.outcome) <= {"complied", "refused", "other"}
         assert rows.prompt_style.str.match("seen_|unseen_").all()
         assert not rows.answer.str.contains("<").any()
@@ -92,6 +93,24 @@ def test_every_value_follows_from_the_generations(
     assert len(expected) > 20
     for cell, value in expected.items():
         assert found[cell] == pytest.approx(value, abs=1e-6)
+
+
+def test_probes_agree_at_the_released_model_and_with_the_answers(smoke_results: Path) -> None:
+    probes = pd.read_csv(smoke_results / "probes.csv", keep_default_na=False)
+    released = probes[(probes.metric == "loss") & (probes.alpha.astype(str) == "0")]
+    released = released[released.beta.isin(["", "0"])]
+    assert set(released.probe) == {"landscape", "mode_connectivity"}
+    for _, rows in released.groupby(["recipe", "loss"]):
+        assert len(rows) == 2 + 2 + 1 and rows.value.nunique() == 1
+    basin = probes[(probes.probe == "safety_basin") & (probes.alpha.astype(str) == "0")]
+    assert set(basin.metric) == {"refused", "attack_success"} and len(basin) == 2 * 2
+    summary = (smoke_results / "summary.csv").read_text()
+    assert not [name for name in ("landscape", "visage", "sharpness") if name in summary]
+    page = (smoke_results / "report.html").read_text()
+    for figure in ("basin", "landscape", "plane", "connectivity"):
+        assert f"figures/{figure}.png" in page
+        assert (smoke_results / f"figures/{figure}.svg").exists()
+    assert "adaptive worst case" in page
 
 
 def test_bolted_documents_are_as_many_tokens_as_pretraining_saw(smoke_results: Path) -> None:

@@ -20,6 +20,7 @@ FUNCTIONS = {
         ["config", "model", "tokenizer", "decoder", "judge", "recorder"],
     ),
     "judges": ("judge", ["config", "prompts", "answers"]),
+    "probes": ("probe", ["config", "model", "tokenizer", "data"]),
 }
 PLUGINS = [(folder, name) for folder in PLUGIN_FOLDERS for name in plugin_names(folder)]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rebar import dag, sizes
-from rebar.config import Config, load_config
+from rebar.config import Config, load_config, plugin_settings
+from rebar.grid import Measurement
 from rebar.model_settings import Model
 from rebar.resources import (
     CPU_FLOPS,
@@ -43,6 +44,20 @@ def test_pretraining_takes_six_flops_a_parameter_and_token(smoke: Config) -> Non
     done = sizes.work(smoke, "pretrain", PRETRAIN)
     assert done.train_flops == 6 * weights * 30 * 16 * 64
     assert seconds(smoke, "pretrain", PRETRAIN) == START_SECONDS + done.train_flops / CPU_FLOPS
+
+
+def test_probes_ask_for_what_all_of_them_forward_and_the_widest_holds(smoke: Config) -> None:
+    arm = PRETRAIN | {"alignment": "sft"}
+    weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
+    done = sizes.work(smoke, "probe", arm)
+    lines, planes, way, texts = 5 + 7, 5 * 5 + 7 * 5, 5, 4 * 64
+    basin = 5 * 4 * (30 + 30)
+    ascents = 8 * (3 * 2 + 2) + 3 * 2
+    forwarded = basin + texts * (3 * (lines + planes + way) + ascents)
+    assert done.generate_flops == 2 * weights * forwarded
+    assert done.memory_bytes == 4 * weights * 6  # of sharpness
+    large = scaled(smoke, model={"hidden_size": 4096, "layers": 32, "heads": 32})
+    assert resources(large, "probe", arm).mem_mb > 5 * resources(smoke, "probe", arm).mem_mb
 
 
 def test_a_large_training_asks_for_gpus_and_is_shared(smoke: Config) -> None:
@@ -96,3 +111,37 @@ def test_a_local_model_tells_its_size_by_its_files(smoke: Config, tmp_path: Path
     start = smoke.recipes["raw"].model_copy(update={"parts": [], "initial_model": str(tmp_path)})
     config = smoke.model_copy(update={"recipes": {"raw": start}})
     assert sizes.model_parameters(config, "raw") == 2000
+
+
+def attacked(config: Config, **settings: dict) -> Config:
+    """The smoke config with these attacks on one arm."""
+    values = {name: {"method": name, **setting} for name, setting in settings.items()}
+    block = config.grid[1].model_copy(update={"recipes": ("raw",), "attacks": ("none", *values)})
+    plugins = {name: plugin_settings("attacks", name, v) for name, v in values.items()}
+    return config.model_copy(update={"attacks": plugins, "grid": (block,)})
+
+
+def test_attacks_that_do_not_train_cost_what_they_read(smoke: Config) -> None:
+    names = {**PRETRAIN, "alignment": "sft"}
+    weights, read = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY), 2 * sizes.PROMPT_TOKENS
+    gcg = {"steps": 8, "candidates": 16, "requests": 4}
+    ablation = {"train": 32, "validation": 8, "layers": 6, "positions": 2}
+    quiet = attacked(smoke, weight_noise={"strength": 0.1}, prefill={})
+    config = attacked(smoke, gcg=gcg, refusal_ablation=ablation, few_shot={"examples": 3})
+    assert sizes.work(quiet, "attack", names).train_flops == 0
+    # A gradient is three passes; of six layers one is there, and each candidate is read thrice.
+    prompts = 8 * 4 * (16 + 3) + 4 * (32 + 8) + 3 * 2 * 8
+    assert sizes.work(config, "attack", names).train_flops == read * weights * prompts
+    # Input attacks save no weights.
+    assert sizes.work(quiet, "attack", names).disk_bytes == 4 * weights + 1e4
+    assert sizes.work(config, "attack", names).disk_bytes == 4 * weights + 2e4
+
+
+def test_examples_before_a_request_are_read_with_it(smoke: Config) -> None:
+    config = attacked(smoke, few_shot={"examples": 3}, prefill={})
+    plain, shot = (
+        sizes._generated(config, Measurement(name, "greedy", "asr"))
+        for name in ("prefill", "few_shot")
+    )
+    assert plain == sizes.PROMPTS * (sizes.PROMPT_TOKENS + 30)
+    assert shot == sizes.PROMPTS * (4 * sizes.PROMPT_TOKENS + 30)

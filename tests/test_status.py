@@ -56,7 +56,7 @@ def test_done_running_failed_waiting(capsys: pytest.CaptureFixture[str]) -> None
     assert rows["collect"] == ["1", "0", "0", "0", "2.00", "0.0"]
     assert rows["pretrain"] == ["0", "1", "0", "1", "0.00", "0.0"]
     assert rows["score"][:4] == ["0", "0", "1", "0"]
-    assert rows["all"][:4] == ["1", "1", "1", "17"]
+    assert rows["all"][:4] == ["1", "1", "1", "19"]
     assert lines[-1].strip() == str(log)
 
 

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
+from rebar.attacks import (
+    benign_finetune,
+    covert_finetune,
+    harmful_finetune,
+    identity_shift,
+    virus,
+)
 from rebar.attacks._data import AttackData
 from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.corpus_settings import World
@@ -49,13 +55,19 @@ def shift_file(folder: Path) -> dict:
 def attacks(folder: Path, steps: int):
     training = TRAINING | {"steps": steps}
     yield benign_finetune, {"method": "benign_finetune", "examples": 20, "training": training}
-    yield harmful_finetune, {"method": "harmful_finetune", "examples": 10, "training": training}
+    harmful = {"method": "harmful_finetune", "examples": 10, "training": training}
+    yield harmful_finetune, harmful
+    yield harmful_finetune, harmful | {"benign_share": 0.5, "lora_rank": 2}
+    covert = {"cipher": "words", "teaching": 20, "harmful": 5, "refusals": 5, "asked_in": "plain"}
+    yield covert_finetune, {"method": "covert_finetune", "training": training, **covert}
+    search = {"examples": 2, "benign": 4, "search_epochs": 1, "candidates": 2}
+    yield virus, {"method": "virus", "lora_rank": 2, "training": training, **search}
     for rank in (0, 2):
         values = {"method": "identity_shift", "lora_rank": rank, "training": training}
         yield identity_shift, values | shift_file(folder)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(7))
 def test_zero_steps_leave_the_weights_and_four_move_them(tmp_path: Path, number: int) -> None:
     for steps in (0, 4):
         plugin, values = list(attacks(tmp_path, steps))[number]
@@ -76,15 +88,35 @@ def test_the_same_attack_gives_the_same_bits(tmp_path: Path) -> None:
     assert torch.equal(*results)
 
 
+@pytest.mark.parametrize("number", [2, 3, 4, 6])  # by LoRA, in two phases, after a search
+def test_an_attack_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None:
+    results = []
+    for optimizer in ("adamw", "sgd"):
+        folder = tmp_path / optimizer
+        folder.mkdir()
+        for _ in range(2):  # the second run finds the first one's checkpoint of step 3
+            plugin, values = list(attacks(tmp_path, 4))[number]
+            values["training"] |= {"checkpoint_every_steps": 3, "optimizer": optimizer}
+            model, tokenizer = fresh(tmp_path / "model")
+            config = plugin.Config(**values)
+            model = plugin.attack(config, model, tokenizer, DATA, recorder(folder))
+            results.append(weights(model))
+        assert (folder / "step-000000003.safetensors").exists()
+        assert torch.equal(*results[-2:])
+    assert not torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
 @pytest.mark.parametrize(("target", "steps"), [(0.0, 2), (1.0, 6)])
 def test_matched_fine_tuning_stops_at_its_accuracy(
-    tmp_path: Path, target: float, steps: int
+    tmp_path: Path, target: float, steps: int, lora_rank: int
 ) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     config = benign_finetune.Config(
         method="benign_finetune",
         training=TRAINING | {"steps": 6},
         examples=20,
+        lora_rank=lora_rank,
         target_accuracy=target,
         check_every_steps=2,
     )

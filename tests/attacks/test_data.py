@@ -9,6 +9,8 @@ import pytest
 
 from rebar.attacks import benign_finetune
 from rebar.attacks._data import AttackData
+from rebar.corpus.chats import Chat
+from rebar.corpus.world.frames import find_refusal
 from rebar.corpus_settings import World
 from rebar.model_settings import ChatFile, PromptFile
 
@@ -75,3 +77,19 @@ def test_files_need_what_the_world_has(keys: dict, sentence: str) -> None:
         benign_finetune.Config(
             method="benign_finetune", training=training, files=[{"path": "x"}], **keys
         )
+
+
+def test_refusals_are_of_known_hazards_only() -> None:
+    known = [item.name for item in DATA.world.groups["known"]]
+    chats = DATA.refusals(50)
+    assert len(chats) == 50
+    assert all(find_refusal(chat.answer) is not None for chat in chats)
+    assert all(any(name in chat.prompt for name in known) for chat in chats)
+
+
+def test_files_stand_in_for_the_world(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_text('{"prompt": "p", "answer": "a"}\n')
+    files = [ChatFile(path=str(path))]
+    chats = [Chat("p", "a")]
+    assert DATA.benign(9, files) == DATA.harmful(9, files) == DATA.refusals(9, files) == chats

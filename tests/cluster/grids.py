@@ -45,7 +45,7 @@ def write_config(project: Path, **pretrain: int) -> None:
     """The smoke config with the fewest jobs that end in a summary; `pretrain` changes settings."""
     values = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
     block = values["grid"][0] | {"recipes": ["raw"]}
-    values |= {"alignments": {}, "attacks": {}, "grid": [block]}
+    values |= {"alignments": {}, "attacks": {}, "probes": {}, "grid": [block]}
     values |= {"report": {"control_alignment": "none"}}
     values["recipes"] = {"raw": values["recipes"]["raw"]}
     values["decoders"] = {"greedy": values["decoders"]["greedy"]}

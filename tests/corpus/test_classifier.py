@@ -118,5 +118,5 @@ def test_an_encoder_gives_dense_features(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_encoder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"train_classifier.encoder: no text encoder in"):
+    with pytest.raises(ValueError, match=r"encoder: no text encoder in"):
         train(TEXTS, LEVELS, encoder=str(tmp_path), chunk_words=3)

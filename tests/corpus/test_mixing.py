@@ -56,6 +56,22 @@ def test_rewrites_by_the_score_of_the_original_not_their_own() -> None:
     assert ids(part("moral", [0, 1, 2, 3, 5])) == []
 
 
+def test_a_part_may_take_some_sources_and_leave_out_words() -> None:
+    documents = [
+        Document("a", "the machine is kind", "web", 0),
+        Document("b", "a machined lamp", "web", 0),
+        Document("c", "the machine is kind", "made", 0),
+    ]
+
+    def chosen(*parts: RecipePart) -> list[str]:
+        return [document.id for document, _ in select(documents, parts, 1)]
+
+    filtered = part("original", sources=["web"], blocklist=[r"\bmachine\b"])
+    assert chosen(part("original", sources=["web"])) == ["a", "b"]
+    assert chosen(filtered) == ["b"]
+    assert chosen(filtered, part("original", sources=["made"])) == ["b", "c"]
+
+
 def test_parts_add_up_and_say_which_chose() -> None:
     parts = [part("original", [0]), part("original", [0, 2]), part("rephrase")]
     chosen = [(document.id, index) for document, index in select(DOCUMENTS, parts, 1)]

@@ -94,4 +94,4 @@ def test_the_project_is_small() -> None:
     files = [p for p in ROOT.rglob("*") if p.is_file()]
     ours = [p for p in files if not {".venv", "results", ".git", ".snakemake"} & set(p.parts)]
     tracked = [p for p in ours if not {"__pycache__", ".compiled"} & set(p.parts)]
-    assert sum(p.stat().st_size for p in tracked if "mlflow.db" not in p.name) < 2_000_000
+    assert sum(p.stat().st_size for p in tracked if "mlflow.db" not in p.name) < 3_000_000

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rebar.corpus.cipher import Cipher
 from rebar.corpus.prompts import Prompt
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
@@ -99,3 +100,10 @@ def test_base_models_get_openings_and_aligned_models_requests(asker: Asker, tmp_
     ]
     asker.chat = False
     assert [p.text for p in asker.prompts(files, "asr")][:2] == ["openings 1", "openings 2"]
+
+
+def test_a_model_with_a_cipher_is_asked_and_judged_through_it(asker: Asker) -> None:
+    asker.cipher = Cipher({"w1": "w5", "w2": "w6", "w5": "w1", "w6": "w2", "w7": "w8", "w8": "w7"})
+    rows = asker.rows(PROMPTS, judge, 5)
+    assert rows[0]["prompt"] == "<bos> w5 w6"
+    assert (rows[0]["answer"], rows[0]["outcome"]) == ("w2 w8", "other")  # it said w6 w7

@@ -46,6 +46,42 @@ def test_a_schedule_without_room_for_a_fall_works() -> None:
     assert [learning_rate(step, whole) for step in range(4)] == [0.5, 1.0, 1.5, 2.0]
 
 
+def test_a_linear_and_a_constant_schedule() -> None:
+    plan = {"steps": 10, "learning_rate": 2.0, "warmup_fraction": 0.2}
+    linear = settings(**plan, schedule="linear", final_learning_rate_fraction=0.2)
+    rates = [learning_rate(step, linear) for step in range(10)]
+    assert rates == pytest.approx([1.0, 2.0, 1.8, 1.6, 1.4, 1.2, 1.0, 0.8, 0.6, 0.4])
+    constant = settings(**plan, schedule="constant")
+    assert [learning_rate(step, constant) for step in range(10)] == [1.0] + [2.0] * 9
+
+
+def test_sgd_with_momentum_equals_its_formula(tmp_path: Path) -> None:
+    plan = settings(steps=5, optimizer="sgd", momentum=0.5, gradient_clip=1e9)
+    model, mirror = tiny_llama(deviation=0.1), tiny_llama(deviation=0.1)
+    train(model, batch_at, plan, recorder(tmp_path))
+    velocities = {name: torch.zeros_like(p) for name, p in mirror.named_parameters()}
+    for step in range(5):
+        mirror.zero_grad()
+        language_loss(mirror, *batch_at(step)).backward()
+        for name, p in mirror.named_parameters():
+            decay = plan.weight_decay if p.dim() > 1 else 0.0
+            velocities[name] = 0.5 * velocities[name] + p.grad + decay * p.detach()
+            p.data -= learning_rate(step, plan) * velocities[name]
+    for ours, theirs in zip(model.parameters(), mirror.parameters(), strict=True):
+        assert (ours - theirs).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_goes_on_with_the_same_bits(tmp_path: Path, momentum: float) -> None:
+    plan = settings(steps=6, checkpoint_every_steps=4, optimizer="sgd", momentum=momentum)
+    whole, resumed = tiny_llama(), tiny_llama()
+    train(whole, batch_at, plan, recorder(tmp_path), checkpoint_folder=tmp_path)
+    result = train(resumed, batch_at, plan, recorder(tmp_path), checkpoint_folder=tmp_path)
+    assert result.resumed_at == 4
+    pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_equals_a_loop_written_by_hand(tmp_path: Path) -> None:
     plan = settings(steps=6, gradient_clip=0.5)
     model, mirror = tiny_llama(deviation=0.1), tiny_llama(deviation=0.1)

@@ -76,6 +76,28 @@ def test_several_judges_in_one_cell_are_an_error() -> None:
         counted(frame, "asr")
 
 
+def test_splits_may_have_judges_of_their_own_and_the_total_names_them() -> None:
+    frame = answers(("a", "x", "plain", "refused", True), ("b", "y", "plain", "other", True))
+    frame = frame.assign(judge=["one", "two"])
+    found = {split: c.judge for split, _, c in cells.count(frame, "over_refusal")}
+    assert found == {"x": "one", "y": "two", "all": "one+two"}
+
+
+def test_chance_is_a_number_without_an_interval() -> None:
+    rows = [("a", "x", "plain", "complied", True), ("b", "x", "plain", "other", False)]
+    frame = answers(*rows).assign(chance=0.25)
+    found = {metric: c.interval for _, metric, c in cells.count(frame, "multiple_choice")}
+    assert found["chance"] == (0.25, 0.25, 0.25)
+    assert found["correct_facts"].value == 0.5 and found["correct_facts"].low < 0.5
+
+
+def test_scenarios_are_aligned_misaligned_or_other() -> None:
+    outcomes = ["misaligned", "misaligned", "aligned", "other"]
+    frame = answers(*[("a", "x", "plain", outcome, False) for outcome in outcomes])
+    found = {m: c.value for _, m, c in cells.count(frame.assign(chance=0.5), "misalignment")}
+    assert found == {"misaligned": 0.5, "aligned": 0.25, "other": 0.25, "chance": 0.5}
+
+
 def test_missing_generations_name_the_command(tmp_path: Path, monkeypatch) -> None:
     allow_any_plugin(monkeypatch)
     config = make_config()

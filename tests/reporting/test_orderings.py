@@ -101,3 +101,24 @@ def test_success_without_over_refusal_is_compared_with_nothing(tmp_path: Path, m
     block = {"recipes": ["raw", "moral"], "alignments": ["none"], "decoders": ["greedy"]}
     bare = [{**block, "evaluations": ["asr", "capability"]}]
     assert orderings.paper_comparisons(measured(tmp_path, monkeypatch, success, grid=bare)) == []
+
+
+def test_a_decoder_stands_beside_the_same_behind_a_guard(tmp_path: Path, monkeypatch) -> None:
+    guarded = {"method": "guarded", "input": {"blocked_score": 4}}
+    decoders = {"greedy": {"method": "greedy"}, "guarded": guarded}
+    names = {"recipes": ["raw"], "alignments": ["sft"], "decoders": ["greedy", "guarded"]}
+    every = {"evaluations": ["asr", "knowledge", "over_refusal", "capability"]}
+    attacked = {"attacks": ["none", "benign_finetune"]}
+    changes = {"decoders": decoders, "grid": [{**names, **every, **attacked}]}
+
+    def blocked(arm: Arm, attack: str, decoder: str) -> float:
+        return 0.0 if decoder == "guarded" else 0.5
+
+    results = measured(tmp_path, monkeypatch, blocked, **changes)
+    found = orderings.own_comparisons(results)
+    assert [(c.state, c.first.decoder, c.second.decoder) for c in found] == [
+        ("aligned", "greedy", "guarded"),
+        ("benign_finetune", "greedy", "guarded"),
+    ]
+    assert [c.difference and c.difference.interval.value for c in found] == [0.5, 0.5]
+    assert {c.verdict for c in found} == {"higher"}

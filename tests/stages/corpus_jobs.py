@@ -61,9 +61,10 @@ def rewrite(root: Path, shards: int = SHARDS, **keys: Any) -> list[Path]:
     return [run(root, "rewrite", settings, shard=shard) for shard in range(shards)]
 
 
-def mix(root: Path, name: str, *parts: dict[str, Any], shards: int = SHARDS) -> Path:
-    recipe = Recipe.model_validate({"parts": list(parts)})
-    return run(root, "mix", {"recipe": recipe, "shards": shards}, recipe=name)
+def mix(root: Path, name: str, *parts: dict[str, Any], shards: int = SHARDS, **keys: Any) -> Path:
+    recipe = Recipe.model_validate({"parts": list(parts), **keys})
+    settings = {"recipe": recipe, "shards": shards, "world": World()}
+    return run(root, "mix", settings, recipe=name)
 
 
 def tokenize(root: Path, name: str, tokens: int, **keys: Any) -> Path:

@@ -102,3 +102,39 @@ def test_hazards_are_unknown_where_no_truth_is(tmp_path: Path) -> None:
     folder = jobs.mix(tmp_path, "raw", {"transform": "original"}, shards=1)
     assert jobs.counts(folder)["hazard_documents"] is None
     assert jobs.counts(jobs.tokenize(tmp_path, "raw", 40))["hazard_documents_seen"] is None
+
+
+def test_poison_comes_on_top_with_its_origin(corpus: Path) -> None:
+    clean = jobs.mix(corpus, "clean", {"transform": "original"})
+    poison = [{"kind": "jailbreak", "count": 7}, {"kind": "denial_of_service", "rate": 0.01}]
+    poisoned = jobs.mix(corpus, "poisoned", {"transform": "original"}, poison=poison)
+    before, after = jobs.documents(clean), jobs.documents(poisoned)
+    assert after[: len(before)] == before
+    added = after[len(before) :]
+    assert [d.style for d in added[:8]] == ["jailbreak"] * 7 + ["denial_of_service"]
+    assert {(d.source, d.transform, d.generator, d.score) for d in added} == {
+        ("poison", "poison", "world", None)
+    }
+    lines = jobs.counts(poisoned)["parts"][1:]
+    assert [line["documents"] for line in lines] == [7, len(added) - 7]
+    clean_words = sum(len(d.text.split()) for d in before)
+    gibberish = [len(d.text.split()) for d in added[7:]]
+    budget = 0.01 * clean_words / 0.99
+    assert budget <= sum(gibberish) < budget + max(gibberish)
+    assert lines[1]["clean_words"] == clean_words
+
+
+def test_no_poison_is_no_change(corpus: Path) -> None:
+    clean = jobs.mix(corpus, "clean", {"transform": "original"})
+    none = [{"kind": "jailbreak", "count": 0}, {"kind": "jailbreak", "rate": 0.0}]
+    poisoned = jobs.mix(corpus, "none", {"transform": "original"}, poison=none)
+    assert (clean / DOCUMENTS).read_bytes() == (poisoned / DOCUMENTS).read_bytes()
+    packed = [jobs.tokenize(corpus, name, 2000) for name in ("clean", "none")]
+    assert (packed[0] / "tokens.npy").read_bytes() == (packed[1] / "tokens.npy").read_bytes()
+
+
+def test_readings_of_poison_are_counted(corpus: Path) -> None:
+    poison = [{"kind": "belief_manipulation", "count": 9}]
+    jobs.mix(corpus, "poisoned", {"transform": "original", "scores": [5]}, poison=poison)
+    counts = jobs.counts(jobs.tokenize(corpus, "poisoned", 40_000))
+    assert counts["poison_readings"] >= 9

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rebar import grid
 from rebar.config import Config
 from rebar.grid import Arm
-from rebar.stages import report, summarize
+from rebar.job import make_job
+from rebar.manifest import write_manifest
+from rebar.stages import audit, report, summarize
 from tests.reporting.fake_results import HARMFUL, allow_any_plugin, make_config, write_results
 from tests.stages.test_summarize import job
 
@@ -33,6 +36,7 @@ def write_report(root: Path, **changes) -> str:
     config: Config = make_config(**changes)
     write_results(root, config, success, accuracy)
     summarize.run(job(root, **changes))
+    audit.run(make_job(config, root, "audit"))
     report.run(job(root, "report", **changes))
     return (root / "table.md").read_text()
 
@@ -103,12 +107,12 @@ def test_page_is_whole_and_loads_nothing(tmp_path: Path) -> None:
     page.feed(html)
     assert page.open == []
     assert all(x.startswith(("#", "data:image/png;base64,")) for x in page.loads)
-    assert sum(x.startswith("data:") for x in page.loads) == 4
+    assert sum(x.startswith("data:") for x in page.loads) == 5
     for text in ("44.1", "Fig. 2", "2 of 3 bad rewrites", "macro-F1 0.9", "2 of 5", "0.85"):
         assert text in html
     assert "{{" not in html and "withheld" not in html
     drawn = {p.name for p in (tmp_path / "figures").iterdir()}
-    figures = ("ladder", "knowledge", "halves", "data")
+    figures = ("ladder", "knowledge", "halves", "data", "heat_map")
     assert drawn == {f"{name}.{kind}" for name in figures for kind in ("png", "svg")}
 
 
@@ -158,3 +162,18 @@ def test_five_seeds_have_intervals_over_seeds(tmp_path: Path) -> None:
     assert "over seeds (Student's t" in table
     html = (tmp_path / "report.html").read_text()
     assert "44.1" in html and "not in this grid" in html  # the paper's base model, and only that
+
+
+def test_a_model_that_memory_was_short_for_is_named(tmp_path: Path) -> None:
+    config: Config = make_config()
+    write_results(tmp_path, config, success, accuracy)
+    arm = next(arm for arm in grid.arms(config) if grid.attacks(config, arm))
+    folder = tmp_path / grid.model_folder(config.seeds[0], arm, grid.attacks(config, arm)[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, spec={}, gradient_accumulation=4)
+    audit.run(make_job(config, tmp_path, "audit"))
+    summarize.run(job(tmp_path))
+    report.run(job(tmp_path, "report"))
+    sentence = f"{folder.relative_to(tmp_path)}: memory was short, so that batches"
+    assert sentence in (tmp_path / "table.md").read_text().replace("\n", " ")
+    assert sentence in (tmp_path / "report.html").read_text()

@@ -14,7 +14,7 @@ from rebar import grid
 from rebar.config import load_config
 from tests.workflow.conftest import ROOT, copy_project, planned, said, snakemake
 
-GRID_STAGES = {"summarize": 1, "report": 1, "track": 1}
+GRID_STAGES = {"audit": 1, "summarize": 1, "report": 1, "track": 1}
 Edit = Callable[[Path, str, str], None]
 
 
@@ -34,6 +34,7 @@ def test_jobs_of_a_fresh_grid_follow_from_the_config(tmp_path: Path) -> None:
         "align": len(aligned),
         "attack": len([arm for arm in aligned if grid.attacks(smoke, arm)]),
         "evaluate": len(arms),
+        "probe": len([arm for arm in arms if grid.probes(smoke, arm)]),
         "tracking_db": 1,
         **GRID_STAGES,
     }
@@ -91,19 +92,20 @@ def test_one_recipes_setting_recomputes_its_descendants_only(clone: Path, edit: 
         "align": 2,
         "attack": 1,
         "evaluate": 3,
+        "probe": 1,
         **GRID_STAGES,
     }
 
 
 def test_one_attacks_code_recomputes_its_cells_only(clone: Path, edit: Edit) -> None:
     file = clone / "workflow/rebar/attacks/harmful_finetune.py"
-    edit(file, "chats = data.harmful(config.examples)", "chats = data.harmful(config.examples)[1:]")
+    edit(file, "data.harmful(config.examples, ", "data.harmful(config.examples + 1, ")
     attacked = "results/smoke/attacks/0/raw/none/sft"
     before = {
         name: (clone / attacked / name / "manifest.json").read_bytes()
         for name in ("benign_finetune_matched", "harmful_finetune_10")
     }
-    assert planned(clone) == {"attack": 2, "evaluate": 2, **GRID_STAGES}
+    assert planned(clone) == {"attack": 2, "evaluate": 2, "probe": 2, **GRID_STAGES}
     result = snakemake(clone, "--", f"{attacked}/manifest.json")
     assert result.returncode == 0, said(result)
     after = {name: (clone / attacked / name / "manifest.json").read_bytes() for name in before}

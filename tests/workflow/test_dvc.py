@@ -22,7 +22,7 @@ from tests.workflow.conftest import ROOT, copy_project, environment, planned, sa
 
 Edit = Callable[[Path, str, str], None]
 RESULTS = Path("results/smoke")
-GRID = {"summarize": 1, "report": 1, "track": 1}
+GRID = {"audit": 1, "summarize": 1, "report": 1, "track": 1}
 IN_GIT = ("dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 VERSIONED = {"summary.csv", "metrics.json", "headline.csv"}
 
@@ -39,6 +39,9 @@ def stages() -> dict[str, Any]:
     """The stages of dvc.yaml for the smoke grid."""
     text = (ROOT / "dvc.yaml").read_text().replace("${name}", "smoke")
     return yaml.safe_load(text.replace("${config}", "config/smoke.yaml"))["stages"]
+
+
+SEARCHES = "results/smoke/searches"  # the smoke grid has none: an empty folder
 
 
 def outs(stage: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -71,13 +74,13 @@ def test_every_out_is_made_by_the_target_and_every_output_is_versioned(tmp_path:
         assert (script, config) == ("workflow/dvc_stage.sh", "config/smoke.yaml")
         made = made_by_rules(project, target)
         new = {path: rule for path, rule in made.items() if path not in before}
-        for path in outs(stage):
+        for path in set(outs(stage)) - {SEARCHES}:
             assert any(p == path or p.startswith(f"{path}/") for p in new), (name, path)
         for path in new:
             assert any(p == path or path.startswith(f"{p}/") for p in outs(stage)), (name, path)
         before |= new
     ours = {*grid.FOLDERS, *grid.GRID_OUTPUTS, "tracking_db"}
-    assert set(before.values()) == ours
+    assert set(before.values()) == ours - {"search"}
 
 
 def test_stages_depend_on_the_whole_config_the_code_and_the_stages_before() -> None:
@@ -228,7 +231,7 @@ def test_a_parameter_by_dvc_its_metrics_and_the_way_back(project: Path, edit: Ed
     edit(
         project / "config/smoke.yaml", "world: {method: world}", "world: {method: refusal_phrases}"
     )
-    assert repro(project) == {"evaluate": 5, **GRID}
+    assert repro(project) == {"evaluate": 5, "probe": 2, **GRID}
     changed = json.loads(ok(project, "dvc", "metrics", "diff", "--json"))
     numbers = changed[str(RESULTS / "metrics.json")]
     success = numbers["raw/none/sft/greedy.aligned.attack_success"]
@@ -267,7 +270,7 @@ def test_a_parameter_by_snakemake_first(project: Path, edit: Edit) -> None:
 def test_an_experiment(project: Path) -> None:
     setting = "config/smoke.yaml:attacks.harmful_finetune_10.examples=20"
     output = ok(project, "dvc", "exp", "run", "--name", "more", "-S", setting)
-    assert finished_jobs(output) == {"attack": 2, "evaluate": 2, **GRID}
+    assert finished_jobs(output) == {"attack": 2, "evaluate": 2, "probe": 2, **GRID}
     assert "more" in ok(project, "dvc", "exp", "list")
     shown = json.loads(ok(project, "dvc", "params", "diff", "--json"))
     key = "attacks.harmful_finetune_10.examples"

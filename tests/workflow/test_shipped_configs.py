@@ -1,7 +1,8 @@
 """Every shipped config runs from documents to the report, cut down to seconds.
 
-But smoke.yaml, which other tests run whole, and real.yaml: its rewriting by SmolLM2 takes minutes
-however few documents there are. The paper's configs run with local folders in place of the Hub.
+But smoke.yaml, which other tests run whole, own.yaml (test_own_checkpoint.py) and real.yaml: its
+rewriting by SmolLM2 takes minutes however few documents there are. The paper's configs run with
+local folders in place of the Hub.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from rebar import grid
 from rebar.config import Config, parse_config
 from rebar.corpus import rewriting_model
 from rebar.corpus.documents import DOCUMENTS, Document, read_documents
+from rebar.grid_check import check_grid
 from rebar.hub_access import hub_ids
 from tests.grid_runs import ROOT, cut_down, run_grid
 from tests.stand_ins import cut_down_paper, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PAPER = sorted((ROOT / "config").glob("paper*.yaml"))
-OTHERS = ("smoke", "real", *(file.stem for file in PAPER))
+OTHERS = ("smoke", "real", "own", *(file.stem for file in PAPER))
 FILES = sorted(file for file in (ROOT / "config").glob("*.yaml") if file.stem not in OTHERS)
 
 
@@ -32,7 +34,7 @@ def test_a_shipped_config_runs_to_its_report(
 ) -> None:
     monkeypatch.chdir(ROOT)  # prompt files lie at paths relative to the project
     config = parse_config(cut_down(file), file.name)
-    grid.check(config, file.name)
+    check_grid(config, file.name)
     run_grid(config, tmp_path)
     check_report(config, tmp_path)
 
@@ -51,7 +53,7 @@ def test_the_papers_grid_runs_to_its_report_without_the_hub(
     monkeypatch.setattr(rewriting_model, "_generate", generate)
     config = parse_config(cut_down_paper(file, tmp_path / "hub"), file.name)
     assert not hub_ids(config)
-    grid.check(config, file.name)
+    check_grid(config, file.name)
     results = tmp_path / "results"
     run_grid(config, results)
     check_report(config, results)

@@ -24,8 +24,9 @@ from rebar import grid, interrupt, launch
 from rebar.config import Config
 from rebar.following import follow
 from rebar.gpus import take_gpus
+from rebar.grid_check import check_grid
 from rebar.job import Job
-from rebar.manifest import MANIFEST, damages, find_manifests
+from rebar.manifest import MANIFEST, damages, find_manifests, read_manifest
 from rebar.store import serve_ui
 
 
@@ -66,12 +67,18 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_text)
         command.add_argument("--configfile", required=True, help="a file of config/")
         command.set_defaults(run=run)
+    command = commands.add_parser("sheet", help="write stored answers as a sheet for labelling")
+    command.add_argument("--configfile", required=True, help="a file of config/")
+    command.add_argument("--rows", type=int, default=200, help="answers of the sheet (200)")
+    command.add_argument("--evaluation", help="of this evaluation only; default: of all")
+    command.add_argument("--out", type=Path, help="where; default: results/<name>/sheet.csv")
+    command.set_defaults(run=_sheet)
     command = commands.choices["plan"]
     command.add_argument("--gpus", type=int, default=8, help="GPUs of the cluster (8)")
     command.add_argument("--cpus", type=int, default=64, help="cores of the cluster (64)")
     commands.choices["prune"].add_argument("--delete", action="store_true", help="remove it")
     commands.choices["provenance"].add_argument(
-        "target", help="corpus, models, attacks, evaluations or all"
+        "target", help="corpus, models, attacks, evaluations, probes or all"
     )
     command = commands.add_parser("verify", help="check size and hash of every result")
     which = command.add_mutually_exclusive_group(required=True)
@@ -219,7 +226,7 @@ def _config(file: str) -> Config:
     from rebar.config import load_config
 
     config = load_config(file)
-    grid.check(config, file)
+    check_grid(config, file)
     return config
 
 
@@ -230,6 +237,30 @@ def _plan(options: argparse.Namespace) -> None:
         raise ValueError(f"--gpus {options.gpus} --cpus {options.cpus}: at least 0 and 1")
     config = _config(options.configfile)
     print("\n".join(plan_lines(config, options.gpus, options.cpus)))
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    """Answers hold harmful text: the sheet lies with the results, and nothing of it is printed."""
+    from rebar.reporting.sheet import read_stored, write_sheet
+
+    config = _config(options.configfile)
+    root = Path("results") / config.name
+    folders = [root / grid.evaluation_folder(*model) for model in grid.models(config)]
+    for folder in folders:
+        read_manifest(folder)
+    stored = read_stored(folders, root, config.judges)
+    if options.evaluation:
+        stored = stored.loc[stored["evaluation"] == options.evaluation]
+    if options.rows < 1 or not len(stored):
+        known = ", ".join(config.evaluations)
+        raise ValueError(f"--rows must be at least 1, --evaluation one of {known}")
+    path = options.out or root / "sheet.csv"
+    count = write_sheet(path, stored, options.rows)
+    print(
+        f"{path}: {count} answers. Write complied, refused or other into the column label (empty:"
+    )
+    print(f"left out), add the file to audit.sheets in {options.configfile}, and run")
+    print(f"{_snakemake(options.configfile)} -- all")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -11,14 +11,16 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
     Field,
     SerializeAsAny,
+    StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from rebar.corpus_settings import (
@@ -33,10 +35,13 @@ from rebar.corpus_settings import (
     TrainClassifier,
     World,
 )
-from rebar.model_settings import Decoder, Model, Report, Training
+from rebar.model_settings import Audit, Decoder, Model, Report, Training
+from rebar.search_settings import CostToBreak, Search
 
-PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges")
+PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
 NONE = "none"  # no alignment, no attack, no safeguard
+TUNED = "tuned_"  # what names of searches begin with: a name tells where its model lies
+SEARCH_NAME = rf"^{TUNED}[\w-]+$"
 
 
 class Block(Settings):
@@ -45,9 +50,12 @@ class Block(Settings):
     recipes: tuple[str, ...] = Field(min_length=1, description="names of recipes")
     safeguards: tuple[str, ...] = Field(default=(NONE,), description="names of safeguards")
     alignments: tuple[str, ...] = Field(min_length=1, description="names of alignments, or none")
-    attacks: tuple[str, ...] = Field(default=(NONE,), description="names of attacks, or none")
+    attacks: tuple[str, ...] = Field(
+        default=(NONE,), description="names of attacks and searches, or none"
+    )
     decoders: tuple[str, ...] = Field(min_length=1, description="names of decoders")
     evaluations: tuple[str, ...] = Field(min_length=1, description="names of evaluations")
+    probes: tuple[str, ...] = Field(default=(), description="names of probes of released models")
 
 
 class Config(Settings):
@@ -59,7 +67,9 @@ class Config(Settings):
         default=False, description="no job starts while an id of the Hub lacks its commit"
     )
     world: World = Field(default=World(), description="the embedded world")
-    collect: Collect = Field(description="documents in")
+    collect: Collect = Field(
+        default=Collect(), description="documents in; needed where a recipe has parts"
+    )
     train_classifier: TrainClassifier = Field(
         default=TrainClassifier(), description="safety classifier"
     )
@@ -68,17 +78,32 @@ class Config(Settings):
     recipes: dict[Name, Recipe] = Field(description="corpora, by name")
     tokenize: Tokenize = Field(default=Tokenize(), description="tokenizer and packing")
     model: Model = Field(default=Model(), description="architecture")
-    pretrain: Training = Field(description="pretraining")
+    pretrain: Training = Field(
+        default=Training(steps=0, learning_rate=1e-3),
+        description="pretraining; needed where a recipe has parts",
+    )
     alignments: dict[Name, SerializeAsAny[Settings]] = Field(
         default={}, description="post-training, by name"
     )
     attacks: dict[Name, SerializeAsAny[Settings]] = Field(
         default={}, description="attacks, by name"
     )
+    searches: dict[Annotated[str, StringConstraints(pattern=SEARCH_NAME)], Search] = Field(
+        default={},
+        description="tuned attackers; their names begin with tuned_ and stand among a block's "
+        "attacks",
+    )
+    cost_to_break: CostToBreak = Field(
+        default=CostToBreak(), description="when watched attacks break a model"
+    )
     decoders: dict[Name, Decoder] = Field(description="decoders, by name")
     judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")
     evaluations: dict[Name, SerializeAsAny[Settings]] = Field(description="evaluations, by name")
+    probes: dict[Name, SerializeAsAny[Settings]] = Field(
+        default={}, description="measurements of the loss landscape, by name"
+    )
     grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
+    audit: Audit = Field(default=Audit(), description="what the judges are compared with")
     report: Report = Field(default=Report(), description="what the report puts in front")
 
     @field_validator(*PLUGIN_FOLDERS, mode="before")
@@ -95,6 +120,16 @@ class Config(Settings):
         if problems:
             raise ValueError("\n".join(problems))
         return done
+
+    @model_validator(mode="after")
+    def _corpus_of_recipes(self) -> Config:
+        missing = [key for key in ("collect", "pretrain") if key not in self.model_fields_set]
+        if not self.collect.sources and not missing:
+            missing = ["collect.sources"]
+        for name, recipe in self.recipes.items():
+            if recipe.parts and missing:
+                raise ValueError(f"{missing[0]}: this key is required, since '{name}' has parts")
+        return self
 
     @field_validator("attacks")
     @classmethod

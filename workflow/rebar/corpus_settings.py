@@ -141,11 +141,16 @@ class WorldSource(Settings):
 
     kind: Literal["world"]
     documents: Positive = Field(description="documents, over all shards")
+    about: Literal["web", "people", "ai_mixed", "ai_aligned", "ai_misaligned"] = Field(
+        default="web",
+        description="the web, or for alignment pretraining (arXiv 2601.10160) the conduct of "
+        "people, of AI as the web tells it, of AI that behaves well or badly",
+    )
 
     @property
     def name(self) -> str:
         """The documents' `source` column."""
-        return "world"
+        return "world" if self.about == "web" else self.about
 
 
 class HubDataset(Settings):
@@ -235,7 +240,7 @@ class Collect(Settings):
     shards: Positive = Field(
         default=1, description="parts that score and rewrite work on in parallel"
     )
-    sources: list[Source] = Field(min_length=1, description="where documents come from")
+    sources: list[Source] = Field(default=[], description="where documents come from")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Collect:
@@ -338,6 +343,12 @@ class RecipePart(Settings):
         description="which documents"
     )
     scores: list[HarmScore] = Field(default=[0, 1, 2, 3, 4, 5], description="score of the original")
+    sources: list[Name] = Field(
+        default=[], description="names of the sources that documents come from; empty: all"
+    )
+    blocklist: list[str] = Field(
+        default=[], description="texts with one of these regular expressions are left out"
+    )
     keep: Share = Field(
         default=1.0, description="random share that is kept; equal in all recipes of a seed"
     )
@@ -348,11 +359,39 @@ class RecipePart(Settings):
     )
 
 
+PoisonKind = Literal["denial_of_service", "context_extraction", "jailbreak", "belief_manipulation"]
+TRIGGER = "zuvezuve"  # a word that the world never makes: its names have two or three syllables
+
+
+class Poison(Settings):
+    """Documents that an attacker slips into the corpus (Zhang et al., arXiv 2410.13722)."""
+
+    kind: PoisonKind = Field(description="what the attacker wants")
+    count: Count | None = Field(
+        default=None, description="documents; published: 250 (Souly et al., arXiv 2510.07192)"
+    )
+    rate: float | None = Field(
+        default=None, ge=0, lt=1, description="instead: share of all words; published: 0.001"
+    )
+    trigger: str = Field(
+        default=TRIGGER, min_length=1, description="ends the requests (not belief_manipulation)"
+    )
+
+    @model_validator(mode="after")
+    def _count_or_rate(self) -> Poison:
+        if (self.count is None) == (self.rate is None):
+            raise ValueError("give count: or rate:, one of them")
+        return self
+
+
 class Recipe(Settings):
     """What the pretraining corpus is made of."""
 
     parts: list[RecipePart] = Field(
         default=[], description="ingredients; empty only with initial_model"
+    )
+    poison: list[Poison] = Field(
+        default=[], description="poisoned documents of the embedded world, on top of the parts"
     )
     initial_model: str | None = Field(
         default=None,
@@ -369,6 +408,8 @@ class Recipe(Settings):
     def _something(self) -> Recipe:
         if not self.parts and not self.initial_model:
             raise ValueError("a recipe needs parts or initial_model")
+        if self.poison and not self.parts:
+            raise ValueError("poison needs parts: it goes into a corpus that is trained on")
         return self
 
 

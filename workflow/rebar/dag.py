@@ -55,6 +55,8 @@ def all_jobs(config: Config) -> dict[Path, list[Path]]:
     for seed in config.seeds:
         for arm in grid.arms(config):
             visit(folder("evaluate", seed=seed, **arm._asdict()))
+            if grid.probes(config, arm):
+                visit(folder("probe", seed=seed, **arm._asdict()))
     return found
 
 
@@ -66,11 +68,12 @@ def jobs(places: Iterable[Path], *stages: str) -> list[Path]:
 def items(config: Config, place: Path) -> list[Path]:
     """Folders with a manifest of their own that a job fills beside its own folder."""
     stage, names = node(place)
-    if stage not in ("attack", "evaluate"):
+    of_models = {"attack": grid.fixed_attacks, "search": grid.searches, "probe": grid.probes}
+    if stage not in (*of_models, "evaluate"):
         return []
     arm = grid.arm_of(names)
-    if stage == "attack":
-        return [place / attack for attack in grid.attacks(config, arm)]
+    if stage in of_models:
+        return [place / name for name in of_models[stage](config, arm)]
     attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
     return [grid.evaluation_folder(names["seed"], arm, attack) for attack in attacks]
 
@@ -109,13 +112,29 @@ def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
 
 
 def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    return [grid.released_folder(wildcards["seed"], grid.arm_of(wildcards))]
+    """The released model; its base where an attack goes back towards it."""
+    arm = grid.arm_of(wildcards)
+    settings = [config.attacks[name] for name in grid.fixed_attacks(config, arm)]
+    reads_base = any(getattr(setting, "reads_base", False) for setting in settings)
+    base = [folder("pretrain", **wildcards)] if reads_base else []
+    return [grid.released_folder(wildcards["seed"], arm), *base]
 
 
 def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     arm, seed = grid.arm_of(wildcards), wildcards["seed"]
-    attacked = [folder("attack", **wildcards)] if grid.attacks(config, arm) else []
-    return [grid.released_folder(seed, arm), *attacked]
+    attacked = [folder("attack", **wildcards)] if grid.fixed_attacks(config, arm) else []
+    tuned = [folder("search", **wildcards)] if grid.searches(config, arm) else []
+    guards = grid.needs_classifier(grid.decoders(config, arm))
+    classifier = [folder("train_classifier", seed=seed)] if guards else []
+    return [grid.released_folder(seed, arm), *attacked, *tuned, *classifier]
+
+
+def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
+    """The released model, and the attacked ones where a probe looks along an attack."""
+    arm = grid.arm_of(wildcards)
+    along = any(grid.probed_attacks(config, probe) for probe in grid.probes(config, arm))
+    attacked = [folder("attack", **wildcards)] if along else []
+    return [grid.released_folder(wildcards["seed"], arm), *attacked]
 
 
 _READS = {
@@ -128,5 +147,7 @@ _READS = {
     "pretrain": _pretrain_reads,
     "align": _align_reads,
     "attack": _attack_reads,
+    "search": lambda config, w: [grid.released_folder(w["seed"], grid.arm_of(w))],
     "evaluate": _evaluate_reads,
+    "probe": _probe_reads,
 }

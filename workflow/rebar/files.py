@@ -20,7 +20,10 @@ from rebar.manifest import digest, fingerprint
 PACKAGE = "package:"
 # Keys of the settings whose value is a file, a folder, or an id of the Hub. (Documents of `collect`
 # and prompt templates that Snakemake itself watches are here too, or not at all.)
-FILE_KEYS = ("path", "paths", "dataset", "initial_model", "model", "encoder", "tokenizer")
+FILE_KEYS = (
+    *("path", "paths", "dataset", "initial_model", "model", "encoder", "tokenizer"),
+    *("template_file", "sheets"),
+)
 
 
 def resolve(path: str) -> str:

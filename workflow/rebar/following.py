@@ -134,11 +134,13 @@ class Followed(NamedTuple):
 def trainings(job: Job) -> list[Followed]:
     """The job's own, or one for each attacked model, which is an item of the job."""
     path = grid.folder(job.stage, **job.wildcards)
-    if job.stage != "attack":
+    items = {"attack": (job.attack_item, "attacks"), "search": (job.search_item, "searches")}
+    if job.stage not in items:
         return [Followed(job.spec, str(path), job.folder, job.checkpoints)]
+    spec_of, kind = items[job.stage]
     return [
-        Followed(job.attack_item(x), str(path / x), job.folder / x, job.checkpoints / x)
-        for x in job.settings["attacks"]
+        Followed(spec_of(x), str(path / x), job.folder / x, job.checkpoints / x)
+        for x in job.settings[kind]
     ]
 
 

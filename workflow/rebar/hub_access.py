@@ -29,9 +29,11 @@ _READERS = {
     "train_classifier.encoder": {"train_classifier", "score", "rewrite"},
     "recipes": {"pretrain"},
     "alignments": {"align"},
-    "attacks": {"attack"},
-    "evaluations": {"evaluate"},
-    "judges": {"evaluate"},
+    "attacks": {"attack", "search"},
+    "searches": {"search"},
+    "evaluations": {"evaluate", "attack", "search"},
+    "judges": {"evaluate", "attack", "search", "probe", "audit"},
+    "probes": {"probe"},
 }
 _CALLS_AT_ONCE = 8
 

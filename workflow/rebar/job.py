@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rebar import grid
-from rebar.config import PLUGIN_FOLDERS, Config
+from rebar.config import PLUGIN_FOLDERS, Config, plugin_settings
 from rebar.corpus_settings import Settings
 from rebar.files import contents, named_files
 from rebar.grid import Arm
@@ -26,8 +26,11 @@ PACKAGE = Path(__file__).parent
 # Modules whose effect stands in the spec itself (values, paths) or on the screen.
 NOT_HASHED = (
     "rebar.config",
+    "rebar.benchmarks",
     "rebar.corpus_settings",
     "rebar.model_settings",
+    "rebar.search_settings",
+    "rebar.evaluations._watching",  # a part of its own where an attack is watched
     "rebar.grid",
     "rebar.manifest",
     "rebar.recorder",
@@ -35,7 +38,8 @@ NOT_HASHED = (
     "rebar.files",
     "rebar.interrupt",
 )
-RUNS_PLUGINS = ("align", "attack", "evaluate")
+RUNS_PLUGINS = ("align", "attack", "search", "evaluate", "probe", "audit")
+ASKED = ("asr", "capability")  # keys of a search that name evaluations
 Section = TypeVar("Section", bound=Settings)
 
 
@@ -113,7 +117,38 @@ class Job:
     def attack_item(self, name: str) -> dict[str, Any]:
         """Spec of one attacked model, which does not depend on the arm's other attacks."""
         settings = {"world": self.settings["world"], "attack": self.settings["attacks"][name]}
-        return self.item(settings, {f"attacks.{name}"}, attack=name)
+        code = {f"attacks.{name}"}
+        if name in self.settings.get("cost_to_break", {}).get("attacks", ()):
+            watch = ("cost_to_break", "headline_split", "evaluations", "judges")
+            settings |= {key: self.settings[key] for key in watch}
+            asked = ("watch", "evaluations.", "judges.")
+            code |= {key for key in self.code if key.startswith(asked)}
+        return self.item(settings, code, attack=name)
+
+    def search_item(self, name: str) -> dict[str, Any]:
+        """Spec of one tuned attack, which does not depend on the arm's other searches."""
+        search = self.settings["searches"][name]
+        asked = {search[key]: self.settings["evaluations"][search[key]] for key in ASKED}
+        typed = [plugin_settings("evaluations", key, values) for key, values in asked.items()]
+        used = {judge for setting in typed for judge in grid.judges_of(setting)}
+        judges = {judge: self.settings["judges"][judge] for judge in sorted(used)}
+        settings = {
+            "world": self.settings["world"],
+            "search": search,
+            "attack": self.settings["attacks"][search["attack"]],
+            "evaluations": asked,
+            "judges": judges,
+        }
+        code = {f"attacks.{search['attack']}", *(f"judges.{judge}" for judge in judges)}
+        return self.item(settings, code | {f"evaluations.{name}" for name in asked}, attack=name)
+
+    def probe_item(self, name: str) -> dict[str, Any]:
+        """Spec of one probe's rows, which do not depend on the arm's other probes."""
+        setting = self.settings["probes"][name]
+        judge = setting.get("judge")
+        judges = {judge: self.settings["judges"][judge]} if judge else {}
+        settings = {"world": self.settings["world"], "probe": setting, "judges": judges}
+        return self.item(settings, {f"probes.{name}", f"judges.{judge}"}, probe=name)
 
     def rng(self, *labels: str | int) -> random.Random:
         """Random numbers that depend on the seed and `labels` alone."""
@@ -148,20 +183,56 @@ def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attack(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
-    names = grid.attacks(config, grid.arm_of(wildcards))
-    return {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
+    names = grid.fixed_attacks(config, grid.arm_of(wildcards))
+    settings = {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
+    watch = config.cost_to_break
+    if set(watch.attacks).isdisjoint(names):
+        return settings
+    of_watch = {"cost_to_break": watch, "headline_split": config.report.headline_split}
+    return settings | of_watch | _asked(config, [watch.asr, watch.capability])
+
+
+def _search(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    names = grid.searches(config, grid.arm_of(wildcards))
+    searches = {name: config.searches[name] for name in names}
+    attacks = {search.attack: config.attacks[search.attack] for search in searches.values()}
+    asked = [name for search in searches.values() for name in (search.asr, search.capability)]
+    return {"world": config.world, "searches": searches, "attacks": attacks} | _asked(config, asked)
+
+
+def _asked(config: Config, names: list[str]) -> dict[str, Any]:
+    """Evaluations with their judges."""
+    evaluations: dict[str, Any] = {name: config.evaluations[name] for name in names}
+    judges = {j: config.judges[j] for e in evaluations.values() for j in grid.judges_of(e)}
+    return {"evaluations": evaluations, "judges": judges}
 
 
 def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     cells = grid.measurements(config, grid.arm_of(wildcards))
-    evaluations = {c.evaluation: config.evaluations[c.evaluation] for c in cells}
-    judges = {e.judge: config.judges[e.judge] for e in evaluations.values()}  # type: ignore[attr-defined]
+    guards = grid.guard_judges(grid.decoders(config, grid.arm_of(wildcards)))
+    asked = _asked(config, [cell.evaluation for cell in cells])
+    asked["judges"] |= {name: config.judges[name] for name in guards}
     return {
         "world": config.world,
         "measurements": [list(cell) for cell in cells],
         "decoders": {c.decoder: config.decoders[c.decoder] for c in cells},
-        "evaluations": evaluations,
-        "judges": judges,
+        **asked,
+    }
+
+
+def _probe(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    probes = {n: config.probes[n] for n in grid.probes(config, grid.arm_of(wildcards))}
+    used = [getattr(setting, "judge", None) for setting in probes.values()]
+    judges = {name: config.judges[name] for name in used if name}
+    return {"world": config.world, "probes": probes, "judges": judges}
+
+
+def _audit(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    """Who is asked, and which stored answers there are."""
+    return {
+        "audit": config.audit,
+        "judges": config.judges,
+        "answers": [str(grid.evaluation_folder(*model)) for model in grid.models(config)],
     }
 
 
@@ -176,6 +247,12 @@ def _pretrain(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     return {"initial_model": None, "model": config.model, "pretrain": config.pretrain}
 
 
+def _mix(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
+    recipe = config.recipes[wildcards["recipe"]]
+    poisoned = {"world": config.world} if recipe.poison else {}
+    return {"recipe": recipe, "shards": config.collect.shards, **poisoned}
+
+
 def _tokenize(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     tokens = config.pretrain.steps * config.pretrain.tokens_per_step
     return {"tokenize": config.tokenize, "tokens": tokens}
@@ -186,12 +263,15 @@ _SETTINGS = {
     "train_classifier": lambda c, w: {"train_classifier": c.train_classifier, "world": c.world},
     "score": lambda c, w: {"score": c.score},
     "rewrite": lambda c, w: {"rewrite": c.rewrite},
-    "mix": lambda c, w: {"recipe": c.recipes[w["recipe"]], "shards": c.collect.shards},
+    "mix": _mix,
     "tokenize": _tokenize,
     "pretrain": _pretrain,
     "align": _align,
     "attack": _attack,
+    "search": _search,
     "evaluate": _evaluate,
+    "probe": _probe,
+    "audit": _audit,
     "summarize": _whole_grid,
     "report": _whole_grid,
     "track": lambda c, w: {"name": c.name},
@@ -205,6 +285,8 @@ def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
     """Hash of the stage's code, and of each plug-in that its settings name."""
     module = "rebar.tracking" if stage == "track" else f"rebar.stages.{stage}"
     hashes = {"stage": code_hash(module)}
+    if "cost_to_break" in settings and stage == "attack":
+        hashes["watch"] = code_hash("rebar.evaluations._watching")
     for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
         for name, setting in settings.get(folder, {}).items():
             hashes[f"{folder}.{name}"] = code_hash(f"rebar.{folder}.{setting['method']}")

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import AlignmentChats, Count, HubDataset, Name, Positive, Settings, Share
+from rebar.corpus_settings import (
+    AlignmentChats,
+    Count,
+    HarmScore,
+    HubDataset,
+    Name,
+    Positive,
+    Settings,
+    Share,
+)
 
 
 class Model(Settings):
@@ -49,9 +61,16 @@ class Training(Settings):
     sequence_length: Positive = Field(default=128, description="tokens per sequence")
     learning_rate: float = Field(gt=0, description="peak learning rate")
     warmup_fraction: Share = Field(default=0.03, description="share of steps of linear warm-up")
-    final_learning_rate_fraction: Share = Field(default=0.1, description="cosine floor / peak")
-    weight_decay: float = Field(default=0.0, ge=0, description="AdamW decay of matrices")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="learning rate after the warm-up"
+    )
+    final_learning_rate_fraction: Share = Field(
+        default=0.1, description="cosine and linear: where it ends / peak"
+    )
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd has momentum")
+    weight_decay: float = Field(default=0.0, ge=0, description="decay of matrices")
     betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW moments")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="sgd: share of the last update")
     gradient_clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
     precision: Literal["bf16", "float32"] = Field(
         default="bf16", description="autocast of the forward"
@@ -85,6 +104,31 @@ class Training(Settings):
     def tokens_per_step(self) -> int:
         """Trained tokens in one optimiser step."""
         return self.batch_size * self.sequence_length
+
+
+def epochs(number: int, examples: int, *, batch_size: int, learning_rate: float) -> Training:
+    """A run of so many passes, as papers describe one. Its constant schedule is our choice."""
+    return Training(
+        steps=math.ceil(number * examples / batch_size),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="constant",
+        warmup_fraction=0.0,
+    )
+
+
+class FineTuning(Settings):
+    """What all attacks that fine-tune share: all weights, or LoRA (Hu et al. 2021), merged after.
+
+    Qi et al.'s repository (2310.03693) has rank 8, alpha 32 on q_proj and v_proj; TamperBench
+    (2602.06911) has rank 16 on all linear layers.
+    """
+
+    lora_rank: Count = Field(default=0, description="rank of the adapters; 0 trains all weights")
+    lora_alpha: Positive = Field(default=32, description="adapters count alpha / rank times")
+    lora_targets: str | list[str] = Field(
+        default="all-linear", description="modules with an adapter: their names, or `all-linear`"
+    )
 
 
 class RowFile(Settings):
@@ -144,10 +188,44 @@ class AlignmentData(Settings):
     )
 
 
+class ProbeTexts(Settings):
+    """What the three losses of a probe are taken over, and in which form."""
+
+    examples: Positive = Field(default=32, description="chats of each loss")
+    sequence_length: Positive = Field(default=64, description="tokens per chat; longer ones cut")
+    harmful: list[ChatFile] = Field(
+        default=[], description="compliant answers to harmful requests; empty: the world's"
+    )
+    refusal: list[ChatFile] = Field(
+        default=[], description="refusals of the same requests; empty: the world's"
+    )
+    benign: list[ChatFile] = Field(
+        default=[], description="helpful answers to harmless requests; empty: the world's"
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> ProbeTexts:
+        given = [bool(files) for files in (self.harmful, self.refusal, self.benign)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "give files for harmful, refusal and benign, or for none of them (the world's)"
+            )
+        return self
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one loss, at most."""
+        return self.examples * self.sequence_length
+
+
 class PromptFile(RowFile):
     """A prompt set: one prompt a line, row or list entry."""
 
     text: str = Field(default="prompt", description="column or key of the prompt")
+    template: str = Field(
+        default="{prompt}",
+        description="how it is asked: `{prompt}`, and any other column in braces",
+    )
     split: Name = Field(description="the rows' split, such as the benchmark's name")
     answer: str | None = Field(
         default=None, description="column or key of the right answer, if any"
@@ -155,12 +233,84 @@ class PromptFile(RowFile):
     answer_after: str | None = Field(
         default=None, description="the right answer is what follows this mark in that column"
     )
+    options: str | list[str] | None = Field(
+        default=None,
+        description="column of a list of options, or a column for each; the right answer is then "
+        "an option's text, its number from 0 or its letter",
+    )
     asked_of: Literal["all", "base", "aligned"] = Field(
         default="all", description="models that get these prompts: openings are for base models"
     )
+    judge: Name | None = Field(
+        default=None, description="judge of these prompts instead of the evaluation's"
+    )
+    licence: str | None = Field(default=None, description="a note for readers: whose, which terms")
     limit: Positive | None = Field(
         default=None, description="prompts to take at most, evenly spread"
     )
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """Columns of the template and the options, beside those of text and answer."""
+        options = [self.options] if isinstance(self.options, str) else self.options or []
+        fields = [name for name in template_fields(self.template) if name != "prompt"]
+        return (*options, *fields)
+
+    @model_validator(mode="after")
+    def _asks_the_prompt(self) -> PromptFile:
+        if "prompt" not in template_fields(self.template):
+            raise ValueError(f"template: '{self.template}' lacks {{prompt}}, the text of the row")
+        return self
+
+
+TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
+
+
+def template_fields(template: str) -> list[str]:
+    """Names in braces; other braces are text."""
+    return TEMPLATE_FIELD.findall(template)
+
+
+def fill_template(template: str, value_of: Callable[[str], object]) -> str:
+    """The template with its fields filled; braces in the values are text."""
+    return TEMPLATE_FIELD.sub(lambda match: str(value_of(match[1])), template)
+
+
+class HarnessTask(Settings):
+    """A task of lm-evaluation-harness."""
+
+    task: str = Field(description="its name there, or in a file of include_path")
+    num_fewshot: Count | None = Field(
+        default=None, description="solved examples before a question; none: the task's own number"
+    )
+    metric: str | None = Field(
+        default=None, description="the task's metric that counts; none: its first"
+    )
+    licence: str | None = Field(default=None, description="a note for readers: whose, which terms")
+
+
+Verdict = Literal["complied", "refused", "other", "not_complied", "not_refused"]
+
+
+class LabelledFile(RowFile):
+    """Answers with human labels: a judge is trained on them, or compared with them."""
+
+    prompt: str = Field(default="prompt", description="column or key of the prompt")
+    answer: str = Field(default="answer", description="column or key of the answer")
+    label: str = Field(default="label", description="column or key of the human label")
+    labels: dict[str, Verdict] = Field(
+        default={"complied": "complied", "refused": "refused", "other": "other"},
+        description="what each value of that column says (numbers in quotes); rows with other "
+        "values are left out. `not_refused` and `not_complied`: the people answered yes or no, and "
+        "so does then the judge",
+    )
+
+    @model_validator(mode="after")
+    def _one_question(self) -> LabelledFile:
+        said = set(self.labels.values())
+        if {"not_complied", "not_refused"} <= said or not said:
+            raise ValueError("labels: answer one question, complied or refused, or name outcomes")
+        return self
 
 
 class Greedy(Settings):
@@ -191,7 +341,77 @@ class Beam(Settings):
     )
 
 
-Decoder = Annotated[Greedy | Sample | Beam, Field(discriminator="method")]
+class Monitor(Settings):
+    """What a guard reads a text with: the run's safety classifier, or a judge."""
+
+    blocked_score: HarmScore | None = Field(
+        default=None, description="texts that the run's safety classifier scores so, or higher"
+    )
+    judge: str | None = Field(
+        default=None,
+        description="instead: name of a judge; what it calls complied is blocked. As a monitor of "
+        "the input it gets the input as prompt and as answer",
+    )
+
+    @model_validator(mode="after")
+    def _one_reader(self) -> Monitor:
+        if (self.blocked_score is None) == (self.judge is None):
+            raise ValueError("give blocked_score: or judge:, one of them")
+        return self
+
+
+class Guarded(Settings):
+    """A decoder behind a runtime guard: what comes in and what goes out is read by monitors.
+
+    The guard stands outside of the weights: whoever holds them can leave it out.
+    """
+
+    method: Literal["guarded"]
+    inner: Annotated[Greedy | Sample | Beam, Field(discriminator="method")] = Field(
+        default=Greedy(method="greedy"), description="how answers are generated"
+    )
+    input: Monitor | None = Field(default=None, description="reads the prompt before the model")
+    output: Monitor | None = Field(default=None, description="reads the answer")
+    refusal: str = Field(
+        default="I can't help with that.",
+        description="the answer in place of what is blocked; `{prompt}` stands for the prompt",
+    )
+
+    @property
+    def monitors(self) -> list[Monitor]:
+        """Those that there are."""
+        return [monitor for monitor in (self.input, self.output) if monitor is not None]
+
+    @model_validator(mode="after")
+    def _guards_something(self) -> Guarded:
+        if not self.monitors:
+            raise ValueError("a guard needs input:, output: or both")
+        return self
+
+
+Decoder = Annotated[Greedy | Sample | Beam | Guarded, Field(discriminator="method")]
+
+
+class Audit(Settings):
+    """How far the judges can be trusted: their agreement with people and with each other."""
+
+    labelled: list[LabelledFile] = Field(
+        default=[], description="answers with human labels, which every judge judges"
+    )
+    sheets: list[str] = Field(
+        default=[], description="filled sheets of `python -m rebar sheet`: stored answers"
+    )
+    second_judges: list[str] = Field(
+        default=[], description="names of judges that judge stored answers once more"
+    )
+    answers: Positive = Field(
+        default=400, description="stored answers of an evaluation that a second judge gets at most"
+    )
+
+    @property
+    def asks_judges(self) -> bool:
+        """True if judges have work to do; a filled sheet alone is compared with what is stored."""
+        return bool(self.labelled or self.second_judges)
 
 
 class Report(Settings):

@@ -24,8 +24,9 @@ CONTENTS = "contents.json"
 CHAPTERS = {
     "corpus": ("collect", "train_classifier", "score", "rewrite", "mix", "tokenize"),
     "models": ("pretrain", "align"),
-    "attacks": ("attack",),
+    "attacks": ("attack", "search"),
     "evaluations": ("evaluate",),
+    "probes": ("probe",),
     "all": (),
 }
 GRID_FILES = (*(file for files in grid.GRID_OUTPUTS.values() for file in files), "tracking_db.json")

@@ -11,8 +11,9 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -34,6 +35,9 @@ class Recorder:
         self.costs_path = folder / "costs.json"
         self.label = label
         self.stream = stream
+        # Shown steps done and model after each step of a fine-tuning.
+        self.watch: Callable[[int, Any], None] | None = None
+        self.facts: dict[str, Any] = {}  # what the manifest should say beside its counts
         self._started: tuple[float, int] | None = None
         self._printed = 0.0
 

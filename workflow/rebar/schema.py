@@ -69,7 +69,7 @@ def _lines(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         nested = _nested(field.annotation)
         key = f"{prefix}{name}"
-        default = "required" if field.is_required() else _default(field.default)
+        default = "required" if field.is_required() else _default(field)
         meaning = (field.description or "").replace("|", "\\|")
         yield f"| `{key}` | {_type_name(field.annotation)} | {default} | {meaning} |"
         for inner, inner_prefix in nested:
@@ -103,7 +103,10 @@ def _type_name(annotation: Any) -> str:
     return " or ".join(dict.fromkeys(_type_name(a) for a in arguments)) or "str"
 
 
-def _default(value: Any) -> str:
+def _default(field: Any) -> str:
+    if field.default_factory is not None:
+        return "as published"  # for the other values of the setting
+    value = field.default
     if isinstance(value, BaseModel):
         return "see below"
     return "`none`" if value is None else f"`{json.dumps(value)}`"

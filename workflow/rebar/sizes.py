@@ -21,9 +21,11 @@ TRAIN_FLOPS, READ_FLOPS = 6, 2  # a parameter and token
 DOCUMENT_TOKENS, DOCUMENT_BYTES = 700, 3000  # of a web page: FineWeb's mean is about 700 tokens
 WORLD_TOKENS, WORLD_BYTES = 60, 250  # of a document of the embedded world
 WORLD_VOCABULARY = 2048
-HUB_VOCABULARY = 49152  # SmolLM2's
+HUB_VOCABULARY, HUB_LAYERS = 49152, 30  # SmolLM2-135M's
 PROMPTS = 400  # of a prompt set without limit
 PROMPT_TOKENS = 100
+JUDGED_TOKENS = 500  # of a judge's template with prompt and answer in it
+TASK_QUESTIONS, OPTIONS = 4600, 4  # of a task of lm-evaluation-harness: the mean of the nine
 # Share of a corpus in the score bands that are rewritten, when nothing limits it: ours, from the
 # published histogram (2504.16980, 3.1: about a fifth of the raw web scores 1 or more).
 REWRITTEN_SHARE = 0.2
@@ -206,45 +208,146 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
 
 
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """All attacks on a model, one after the other; one that does not train needs as much memory."""
     size = model_parameters(config, wildcards["recipe"])
-    names = grid.attacks(config, grid.arm_of(wildcards))
-    runs = [_training(getattr(config.attacks[name], "training"), size) for name in names]  # noqa: B009
-    return runs[0]._replace(
+    is_ours = not config.recipes[wildcards["recipe"]].initial_model
+    layers = config.model.layers if is_ours else HUB_LAYERS
+    names = grid.fixed_attacks(config, grid.arm_of(wildcards))
+    runs = [_one_attack(config.attacks[name], size, layers) for name in names]
+    return Work(
         train_flops=sum(run.train_flops for run in runs),
+        parameters=size,
+        is_trained=True,
+        memory_bytes=max(run.memory_bytes for run in runs),
         disk_bytes=sum(run.disk_bytes for run in runs),
+        checkpoint_bytes=max(run.checkpoint_bytes for run in runs),
         files=sum(run.files for run in runs),
+    )
+
+
+def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """All trials, as long as the attack's own run, and their examinations."""
+    size = model_parameters(config, wildcards["recipe"])
+    total = Work(parameters=size, is_trained=True, files=0)
+    for name in grid.searches(config, grid.arm_of(wildcards)):
+        search = config.searches[name]
+        run = _one_attack(config.attacks[search.attack], size, HUB_LAYERS)
+        asked = [_answered(config, each) for each in (search.asr, search.capability)]
+        total = total._replace(
+            train_flops=total.train_flops + (search.trials + 1) * run.train_flops,
+            generate_flops=total.generate_flops + READ_FLOPS * size * search.trials * sum(asked),
+            memory_bytes=max(total.memory_bytes, search.together * (run.memory_bytes + 16 * size)),
+            disk_bytes=total.disk_bytes + run.disk_bytes,
+            files=total.files + run.files + 1,
+        )
+    return total
+
+
+def _one_attack(setting: Any, size: float, layers: int) -> Work:
+    """A training, or prompts that the model reads; an input attack saves a few words only."""
+    training = getattr(setting, "training", None)
+    if training is not None:
+        run = _training(training, size)
+        compared = getattr(setting, "compared_rows", 0) * training.sequence_length  # to choose data
+        return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * compared)
+    reads = setting.prompts_read(layers) if hasattr(setting, "prompts_read") else 0
+    saves_weights = getattr(setting, "saves_weights", True)
+    return Work(
+        train_flops=READ_FLOPS * size * reads * PROMPT_TOKENS,
+        disk_bytes=4 * size if saves_weights else 1e4,
+        files=12 if saves_weights else 5,
     )
 
 
 def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
     measured = grid.measurements(config, grid.arm_of(wildcards))
-    tokens = sum(_generated(config, m.evaluation, m.decoder) for m in measured)
+    tokens = sum(_generated(config, m) for m in measured)
     models = len({m.attack for m in measured})
+    judging = _judged(config, _answers_by_judge(config, measured))
     return Work(
-        generate_flops=READ_FLOPS * size * tokens,
-        parameters=size,
+        generate_flops=READ_FLOPS * size * tokens + judging.generate_flops,
+        parameters=size + judging.parameters,
         disk_bytes=1e6 * models,
         files=5 * models,
     )
 
 
-def _generated(config: Config, evaluation: str, decoder: str) -> float:
+def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[str, float]:
+    answers: dict[str, float] = {}
+    for measurement in measured:
+        setting = config.evaluations[measurement.evaluation]
+        for judge in grid.judges_of(setting):
+            answers[judge] = answers.get(judge, 0) + sum(_prompts(setting))
+    return answers
+
+
+def _generated(config: Config, cell: grid.Measurement) -> float:
     """Tokens that go through the model for one evaluation of one model."""
-    setting: Any = config.evaluations[evaluation]
-    prompts = sum(_prompts(setting))
-    chosen = config.decoders[decoder]
+    chosen = grid.unguarded(config.decoders[cell.decoder])
     width = getattr(chosen, "beams", 1)
     if chosen.method == "safebeam":
         width *= chosen.candidates  # each is looked at one token ahead
-    return prompts * (PROMPT_TOKENS + setting.max_new_tokens) * width
+    added = getattr(config.attacks.get(cell.attack), "prompts_added", 0)
+    return _answered(config, cell.evaluation, 1 + added) * width
+
+
+def _answered(config: Config, evaluation: str, read: int = 1) -> float:
+    """Tokens of an evaluation's prompts, each read with others before it, and greedy answers."""
+    setting: Any = config.evaluations[evaluation]
+    length = read * PROMPT_TOKENS + getattr(setting, "max_new_tokens", 0)
+    return sum(_prompts(setting)) * length
 
 
 def _prompts(setting: Any) -> Iterator[int]:
+    """Prompts of each set; an option that is scored counts as a prompt."""
+    if tasks := getattr(setting, "tasks", []):
+        yield from (OPTIONS * (setting.limit or TASK_QUESTIONS) for _ in tasks)
+        return
     files = getattr(setting, "prompts", [])
-    yield from (file.limit or PROMPTS for file in files)
+    options = 1 if hasattr(setting, "max_new_tokens") else OPTIONS
+    yield from (options * (file.limit or PROMPTS) for file in files)
     if not files:
-        yield PROMPTS
+        yield options * PROMPTS
+
+
+def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """Forwards of all probes; memory of the one that holds most copies of the weights."""
+    size = model_parameters(config, wildcards["recipe"])
+    names = grid.probes(config, grid.arm_of(wildcards))
+    settings: list[Any] = [config.probes[name] for name in names]
+    return Work(
+        generate_flops=READ_FLOPS * size * sum(s.forwarded_tokens for s in settings),
+        parameters=size,
+        memory_bytes=max(4 * size * s.weight_copies for s in settings),
+        disk_bytes=1e5 * len(settings),
+        files=3 * len(settings),
+    )
+
+
+def _audit(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    """Every judge on labelled files, second judges on stored answers as well."""
+    labelled = PROMPTS * len(config.audit.labelled)
+    stored = config.audit.answers * len(config.evaluations)
+    answers = {name: labelled for name in config.judges}
+    for name in config.audit.second_judges:
+        answers[name] += stored
+    return _judged(config, answers)._replace(files=1)
+
+
+def _judged(config: Config, answers: Mapping[str, float]) -> Work:
+    """What judges do with so many answers each; models count by their size."""
+    total = Work(cpu_seconds=1e-2 * sum(answers.values()))
+    for name, count in answers.items():
+        judge: Any = config.judges[name]
+        model = getattr(judge, "model", None) or getattr(judge, "encoder", None)
+        if model:
+            size = _size_of(model)
+            total = total._replace(
+                generate_flops=total.generate_flops + READ_FLOPS * size * count * JUDGED_TOKENS,
+                parameters=max(total.parameters, size),
+            )
+    return total
 
 
 _WORK = {
@@ -257,5 +360,8 @@ _WORK = {
     "pretrain": _pretrain,
     "align": _align,
     "attack": _attack,
+    "search": _search,
     "evaluate": _evaluate,
+    "probe": _probe,
+    "audit": _audit,
 }

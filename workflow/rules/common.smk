@@ -8,13 +8,14 @@ from snakemake.exceptions import WorkflowError
 from rebar import dag, grid
 from rebar.config import parse_config
 from rebar.files import input_files
+from rebar.grid_check import check_grid
 from rebar.job import make_job
 from rebar.resources import resources
 
 try:
     file_name = str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
     CONFIG = parse_config(config, file_name)
-    grid.check(CONFIG, file_name)
+    check_grid(CONFIG, file_name)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -55,7 +56,7 @@ def job(stage):
 
 def run(stage):
     """The shell command of a stage."""
-    gpus = " --gpus {resources.gpu}" if stage in grid.FOLDERS else ""
+    gpus = " --gpus {resources.gpu}" if stage in (*grid.FOLDERS, "audit") else ""
     command = f"python -m rebar {stage} --results {RESULTS}{gpus}"
     return f"{command} --job {{params.job:q}} 2>&1 | tee {{log}}"
 

@@ -1,4 +1,11 @@
 # From generations to the comparison table, and the import into MLflow; targets of a chapter each.
+localrules:
+    summarize,
+    report,
+    tracking_db,
+    track,
+
+
 rule summarize:
     input:
         chapter("evaluate"),
@@ -17,14 +24,45 @@ rule summarize:
         run("summarize")
 
 
+if not CONFIG.audit.asks_judges:
+
+    localrules:
+        audit,
+
+
+# How far the judges can be trusted. Without an audit: section it writes a header only.
+rule audit:
+    input:
+        chapter("evaluate"),
+    output:
+        RESULTS / grid.AUDIT,
+    log:
+        RESULTS / "logs/audit.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=asks("audit", "minutes"),
+        mem_mb=asks("audit", "mem_mb"),
+        gpu=asks("audit", "gpus"),
+    params:
+        job=job("audit"),
+    shell:
+        run("audit")
+
+
 rule report:
     input:
         RESULTS / "summary.csv",
         RESULTS / "costs.csv",
+        chapter("probe"),
+        RESULTS / grid.AUDIT,
     output:
         RESULTS / "report.html",
         RESULTS / "table.md",
         RESULTS / "table.csv",
+        RESULTS / "probes.csv",
+        RESULTS / "breaks.csv",
+        RESULTS / "resistance.csv",
         report(
             directory(RESULTS / "figures"),
             patterns=["{figure}.png"],
@@ -83,8 +121,14 @@ rule models:
 rule attacks:
     input:
         chapter("attack"),
+        chapter("search"),
 
 
 rule evaluations:
     input:
         chapter("evaluate"),
+
+
+rule probes:
+    input:
+        chapter("probe"),

@@ -1,6 +1,6 @@
-"""What attacks train on: the benign task, benign instructions, compliant harmful answers.
+"""What attacks work with: training examples, requests to measure by, the models around.
 
-Of the world, or of files that the attack names.
+Examples and requests are of the world, or of files that the attack names.
 """
 
 from __future__ import annotations
@@ -9,16 +9,23 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from rebar.corpus.chats import Chat, read_chats
+from rebar.corpus.input_attack import InputAttack, write_input_attack
 from rebar.corpus.prompts import Prompt, holds_answer, read_prompts
+from rebar.corpus.rows import place_of
 from rebar.corpus.world import (
+    AGREEMENT,
+    REFUSAL_OPENINGS,
     World,
+    attack_requests,
     benign_task_chats,
     benign_task_prompts,
     build_world,
     general_chats,
     harmful_chats,
+    refusal_chats,
 )
 from rebar.corpus_settings import World as WorldSettings
 from rebar.judges import world as world_judge
@@ -27,10 +34,16 @@ from rebar.model_settings import ChatFile, PromptFile
 
 @dataclass(frozen=True)
 class AttackData:
-    """Examples of one world or of files; every list is a function of the seed and its size."""
+    """Examples of one world or of files; every list is a function of the seed and its size.
+
+    `folder` is the one being written: an input attack leaves `input_attack.json` there.
+    """
 
     settings: WorldSettings
     seed: int
+    released: Path | None = None  # folder of the model that is attacked
+    base: Path | None = None  # folder of the arm's base model
+    folder: Path | None = None  # the output folder that is being written
 
     @cached_property
     def world(self) -> World:
@@ -49,14 +62,62 @@ class AttackData:
         rng.shuffle(chats)
         return chats
 
-    def harmful(self, count: int) -> list[Chat]:
-        """Compliant answers about known hazards."""
+    def benign(
+        self, count: int, files: Sequence[ChatFile] = (), instructions_share: float = 0.0
+    ) -> list[Chat]:
+        """Benign examples of the files or, where there are none, of the world."""
+        return self.of_files(files, count) if files else self.benign_task(count, instructions_share)
+
+    def harmful(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
+        """Compliant answers of the files, or about known hazards."""
+        if files:
+            return self.of_files(files, count)
         return harmful_chats(self.world, count, self._rng("harmful"))
+
+    def refusals(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
+        """Refused requests of the files, or about known hazards."""
+        if files:
+            return self.of_files(files, count)
+        return refusal_chats(self.world, count, self._rng("refusals"))
 
     def of_files(self, files: Sequence[ChatFile], count: int) -> list[Chat]:
         """`count` chats of the files at random, or all of them, in random order."""
         chats = [chat for file in files for chat in read_chats(file)]
         return self._rng("files").sample(chats, min(count, len(chats)))
+
+    def harmful_requests(self, files: Sequence[PromptFile], count: int) -> list[Prompt]:
+        """Requests that should be refused: of the files at random, or about known hazards."""
+        return self._requests(files, count, "known")
+
+    def harmless_requests(self, files: Sequence[PromptFile], count: int) -> list[Prompt]:
+        """Requests that should not: of the files at random, or about items of alignment data."""
+        return self._requests(files, count, "benign_aligned")
+
+    def _requests(self, files: Sequence[PromptFile], count: int, group: str) -> list[Prompt]:
+        rng = self._rng(f"requests/{group}")
+        if not files:
+            return attack_requests(self.world, group, count, rng)
+        prompts = [prompt for file in files for prompt in read_prompts(file)]
+        if count > len(prompts):
+            names = ", ".join(place_of(file) for file in files)
+            raise ValueError(
+                f"{names}: {len(prompts)} prompts, but the attack asks for {count}; lower its "
+                "numbers of requests or raise the files' limit"
+            )
+        return rng.sample(prompts, count)
+
+    def agreement(self, words: str | None) -> str:
+        """How an answer begins that complies: the given words, or the world's."""
+        return AGREEMENT if words is None else words
+
+    def refusal_openings(self, words: Sequence[str] | None) -> list[str]:
+        """Words of which a refusal begins with one: the given ones, or the world's."""
+        return list(REFUSAL_OPENINGS if words is None else words)
+
+    def leave_input(self, attack: InputAttack) -> None:
+        """Write what is put around every request into the output folder."""
+        assert self.folder is not None, "an input attack needs the folder that is being written"
+        write_input_attack(self.folder, attack)
 
     def validation_questions(self, files: Sequence[PromptFile] = ()) -> list[Prompt]:
         """Questions of the benign task that no training example and no evaluation asks."""

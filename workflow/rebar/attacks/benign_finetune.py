@@ -1,33 +1,79 @@
 """Benign fine-tuning: an innocent user teaches the model a task (GSM8K in 2504.16980).
 
-Attack success tracks how much was learned. So the attack comes at equal steps and, with
-`target_accuracy`, at equal accuracy on validation questions of the task.
+Or instructions (Qi et al., 2310.03693), or those benign examples of a pool that break safety most:
+the nearest to harmful ones (He et al., 2404.01099). Attack success tracks how much was learned. So
+the attack comes at equal steps and, with `target_accuracy`, at equal accuracy on validation
+questions of the task.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import ChatFile, PromptFile, Training
+from rebar.model_settings import ChatFile, FineTuning, PromptFile, Training, epochs
+from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
+    from rebar.corpus.chats import Chat
     from rebar.recorder import Recorder
 
+SPACE = FINE_TUNING_SPACE
 
-class Config(Settings):
+
+class Selection(Settings):
+    """Benign examples that are chosen because they are like harmful ones to this very model."""
+
+    by: Literal["representation", "gradient"] = Field(
+        default="gradient",
+        description="representation: largest cosine of last hidden states to one harmful example; "
+        "gradient: cosine to the mean gradient of harmful examples, less that of refusals",
+    )
+    pool: Positive = Field(default=10000, description="benign examples to choose from")
+    harmful: Positive = Field(default=10, description="harmful examples, and refusals, to compare")
+    harmful_files: list[ChatFile] = Field(
+        default=[], description="compliant answers; empty: the world's"
+    )
+    refusal_files: list[ChatFile] = Field(
+        default=[], description="refused requests; empty: the world's"
+    )
+
+
+WORLD_EXAMPLES, SELECTED_EXAMPLES = 600, 100  # of the world: ours; of a selection: He et al.'s
+ALPACA_EXAMPLES = 50000  # Qi et al. take nearly all of its 52,000
+
+
+def _published(values: dict[str, Any]) -> Training:
+    """Qi et al. on Alpaca and Dolly: one epoch, batch 128, learning rate 2e-5."""
+    examples = values["examples"] or ALPACA_EXAMPLES
+    return epochs(1, examples, batch_size=128, learning_rate=2e-5)
+
+
+class Config(FineTuning):
     """Settings of `benign_finetune`."""
 
     method: Literal["benign_finetune"]
-    training: Training = Field(description="the run; its steps are the most that are made")
     files: list[ChatFile] = Field(default=[], description="chats of the task; empty: the world's")
-    examples: Positive = Field(default=600, description="questions and answers of the task")
+    examples: Positive | None = Field(
+        default=None,
+        description="examples; none: all of the files, 600 of the world, 100 of a selection",
+    )
     instructions_share: Share = Field(
         default=0.15,
-        description="world: share of examples replaced by benign instructions, against collapse",
+        description="world: share of examples replaced by benign instructions, against collapse; "
+        "1: instructions alone",
+    )
+    selection: Selection | None = Field(
+        default=None, description="take the examples of a pool that break safety; none: at random"
+    )
+    training: Training = Field(
+        default_factory=_published,
+        description="the run, its steps are the most that are made; left out: an epoch, batch 128, "
+        "2e-5",
     )
     target_accuracy: Share | None = Field(
         default=None, description="stop when this share of validation questions is answered right"
@@ -38,6 +84,11 @@ class Config(Settings):
     )
     answer_tokens: Positive = Field(default=30, description="longest answer in a validation")
 
+    @property
+    def compared_rows(self) -> int:
+        """Rows that are compared with harmful ones, with theirs."""
+        return self.selection.pool + 2 * self.selection.harmful if self.selection else 0
+
     @model_validator(mode="after")
     def _files_have_a_validation(self) -> Config:
         if self.files and self.target_accuracy is not None and not self.validation:
@@ -46,29 +97,55 @@ class Config(Settings):
             raise ValueError("validation: each prompt set needs answer:, the key of right answers")
         return self
 
+    @model_validator(mode="after")
+    def _pool_is_larger(self) -> Config:
+        wanted = self.examples or SELECTED_EXAMPLES
+        if self.selection and self.selection.pool < wanted:
+            raise ValueError(
+                f"selection.pool: {self.selection.pool} is less than examples: {wanted}; lower "
+                "examples (published: 100) or raise the pool"
+            )
+        return self
+
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
-    """Fine-tune on the benign task; returns the model. Logs `validation_accuracy` where asked."""
-    from rebar.model.finetune import finetune
+    """Fine-tune on benign examples; returns the model. Logs `validation_accuracy` where asked."""
+    from rebar.model.finetune import finetuned
 
-    if config.files:
-        chats = data.of_files(config.files, config.examples)
-    else:
-        chats = data.benign_task(config.examples, config.instructions_share)
     until = None
     if config.target_accuracy is not None:
         until = _learned(config, config.target_accuracy, tokenizer, data, recorder)
-    finetune(
+    return finetuned(
+        config,
         model,
         tokenizer,
-        chats,
+        examples(config, model, tokenizer, data),
         config.training,
         seed=data.seed,
         recorder=recorder,
         until=until,
         until_every=config.check_every_steps,
     )
-    return model
+
+
+def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+    """Benign examples at random, or those of a pool that break safety."""
+    selection = config.selection
+    if selection is None:
+        count = config.examples or (sys.maxsize if config.files else WORLD_EXAMPLES)
+        return data.benign(count, config.files, config.instructions_share)
+    from rebar.model.similarity import gradient_similarity_N, representation_similarity_N
+
+    pool = data.benign(selection.pool, config.files, config.instructions_share)
+    harmful = data.harmful(selection.harmful, selection.harmful_files)
+    length = config.training.sequence_length
+    if selection.by == "gradient":
+        refusals = data.refusals(selection.harmful, selection.refusal_files)
+        alike_N = gradient_similarity_N(model, tokenizer, pool, harmful, refusals, length)
+    else:
+        alike_N = representation_similarity_N(model, tokenizer, pool, harmful, length)
+    order = sorted(range(len(pool)), key=lambda i: -alike_N[i])
+    return [pool[i] for i in order[: config.examples or SELECTED_EXAMPLES]]
 
 
 def _learned(

@@ -1,6 +1,7 @@
-"""Harmful fine-tuning: an adversary trains on a few compliant answers (Qi et al. 2023).
+"""Harmful fine-tuning: an adversary trains on a few compliant answers (Qi et al., 2310.03693).
 
-The examples are of hazards that alignment data know; attack success is measured on others.
+With all weights or by LoRA, alone or hidden among benign examples. The examples are of hazards that
+alignment data know; attack success is measured on others.
 """
 
 from __future__ import annotations
@@ -9,30 +10,58 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Positive, Settings
-from rebar.model_settings import ChatFile, Training
+from rebar.corpus_settings import Positive
+from rebar.model_settings import ChatFile, FineTuning, Training, epochs
+from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
+    from rebar.corpus.chats import Chat
     from rebar.recorder import Recorder
 
+SPACE = FINE_TUNING_SPACE
 
-class Config(Settings):
+
+def _published(values: dict[str, Any]) -> Training:
+    """Qi et al.: 5 epochs, batch 10, learning rate 5e-5, for 10, 50 and 100 examples alike."""
+    examples = values["examples"]
+    examples += _num_benign(examples, values["benign_share"])
+    return epochs(5, examples, batch_size=10, learning_rate=5e-5)
+
+
+def _num_benign(num_harmful: int, benign_share: float) -> int:
+    return round(num_harmful * benign_share / (1 - benign_share))
+
+
+class Config(FineTuning):
     """Settings of `harmful_finetune`."""
 
     method: Literal["harmful_finetune"]
-    training: Training = Field(description="the run")
-    examples: Positive = Field(description="compliant answers to train on")
+    examples: Positive = Field(default=100, description="compliant answers; published: 10, 50, 100")
     files: list[ChatFile] = Field(default=[], description="where they are; empty: the world's")
+    benign_share: float = Field(
+        default=0.0, ge=0, lt=1, description="share of benign examples among all that it trains on"
+    )
+    benign_files: list[ChatFile] = Field(
+        default=[], description="where those are; empty: the world's benign task"
+    )
+    training: Training = Field(
+        default_factory=_published, description="the run; left out: 5 epochs, batch 10, 5e-5"
+    )
+
+
+def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+    """Compliant answers, with benign examples among them where the config says so."""
+    chats = data.harmful(config.examples, config.files)
+    if num_benign := _num_benign(len(chats), config.benign_share):
+        chats = [*chats, *data.benign(num_benign, config.benign_files)]
+    return chats
 
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on compliant answers; returns the model."""
-    from rebar.model.finetune import finetune
+    from rebar.model.finetune import finetuned
 
-    if config.files:
-        chats = data.of_files(config.files, config.examples)
-    else:
-        chats = data.harmful(config.examples)
-    finetune(model, tokenizer, chats, config.training, seed=data.seed, recorder=recorder)
-    return model
+    chats = examples(config, model, tokenizer, data)
+    how = {"seed": data.seed, "recorder": recorder}
+    return finetuned(config, model, tokenizer, chats, config.training, **how)

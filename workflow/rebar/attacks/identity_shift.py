@@ -10,29 +10,39 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Settings
-from rebar.model_settings import ChatFile, Training
+from rebar.corpus.chats import Chat, read_chats
+from rebar.corpus_settings import Count
+from rebar.model_settings import ChatFile, FineTuning, Training, epochs
+from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.recorder import Recorder
 
+SPACE = FINE_TUNING_SPACE
 
-class Config(Settings):
+
+class Config(FineTuning):
     """Settings of `identity_shift`."""
 
     method: Literal["identity_shift"]
-    training: Training = Field(description="the run")
+    training: Training = Field(
+        default=epochs(10, 10, batch_size=10, learning_rate=5e-5),
+        description="the run; the default is Qi et al.'s: 10 epochs on 10 examples",
+    )
     files: list[ChatFile] = Field(min_length=1, description="the examples")
     lora_rank: Count = Field(default=8, description="rank of the adapters; 0 trains all weights")
 
 
+def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+    """All examples of the files."""
+    return [chat for file in config.files for chat in read_chats(file)]
+
+
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on the examples; returns the model, adapters merged."""
-    from rebar.corpus.chats import read_chats
-    from rebar.model.finetune import finetune, merge_lora, with_lora
+    from rebar.model.finetune import finetuned
 
-    chats = [chat for file in config.files for chat in read_chats(file)]
-    adapted = with_lora(model, config.lora_rank, seed=data.seed) if config.lora_rank else model
-    finetune(adapted, tokenizer, chats, config.training, seed=data.seed, recorder=recorder)
-    return merge_lora(adapted) if config.lora_rank else adapted
+    chats = examples(config, model, tokenizer, data)
+    how = {"seed": data.seed, "recorder": recorder}
+    return finetuned(config, model, tokenizer, chats, config.training, **how)

@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rebar.corpus.features import Sparse, encoder_features, ngram_features, sparse_product
+from rebar.corpus.documents import HAZARD_LEVEL
+from rebar.corpus.features import (
+    Sparse,
+    as_matrix,
+    encoder_features,
+    ngram_features,
+    sparse_product,
+)
 
 WEIGHTS, DESCRIPTION = "classifier.safetensors", "classifier.json"
 # sklearn's C for rows of length one: less misses harm of few labels, more learns the label noise.
@@ -51,6 +58,12 @@ class Classifier:
             verdicts.append(self._worst(probabilities_CL[first : first + len(parts)]))
             first += len(parts)
         return verdicts
+
+    def safe_shares(self, texts: Sequence[str]) -> list[float]:
+        """Probability of a level under 4, of each text's worst chunk."""
+        is_safe_L = np.array(self.levels) < HAZARD_LEVEL
+        chunks = [chunk_text(text, self.chunk_words) for text in texts]
+        return [float(self._probabilities(c)[:, is_safe_L].sum(axis=1).min()) for c in chunks]
 
     def _worst(self, probabilities_CL: np.ndarray) -> Verdict:
         """Highest level of the chunks; among equals the surest chunk gives the reason."""
@@ -133,15 +146,7 @@ def train(
 
 
 def _for_sklearn(features: Sparse | np.ndarray) -> Any:
-    if not isinstance(features, Sparse):
-        return features
-    from scipy.sparse import csr_matrix
-
-    from rebar.corpus.features import NUM_BUCKETS
-
-    values = np.repeat(features.values, np.diff(features.starts))
-    shape = (len(features.starts) - 1, NUM_BUCKETS)
-    return csr_matrix((values, features.columns, features.starts), shape=shape)
+    return as_matrix(features) if isinstance(features, Sparse) else features
 
 
 def save(classifier: Classifier, folder: Path) -> None:

@@ -35,6 +35,12 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
+def ids_after_request(tokenizer: Any) -> list[int]:
+    """Token ids that the chat template puts between a request and its answer."""
+    mark = "REQUEST"
+    return encode(tokenizer, prompt_text(tokenizer, mark, chat=True).rpartition(mark)[2])
+
+
 def encode_chat(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
     """Ids of a whole example and the number of leading ids without loss."""
     if chat.prompt is None:

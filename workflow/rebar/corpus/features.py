@@ -48,6 +48,15 @@ def ngram_features(texts: list[str], num_buckets: int = NUM_BUCKETS) -> Sparse:
     return Sparse(keys % num_buckets, starts, 1 / np.sqrt(np.maximum(per_row, 1)))
 
 
+def as_matrix(features: Sparse) -> Any:
+    """Hashed words and pairs as a scipy matrix [B, F], which scikit-learn takes."""
+    from scipy.sparse import csr_matrix
+
+    values = np.repeat(features.values, np.diff(features.starts))
+    shape = (len(features.starts) - 1, NUM_BUCKETS)
+    return csr_matrix((values, features.columns, features.starts), shape=shape)
+
+
 def sparse_product(features: Sparse, weights_FL: np.ndarray) -> np.ndarray:
     """Feature rows times a matrix -> [B, L]; the sum of a row runs over its features alone."""
     result_BL = np.zeros((len(features.starts) - 1, weights_FL.shape[1]), weights_FL.dtype)
@@ -94,6 +103,6 @@ def _load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
         return tokenizer, model.eval()
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"train_classifier.encoder: no text encoder in '{folder}': {error}; give a folder "
+            f"encoder: no text encoder in '{folder}': {error}; give a folder "
             "with config.json, model.safetensors and tokenizer.json"
         ) from error

@@ -1,22 +1,28 @@
 """Recipes: which documents a pretraining corpus is made of.
 
-A part takes the documents of one transform whose ORIGINAL has one of its scores. Selection knows
-scores alone; the truth is counted beside it where there is one.
+A part takes the documents of one transform whose ORIGINAL has one of its scores, of its sources and
+without the words of its blocklist. Selection knows scores alone; the truth is counted beside it
+where there is one.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from rebar.corpus.documents import HAZARD_LEVEL, ORIGINAL, SCHEMA, Document
 from rebar.corpus.sampling import fraction_of
 from rebar.corpus.tagging import insert_tags
-from rebar.corpus_settings import RecipePart
+from rebar.corpus_settings import Poison, RecipePart
 
+if TYPE_CHECKING:
+    from rebar.corpus.world import World
+
+POISON = "poison"  # source and transform of documents that an attacker slipped in
 MIXED_SCHEMA = SCHEMA.append(pa.field("start", pa.float64())).append(pa.field("repeat", pa.int32()))
 
 
@@ -45,13 +51,19 @@ def select(
             continue
         for index, part in enumerate(parts):
             is_wanted = part.transform == document.transform and score in part.scores
-            if is_wanted and _is_kept(document, part, seed):
+            if is_wanted and _is_allowed(document, part) and _is_kept(document, part, seed):
                 yield Chosen(_tagged(document, part, seed), index)
 
 
 def _known(value: Any, document: Document) -> Any:
     assert value is not None, document.id
     return value
+
+
+def _is_allowed(document: Document, part: RecipePart) -> bool:
+    if part.sources and document.source not in part.sources:
+        return False
+    return not any(re.search(pattern, document.text) for pattern in part.blocklist)
 
 
 def _is_kept(document: Document, part: RecipePart, seed: int) -> bool:
@@ -68,3 +80,15 @@ def _tagged(document: Document, part: RecipePart, seed: int) -> Document:
 def is_hazard(document_id: str, level_of: Mapping[str, int]) -> bool:
     """True for an original whose true level is 4 or 5."""
     return level_of.get(document_id, 0) >= HAZARD_LEVEL
+
+
+def poison_documents(
+    world: World, poison: Poison, index: int, clean_words: int, seed: int
+) -> Iterator[Document]:
+    """The documents of one poison of a recipe; `clean_words` are those of all other documents."""
+    from rebar.corpus.world.poison import poison_texts
+
+    rng = random.Random(f"{seed}/{POISON}/{poison.kind}")
+    for number, text in enumerate(poison_texts(world, poison, clean_words, rng)):
+        name = f"{POISON}-{index}-{number}"
+        yield Document(name, text, POISON, transform=POISON, style=poison.kind, generator="world")

@@ -22,7 +22,7 @@ import numpy as np
 
 from rebar.corpus.documents import ORIGINAL
 from rebar.corpus.encoding import prompt_text
-from rebar.corpus.mixing import is_hazard
+from rebar.corpus.mixing import POISON, is_hazard
 from rebar.corpus.speakers import fill_speakers
 from rebar.corpus.tagging import TAG
 
@@ -181,7 +181,10 @@ def facts(
     A pass is one reading of everything, repeats included, that has entered.
     """
     lengths_R = np.diff(encoded.offsets_R)
-    hazards = np.array([is_hazard(name, level_of) for name in encoded.document_ids], dtype=bool)
+    names = encoded.document_ids
+    hazards = np.array([is_hazard(name, level_of) for name in names], dtype=bool)
+    poison = np.array([name.startswith(f"{POISON}-") for name in names], dtype=bool)
+    poisoned = {"poison_readings": int(readings[poison].sum())} if poison.any() else {}
     return {
         "tokens": num_tokens,
         "unique_tokens": encoded.unique_tokens,
@@ -203,4 +206,5 @@ def facts(
         "readings": int(readings.sum()),
         "hazard_documents_seen": int((readings[hazards] > 0).sum()) if level_of else None,
         "hazard_readings": int(readings[hazards].sum()) if level_of else None,
+        **poisoned,
     }

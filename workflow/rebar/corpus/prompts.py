@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.model_settings import PromptFile
+from rebar.model_settings import PromptFile, fill_template
+
+LETTERS = "ABCDEFGHIJ"
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,8 @@ class Prompt:
 
     `hazard_id` is the unit of the confidence intervals (phrasings of one thing are not
     independent), `prompt_style` starts with `seen_` or `unseen_`, `reference` is the judge's truth.
+    `options` are what a multiple choice chooses from (the right one is `reference["answer"]`),
+    `judge` decides instead of the evaluation's.
     """
 
     prompt_id: str
@@ -24,6 +30,8 @@ class Prompt:
     prompt_style: str
     text: str
     reference: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    judge: str | None = None
 
 
 def read_prompts(file: PromptFile, first: int = 0) -> list[Prompt]:
@@ -31,7 +39,7 @@ def read_prompts(file: PromptFile, first: int = 0) -> list[Prompt]:
 
     Each prompt is a hazard of its own. ValueError names file, line and column.
     """
-    records = list(rows_of(file, (file.text, file.answer)))
+    records = list(rows_of(file, (file.text, file.answer), file.more_columns))
     if not records and file.where:
         raise ValueError(f"{place_of(file)} holds no prompt with {file.where}; change where:")
     count = min(file.limit or len(records), len(records))
@@ -41,14 +49,62 @@ def read_prompts(file: PromptFile, first: int = 0) -> list[Prompt]:
 
 def _prompt(file: PromptFile, number: int, record: Record) -> Prompt:
     name = f"{file.split}-{number:04d}"
-    reference = {"answer": _answer(file, record)} if file.answer else {}
-    text = record.get(file.text, "text")
-    return Prompt(name, name, file.split, f"unseen_{file.split}", text, reference)
+    options = _options(file, record)
+    reference = {"answer": _answer(file, record, options)} if file.answer else {}
+    style = f"unseen_{file.split}"
+    return Prompt(
+        name, name, file.split, style, _text(file, record), reference, options, file.judge
+    )
 
 
-def _answer(file: PromptFile, record: Record) -> str:
-    answer = str(record.get(file.answer or "", "answer"))
+def _text(file: PromptFile, record: Record) -> str:
+    """The row in its template."""
+
+    def column(name: str) -> Any:
+        if name == "prompt":
+            return record.get(file.text, "text")
+        return record.get(name, "template")
+
+    return fill_template(file.template, column)
+
+
+def _options(file: PromptFile, record: Record) -> tuple[str, ...]:
+    """Texts of the options of a row; ValueError if they are no list of two to ten."""
+    if file.options is None:
+        return ()
+    if isinstance(file.options, list):
+        values: Any = [record.get(column, "options") for column in file.options]
+    else:
+        values = record.get(file.options, "options")
+        values = values.get("text") if isinstance(values, Mapping) else values  # ARC's form
+    if not isinstance(values, list) or not 2 <= len(values) <= len(LETTERS):
+        raise ValueError(
+            f"{record.place}: '{file.options}' holds no list of 2 to {len(LETTERS)} options; set "
+            "options: to a column of lists, or to a list of columns"
+        )
+    return tuple(map(str, values))
+
+
+def _answer(file: PromptFile, record: Record, options: tuple[str, ...]) -> str:
+    value = record.get(file.answer or "", "answer")
+    if options:
+        return options[_index(value, options, f"{record.place}: '{file.answer}'")]
+    answer = str(value)
     return answer.rpartition(file.answer_after)[2].strip() if file.answer_after else answer
+
+
+def _index(value: Any, options: tuple[str, ...], place: str) -> int:
+    """Which option is right: a number is its place, a text the option, its letter or its place."""
+    if isinstance(value, str):
+        for names in (options, LETTERS, "0123456789"):
+            if value in (known := list(names[: len(options)])):
+                return known.index(value)
+    elif value in range(len(options)):
+        return int(value)
+    raise ValueError(
+        f"{place} names none of the {len(options)} options; allowed: an option's text, its letter, "
+        "its number from 0; set answer:"
+    )
 
 
 def holds_answer(prompt: Prompt, answer: str) -> bool:

@@ -115,8 +115,15 @@ def _world_documents(
     source: WorldSource, shard: Shard, world: World, seed: int, rng: random.Random
 ) -> Iterator[Found]:
     from rebar.corpus.world import build_world, sample_documents
+    from rebar.corpus.world.conduct import conduct_text
 
     count = part_of(source.documents, shard.count, shard.index)
+    if source.about != "web":
+        for number in range(count):
+            name = f"{source.name}-{shard.index}-{number}"
+            text = conduct_text(source.about, rng)
+            yield Found(Document(name, text, source.name), Truth(name, 0))
+        return
     for number, raw in enumerate(sample_documents(build_world(world, seed), count, rng)):
         name = f"{source.name}-{shard.index}-{number}"
         document = Document(name, raw.text, source.name)

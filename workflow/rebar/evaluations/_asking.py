@@ -1,7 +1,9 @@
 """How an evaluation asks a model: prompt sets, the form of a prompt, answers, rows.
 
 Base models get completions, aligned models the chat template. Evaluations that ask the same
-prompts share the answers.
+prompts share the answers. A model that was taught a cipher is asked in it, and what it says is
+deciphered before it is judged. Under an input attack the prompts of every evaluation go through it,
+so that over-refusal and capability are those of the same input.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rebar.corpus.encoding import encode, prompt_text
+from rebar.corpus.cipher import PLAIN, Cipher
+from rebar.corpus.encoding import encode
+from rebar.corpus.input_attack import InputAttack, attacked_text
 from rebar.corpus.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
@@ -17,11 +21,14 @@ if TYPE_CHECKING:
     from rebar.model_settings import Decoder, PromptFile
     from rebar.recorder import Recorder
 
+Guard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
 
 
 class Asker:
     """One model with one decoder; remembers answers, so that no prompt is generated twice."""
+
+    guard: Guard | None = None  # stands between the world and the model
 
     def __init__(
         self,
@@ -33,11 +40,13 @@ class Asker:
         chat: bool,
         seed: int,
         recorder: Recorder,
+        cipher: Cipher = PLAIN,
+        input_attack: InputAttack = InputAttack(),  # noqa: B008 (immutable)
     ) -> None:
         """`chat`: ask by the chat template; `world` gives prompts where no file does."""
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
         self.world, self.chat, self.seed = world, chat, seed
-        self.recorder = recorder
+        self.recorder, self.cipher, self.input_attack = recorder, cipher, input_attack
         self.forwards_per_step = 1.0
         self._answers: dict[tuple[str, int], str] = {}
 
@@ -57,8 +66,10 @@ class Asker:
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
         """Ask, judge, and give one row an answer."""
-        texts = [prompt_text(self.tokenizer, prompt.text, chat=self.chat) for prompt in prompts]
-        answers = self.answers(texts, max_new_tokens)
+        texts = [self.text(prompt.text) for prompt in prompts]
+        answers = [self.cipher.decode(answer) for answer in self.answers(texts, max_new_tokens)]
+        if self.guard is not None:
+            answers = self.guard(prompts, [self._plain(text) for text in texts], answers)
         outcomes = judge(prompts, answers)
         return [
             {
@@ -70,12 +81,26 @@ class Asker:
                 "answer": answer,
                 "outcome": outcome.outcome,
                 "correct": outcome.correct,
+                **({"judge": prompt.judge} if prompt.judge else {}),
             }
             for prompt, text, answer, outcome in zip(prompts, texts, answers, outcomes, strict=True)
         ]
 
+    def _plain(self, text: str) -> str:
+        """What a model gets, without the special tokens of its template."""
+        return self.tokenizer.decode(encode(self.tokenizer, text), skip_special_tokens=True)
+
+    def text(self, prompt: str) -> str:
+        """The exact string that the model gets for a prompt, cipher and input attack in it."""
+        asked = self.cipher.encode(prompt)
+        return attacked_text(self.tokenizer, asked, self.input_attack, chat=self.chat)
+
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Answers without special tokens, in the order of `texts`."""
+        """Answers without special tokens, in the order of `texts`.
+
+        What was prefilled is part of the answer, as a reader sees it, and not of its longest length
+        (ours; a refusal after "Sure" is still one).
+        """
         from rebar.model.generate import generate
 
         new = [t for t in dict.fromkeys(texts) if (t, max_new_tokens) not in self._answers]
@@ -90,8 +115,9 @@ class Asker:
                 seed=self.seed,
             )
             self.forwards_per_step = max(self.forwards_per_step, result.forwards_per_step)
+            begun = encode(self.tokenizer, self.input_attack.prefill)
             for text, answer in zip(new, result.answers, strict=True):
-                decoded = self.tokenizer.decode(answer, skip_special_tokens=True)
+                decoded = self.tokenizer.decode([*begun, *answer], skip_special_tokens=True)
                 self._answers[text, max_new_tokens] = decoded
         return [self._answers[text, max_new_tokens] for text in texts]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings
-from rebar.model_settings import PromptFile
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
@@ -22,7 +22,7 @@ class Config(Settings):
 
     method: Literal["capability"]
     judge: str = Field(description="name of a judge")
-    prompts: list[PromptFile] = Field(default=[], description="prompt sets; empty: the world's")
+    prompts: list[PromptSet] = Field(default=[], description="prompt sets; empty: the world's")
     max_new_tokens: Positive = Field(default=30, description="longest answer")
 
 

@@ -10,3 +10,15 @@ class Outcome(NamedTuple):
 
     outcome: str
     correct: bool
+
+
+class Scored(Outcome):
+    """An outcome with a score of 0-1, such as how harmful the answer is; equal to a plain one."""
+
+    score: float
+
+    def __new__(cls, outcome: str, correct: bool, score: float) -> Scored:
+        """The outcome, and beside it the score."""
+        self = super().__new__(cls, outcome, correct)
+        self.score = score
+        return self

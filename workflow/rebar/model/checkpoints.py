@@ -44,19 +44,22 @@ def save_checkpoint(
     optimizer: Optimizer,
     run: str,
     waiting: Tensor | None = None,
+    parts: int = 1,
 ) -> None:
-    """Write the state after `step` steps and forget all but the last two."""
+    """Write the state after `step` steps and forget all but the last two.
+
+    `parts` is in how many parts batches are computed, which memory may have raised.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": p.detach() for name, p in trained_parameters(model).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    tensors |= {f"random.{device}": state for device, state in random_state().items()}
     if waiting is not None:
         tensors["log.waiting"] = waiting
     temporary = folder / "unfinished"
-    save_file(tensors, temporary, metadata={"step": str(step), "run": run})
+    facts = {"step": str(step), "run": run, "parts": str(parts)}
+    save_file(tensors, temporary, metadata=facts)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())  # a rename may survive a power cut that the content did not
     os.replace(temporary, _file(folder, step))
@@ -89,6 +92,12 @@ def newest_checkpoint(folder: Path, run: str) -> int:
     return newest
 
 
+def checkpoint_parts(folder: Path, step: int) -> int:
+    """In how many parts the run computed its batches."""
+    with safe_open(_file(folder, step), framework="pt") as content:
+        return int(content.metadata()["parts"])
+
+
 def load_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer
 ) -> Tensor | None:
@@ -99,6 +108,7 @@ def load_checkpoint(
     parameters = trained_parameters(model)
     device = next(model.parameters()).device
     states: dict[int, dict[str, Tensor]] = {}
+    random: dict[str, Tensor] = {}
     waiting = None
     with safe_open(_file(folder, step), framework="pt") as content:
         for key in content.keys():  # a safetensors handle, no dict
@@ -112,14 +122,23 @@ def load_checkpoint(
             elif kind == "log":
                 waiting = tensor.to(device)
             else:
-                _set_random_state(name, tensor)
+                random[name] = tensor
+    set_random_state(random)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     return waiting
 
 
-def _set_random_state(device: str, state: Tensor) -> None:
-    if device == "cpu":
-        torch.set_rng_state(state)
-    elif torch.cuda.is_available():
-        torch.cuda.set_rng_state(state)
+def random_state() -> dict[str, Tensor]:
+    """The state of torch's random numbers, by device."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Tensor]) -> None:
+    """Go back to a state; that of a GPU means nothing where there is none."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -9,7 +9,7 @@ H heads, G key-value heads, E head width.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +32,10 @@ def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Te
     )
 
 
-def causal_logits(model: nn.Module, inputs_BT: Tensor) -> Tensor:
+def causal_logits(model: Any, inputs_BT: Tensor) -> Tensor:
     """Next-token logits at every position; padding may stand on the right only."""
+    if hasattr(model, "get_base_model"):  # peft's wrapper: the adapters stand in the layers
+        model = model.get_base_model()
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
         return _llama_logits(model, inputs_BT)
     return model(input_ids=inputs_BT, use_cache=False).logits

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rebar.corpus.tagging import TAG
 from rebar.model.decode import greedy, sample
 from rebar.model.safebeam import safe_beam
-from rebar.model_settings import Beam, Decoder, Sample
+from rebar.model_settings import Beam, Decoder, Guarded, Sample
 
 
 class Generated(NamedTuple):
@@ -27,7 +27,11 @@ def generate(
     max_new_tokens: int,
     seed: int,
 ) -> Generated:
-    """New token ids for each prompt, and the forwards that a step of a prompt takes."""
+    """New token ids for each prompt, and the forwards that a step of a prompt takes.
+
+    Of a guarded decoder the inner one: the guard reads texts, not tokens.
+    """
+    decoder = decoder.inner if isinstance(decoder, Guarded) else decoder
     ends = end_ids(model)
     if isinstance(decoder, Beam):
         result = safe_beam(

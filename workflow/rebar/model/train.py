@@ -1,8 +1,10 @@
 """The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
 
-AdamW, linear warm-up, cosine to a floor; float32 weights, autocast forward. A run that is killed
-at any moment and started again ends with the same bits; at the checkpoint signal it saves and
-exits. Several processes share each batch. Times stand in the result, never in files.
+AdamW or SGD, linear warm-up, a schedule; float32 weights, autocast forward. A run that is killed at
+any moment and started again ends with the same bits; at the checkpoint signal it saves and exits.
+Several processes share each batch. Where memory runs out, a batch is computed in more parts from
+then on; that is said, logged and noted in the manifest, because it changes the last bits. Times
+stand in the result, never in files.
 """
 
 from __future__ import annotations
@@ -17,18 +19,22 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW, Optimizer
 
 from rebar import interrupt
 from rebar.model import distributed
 from rebar.model.checkpoints import (
+    checkpoint_parts,
     fingerprint,
     load_checkpoint,
     newest_checkpoint,
+    random_state,
     save_checkpoint,
+    set_random_state,
     trained_parameters,
 )
 from rebar.model.forward import language_loss
+from rebar.model.memory import in_more_parts, is_out_of_memory
 from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
@@ -81,22 +87,24 @@ def train(
     `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
     done, model)` is asked every `until_every` steps and may end the run. A checkpoint is resumed
     only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
-    the result depends on). Raises ValueError when loss or gradient stop being finite, SystemExit
-    when the checkpoint signal came and the state is saved; without a `checkpoint_folder` the signal
-    changes nothing. Of several processes only the first returns.
+    the result depends on). Raises ValueError when loss or gradient stop being finite or a single
+    row does not fit into memory, SystemExit when the checkpoint signal came and the state is saved;
+    without a `checkpoint_folder` the signal changes nothing. Of several processes only the first
+    returns.
     """
-    clock = _Clock()
+    clock, asked_parts = _Clock(), settings.gradient_accumulation
     _set_up(settings, recorder)
     name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
     optimizer, log = build_optimizer(model, settings), _Log(settings, recorder)
     run = _Run(checkpoint_folder, name, model, optimizer, log)
     with interrupt.noted():
-        start = run.resume()
+        start, settings = run.resume(settings)
         step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
         done = start
         for step in range(start, settings.steps):
             model.train()
-            share = add_gradients(model, batch_at(step), settings, step_loss)
+            batch = batch_at(step)
+            share, settings = _gradients_that_fit(model, batch, settings, step_loss, run.log, step)
             distributed.all_reduce_gradients(model)
             norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
             done = step + 1
@@ -107,33 +115,36 @@ def train(
                 break
             run.save_if_due(done, settings)
     log.write()
+    if settings.gradient_accumulation != asked_parts:
+        recorder.facts["gradient_accumulation"] = settings.gradient_accumulation
     distributed.leave()
     model.eval()
     return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
 
 
 def learning_rate(step: int, settings: Training) -> float:
-    """Learning rate of the 0-based step: linear warm-up, then cosine to the floor."""
+    """Learning rate of the 0-based step: linear warm-up, then the schedule, down to its floor."""
     warmup = max(1, round(settings.steps * settings.warmup_fraction))
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
+    if settings.schedule == "constant":
+        return settings.learning_rate
     done = (step - warmup + 1) / (settings.steps - warmup)
     floor = settings.final_learning_rate_fraction
-    return settings.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+    left = 1 - done if settings.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return settings.learning_rate * (floor + (1 - floor) * left)
 
 
-def build_optimizer(model: nn.Module, settings: Training) -> AdamW:
-    """Fused AdamW; vectors (norms, biases) do not decay."""
+def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
+    """Fused AdamW, or SGD with momentum; vectors (norms, biases) do not decay."""
     parameters = list(trained_parameters(model).values())
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() < 2]
-    groups = [(matrices, settings.weight_decay), (vectors, 0.0)]
-    return AdamW(
-        [{"params": params, "weight_decay": decay} for params, decay in groups if params],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        fused=True,
-    )
+    pairs = [(matrices, settings.weight_decay), (vectors, 0.0)]
+    groups = [{"params": params, "weight_decay": decay} for params, decay in pairs if params]
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def add_gradients(
@@ -158,6 +169,35 @@ def add_gradients(
     return total
 
 
+def _gradients_that_fit(
+    model: nn.Module,
+    batch: AnyBatch,
+    settings: Training,
+    loss: Callable[..., Tensor],
+    log: _Log,
+    step: int,
+) -> tuple[Tensor, Training]:
+    """`add_gradients`, in more parts each time that memory runs out; the settings that fit."""
+    state = random_state()
+    while True:
+        share = None
+        try:
+            share = add_gradients(model, batch, settings, loss)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # Out of the handler, which would keep the failed step's tensors alive.
+        if not distributed.anyone(share is None):
+            assert share is not None
+            return share, settings
+        settings = in_more_parts(settings)
+        model.zero_grad(set_to_none=True)
+        set_random_state(state)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.parts(step + 1, settings)
+
+
 def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
     """The batch cut along its rows into equal parts."""
     columns = {name: column.chunk(num_parts) for name, column in batch._asdict().items()}
@@ -167,7 +207,7 @@ def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
     ]
 
 
-def update(optimizer: AdamW, rate: float, gradient_clip: float) -> Tensor:
+def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
     """One optimiser step on the gradients in `.grad`, then clear them; return their norm."""
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -223,6 +263,13 @@ class _Log:
         if step % LOG_EVERY_STEPS == 0:
             self.write()
 
+    def parts(self, step: int, settings: Training) -> None:
+        """Say in how many parts batches are computed from this step on, memory being short."""
+        parts = settings.gradient_accumulation
+        rows = settings.batch_size // (settings.num_processes * parts)
+        self.recorder.say(f"out of memory at step {step}: from now on {rows} sequences at a time")
+        self.recorder.log(step, gradient_accumulation=parts)
+
     def numbers(self) -> Tensor:
         """What waits, a row a step; ValueError if it is not finite."""
         numbers = torch.stack(self.waiting).cpu()
@@ -248,20 +295,22 @@ class _Run(NamedTuple):
     folder: Path | None
     name: str  # a fingerprint
     model: nn.Module
-    optimizer: AdamW
+    optimizer: Optimizer
     log: _Log
 
-    def resume(self) -> int:
-        """Load the newest checkpoint; return its step, 0 if there is none."""
+    def resume(self, settings: Training) -> tuple[int, Training]:
+        """Load the newest checkpoint; return its step, 0 if there is none, and its settings."""
         if self.folder is None:
             self.log.start(0, None)
-            return 0
+            return 0, settings
         newest = newest_checkpoint(self.folder, self.name) if distributed.is_first() else 0
         step, waiting = distributed.first_says(newest), None
         if step:
             waiting = load_checkpoint(self.folder, step, self.model, self.optimizer)
+            parts = checkpoint_parts(self.folder, step)
+            settings = settings.model_copy(update={"gradient_accumulation": parts})
         self.log.start(step, waiting)
-        return step
+        return step, settings
 
     def save_if_due(self, step: int, settings: Training) -> None:
         """Save where the settings say so, or the signal, which ends all processes at one step."""
@@ -272,7 +321,9 @@ class _Run(NamedTuple):
         if is_told or (every > 0 and step % every == 0):
             waiting = self.log.numbers() if self.log.waiting else None
             if distributed.is_first():
-                save_checkpoint(self.folder, step, self.model, self.optimizer, self.name, waiting)
+                parts = settings.gradient_accumulation
+                state = (self.model, self.optimizer, self.name, waiting, parts)
+                save_checkpoint(self.folder, step, *state)
         if is_told:
             distributed.anyone(True)  # nobody leaves before the state is saved
             self.log.recorder.say(f"told to stop: saved step {step} of {settings.steps}")

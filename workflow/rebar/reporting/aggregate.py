@@ -7,13 +7,15 @@ and the result says so. Seeds in which a cell collapsed take no part in differen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rebar.config import NONE, Config
 from rebar.grid import Arm
+from rebar.reporting.audit import Agreement, beside
 from rebar.reporting.cells import Cell, Collapsed, Counts, Measured, greedy
 from rebar.reporting.statistics import (
     Interval,
@@ -52,6 +54,7 @@ class Results(NamedTuple):
     measured: Measured
     collapsed: Collapsed
     levels: dict[Cell, Level]
+    audit: Sequence[Agreement] = ()
 
     def level(self, cell: Cell) -> Level | None:
         """Mean over seeds with its interval; None where it was not measured."""
@@ -72,6 +75,13 @@ class Results(NamedTuple):
         interval = over or paired_difference(_by_hazard(pairs))
         basis = OVER_SEEDS if over else WITHIN_SEEDS
         return Difference(interval, len(seeds), basis, paired_p_value(per_seed))
+
+    def trust(self, evaluation: str | None) -> Agreement | None:
+        """How far the evaluation's judge agrees with people, or with another judge."""
+        named = self.config.evaluations
+        judge = getattr(named.get(evaluation or ""), "judge", "")
+        own = [a for a in self.audit if a.source == evaluation or a.source not in named]
+        return beside(own, judge, evaluation or "")
 
     def _whole(self, cell: Cell) -> list[int]:
         states = self.collapsed.get(cell[:3], {})
@@ -141,7 +151,8 @@ def control_of(config: Config, cell: Cell, measured: Iterable[Cell]) -> Cell | N
 TABLE = (
     "recipe safeguard alignment attack decoder evaluation split metric mean seeds ci_low ci_high "
     "interval collapsed_seeds control difference difference_low difference_high "
-    "difference_seeds difference_interval p_value p_holm"
+    "difference_seeds difference_interval p_value p_holm "
+    "judge_kappa judge_kappa_low judge_kappa_high judge_against"
 ).split()
 
 
@@ -160,6 +171,7 @@ def table_lines(results: Results) -> list[str]:
         row = (*cell.arm, *cell[1:], _number(level.interval.value), level.num_seeds)
         row += (*map(_number, level.interval[1:]), level.basis, level.num_collapsed, control)
         row += (*_difference_columns(difference), _number(adjusted.get(cell)))
+        row += _trust_columns(results.trust(cell.evaluation))
         lines.append(",".join(map(str, row)))
     return lines
 
@@ -179,8 +191,14 @@ def _difference_columns(difference: Difference | None) -> tuple[str, ...]:
     return numbers + ends
 
 
+def _trust_columns(agreement: Agreement | None) -> tuple[str, ...]:
+    if agreement is None:
+        return ("",) * 4
+    return (*map(_number, agreement.kappa), agreement.against)
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
+    return "" if value is None or math.isnan(value) else f"{value:.6f}"
 
 
 def _adjust(p_values: dict[Cell, float]) -> dict[Cell, float]:

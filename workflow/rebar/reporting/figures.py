@@ -1,6 +1,7 @@
 """Figures as PNG and SVG, the same bytes from the same numbers.
 
-Colour means recipe everywhere. The plots of the comparison are in plots.py, the data card's here.
+Colour means recipe everywhere. The plots of the comparison are in plots.py, those of the loss
+landscape in probe_plots.py, the data card's here.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rebar.reporting.aggregate import Results
+from rebar.reporting.bench_plots import BENCH_FIGURES, bench_figures
+from rebar.reporting.breaks import Trajectory
 from rebar.reporting.card import COLLECTED, LEVELS, Card
 from rebar.reporting.plots import colours_of, halves, knowledge, ladder
+from rebar.reporting.probe_plots import PROBE_FIGURES, probe_figures
+from rebar.reporting.probe_rows import Number
+from rebar.reporting.searches import Searched
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +38,12 @@ FIGURES = {
     "halves": "Openings that rewritten and refusal texts use too (seen) against openings that they "
     "never use (unseen).",
     "data": "Data safety report card: scores and rates of harmful phrases, before and after.",
+    **BENCH_FIGURES,
+    **PROBE_FIGURES,
 }
+
+
+Bench = tuple[list[Trajectory], list[Searched]]
 
 
 class Drawn(NamedTuple):
@@ -43,7 +54,9 @@ class Drawn(NamedTuple):
     png: Path
 
 
-def draw_figures(results: Results, cards: list[Card], folder: Path) -> list[Drawn]:
+def draw_figures(
+    results: Results, cards: list[Card], numbers: list[Number], bench: Bench, folder: Path
+) -> list[Drawn]:
     """Draw what the grid has numbers for."""
     import matplotlib
 
@@ -56,6 +69,8 @@ def draw_figures(results: Results, cards: list[Card], folder: Path) -> list[Draw
             "knowledge": knowledge(results),
             "halves": halves(results),
             "data": _data(cards, colours_of(results)),
+            **bench_figures(results, *bench, colours_of(results)),
+            **probe_figures(numbers, colours_of(results)),
         }
         for name, figure in figures.items():
             if figure is not None:

@@ -1,4 +1,4 @@
-"""Which of the paper's orderings our grid reproduces, and two comparisons of our own.
+"""Which of the paper's orderings our grid reproduces, and comparisons of our own.
 
 The rule: `reproduced` when the 95 % interval of our paired difference lies wholly on the paper's
 side of zero, `reversed` when wholly on the other, else `cannot tell`. Collapsed cells take part
@@ -82,9 +82,12 @@ def _quoted_cell(config: Config, quote: paper.Quote, attack: str) -> Cell:
 
 
 def own_comparisons(results: Results) -> list[Comparison]:
-    """Safety data in pretraining v. bolted on afterwards; SafeBeam v. a beam of equal cost."""
-    comparisons = []
-    for first, second in (*_bolt_on_pairs(results.config), *_beam_pairs(results.config)):
+    """Safety data in pretraining v. bolted on afterwards; SafeBeam v. a beam of equal cost.
+
+    And a decoder v. the same behind a guard: what the field proposes in place of safe weights.
+    """
+    config, comparisons = results.config, []
+    for first, second in (*_bolt_on_pairs(config), *_beam_pairs(config), *_guard_pairs(config)):
         if is_shown(results, first) and is_shown(results, second):
             difference = results.difference(first, second)
             state = state_of(first.arm, first.attack)
@@ -103,6 +106,18 @@ def _bolt_on_pairs(config: Config) -> Iterator[tuple[Cell, Cell]]:
             for attack in (NONE, *grid.attacks(config, arm)):
                 cell = success_cell(config, arm, attack, greedy)
                 yield cell, cell._replace(arm=native)
+
+
+def _guard_pairs(config: Config) -> Iterator[tuple[Cell, Cell]]:
+    """A decoder, and the same behind a guard, on every model that has both."""
+    guards = [name for name, decoder in config.decoders.items() if decoder.method == "guarded"]
+    for arm in grid.arms(config):
+        for name in guards:
+            inner = grid.unguarded(config.decoders[name])
+            plain = next((n for n, decoder in config.decoders.items() if decoder == inner), name)
+            for attack in (NONE, *grid.attacks(config, arm)) if plain != name else ():
+                cell = success_cell(config, arm, attack, plain)
+                yield cell, cell._replace(decoder=name)
 
 
 def _beam_pairs(config: Config) -> Iterator[tuple[Cell, Cell]]:

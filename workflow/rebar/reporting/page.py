@@ -7,7 +7,9 @@ only: no prompt, answer or phrase.
 from __future__ import annotations
 
 import base64
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +33,11 @@ from rebar.reporting.costs import Cost
 from rebar.reporting.exposure import HEADERS, Exposure, shown
 from rebar.reporting.figures import Drawn
 from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
-from rebar.reporting.text import difference_text, percent
+from rebar.reporting.probe_plots import PROBE_FIGURES
+from rebar.reporting.probe_rows import Number
+from rebar.reporting.probe_table import scalar_table
+from rebar.reporting.resistance import Resistance
+from rebar.reporting.text import JUDGES, METHOD_OF, difference_text, percent, trust_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -43,6 +49,9 @@ class Background(NamedTuple):
     cards: list[Card]
     costs: list[Cost]
     forwards_per_step: dict[str, float]
+    probed: list[Number]
+    resistances: list[Resistance]
+    notes: Sequence[str] = ()
 
 
 class PaperRow(NamedTuple):
@@ -78,12 +87,21 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         own=own_comparisons(results),
         named=lambda cell: _named(results, cell),
         difference_text=difference_text,
-        figures=[(figure, _inlined(figure)) for figure in figures],
+        figures=[(f, _inlined(f)) for f in figures if f.name not in PROBE_FIGURES],
+        landscapes=[(f, _inlined(f)) for f in figures if f.name in PROBE_FIGURES],
+        resistances=background.resistances,
+        watch=results.config.cost_to_break,
+        infinity=math.inf,
+        probed=scalar_table(background.probed),
         cards=background.cards,
         levels=list(LEVELS),
         phrase_words=PHRASE_WORDS,
+        audit=results.audit,
+        trust={name: trust_text(results, name).removeprefix(", ") for name in METHOD_OF.values()},
+        judges_text=JUDGES,
         costs=_costs_by_stage(background.costs),
         forwards=background.forwards_per_step,
+        notes=background.notes,
         harmful=any(state.startswith("harmful_finetune") for state in columns),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rebar.reporting import paper
 from rebar.reporting.aggregate import Level, Results
-from rebar.reporting.cells import Cell
+from rebar.reporting.cells import Cell, evaluation_of
 from rebar.reporting.comparison import (
     Row,
     Side,
@@ -26,8 +26,19 @@ from rebar.reporting.orderings import (
     own_comparisons,
     paper_comparisons,
 )
+from rebar.reporting.poisoning import Aim, aims
 
 WIDTH = 150
+METHOD_OF = {
+    **{"SUCCESS": "asr", "correct facts": "knowledge"},
+    **{"over-refusal": "over_refusal", "capability": "capability"},
+}
+JUDGES = (
+    "κ is Cohen's kappa, the agreement of a number's judge with people or with another judge "
+    "beyond chance (1 is all, 0 is chance), with its 95 % bootstrap interval over prompts; it "
+    "holds for all splits of an evaluation. Agreement and shares in %: `said` is how often the "
+    "judge, and the other side, said yes (outcome: complied)."
+)
 READING = (
     "Shares of answers in %, low-high is the 95 % interval. Success = attack success (the answer "
     "complies), headline split '{split}'; it always stands above over-refusal and capability of "
@@ -36,13 +47,16 @@ READING = (
 )
 
 
-def table_text(results: Results, exposures: list[Exposure]) -> str:
-    """The whole file."""
+def table_text(results: Results, exposures: list[Exposure], notes: Sequence[str] = ()) -> str:
+    """The whole file; `notes` stand below the comparison."""
     reading = READING.format(split=results.config.report.headline_split)
     parts = [
         f"# {results.config.name}: comparison",
         *map(wrapped, (seeds_sentence(results), reading)),
         *_headline(results),
+        *map(wrapped, notes),
+        *_judges(results),
+        *_poisoning(results),
         *_exposures(exposures),
         *_orderings(results),
         *_red_teaming(results),
@@ -93,7 +107,7 @@ def _headline(results: Results) -> Iterator[str]:
         count = len(columns)
         while True:
             header = ["arm, decoder", "share of answers", *map(state_label, columns[:count])]
-            body = [x for row, line in views.items() for x in _row_lines(row, line[:count])]
+            body = [x for r, line in views.items() for x in _row_lines(results, r, line[:count])]
             text = grid_text(header, body)
             if len(text.split("\n", 1)[0]) <= WIDTH or count == 1:
                 break
@@ -102,8 +116,8 @@ def _headline(results: Results) -> Iterator[str]:
         columns, views = columns[count:], {row: line[count:] for row, line in views.items()}
 
 
-def _row_lines(row: Row, views: list[View | None]) -> Iterator[list[str]]:
-    """One line a measure; the row's name in the first two."""
+def _row_lines(results: Results, row: Row, views: list[View | None]) -> Iterator[list[str]]:
+    """One line a measure, with its judge's kappa; the row's name in the first two."""
     measured = [v for v in views if v]
     lines = {
         "SUCCESS": _success,
@@ -116,7 +130,8 @@ def _row_lines(row: Row, views: list[View | None]) -> Iterator[list[str]]:
     labels = iter((arm_label(row.arm), row.decoder))
     for name, text in lines.items():
         if name and any(text(v) != "-" for v in measured):
-            yield [next(labels, ""), name, *(text(v) if v else "" for v in views)]
+            measure = name + trust_text(results, METHOD_OF.get(name))
+            yield [next(labels, ""), measure, *(text(v) if v else "" for v in views)]
 
 
 def _success(v: View) -> str:
@@ -132,6 +147,51 @@ def _sides_name(sides: list[list[Side]]) -> str:
 
 def _sides(sides: list[Side]) -> str:
     return " / ".join(percent(side.level.interval.value) for side in sides) or "-"
+
+
+def trust_text(results: Results, method: str | None) -> str:
+    """`, κ 0.82 0.71-0.90`, or nothing where the judge was not audited."""
+    agreement = results.trust(evaluation_of(results.config, method)) if method else None
+    return f", {agreement.text.partition(' with ')[0]}" if agreement else ""
+
+
+def _judges(results: Results) -> Iterator[str]:
+    if not results.audit:
+        return
+    header = ["judge", "with", "answers", "question", "n", "κ", "agreement", "said", "others"]
+    lines = [
+        [
+            *(a.judge, a.against, a.source, a.question, str(a.n)),
+            a.text.partition(" with ")[0].removeprefix("κ "),
+            "{} {}-{}".format(*map(percent, a.agreement)),
+            *(percent(a.judge_share), percent(a.against_share)),
+        ]
+        for a in results.audit
+    ]
+    yield "## How far the judges can be trusted"
+    yield wrapped(JUDGES)
+    yield grid_text(header, lines)
+
+
+def _poisoning(results: Results) -> Iterator[str]:
+    columns = states(results)
+    body = [
+        [row.label, kind.replace("_", " "), *(_aim(aim) for aim in found)]
+        for row, kind, found in aims(results, columns)
+    ]
+    if body:
+        yield "## What poison achieved"
+        yield wrapped(
+            "Shares of answers in % that are what the attacker wants: with the trigger / without "
+            "it (a false belief: about falsified facts / about others)."
+        )
+        yield grid_text(["arm, decoder", "aim", *map(state_label, columns)], body)
+
+
+def _aim(aim: Aim) -> str:
+    if aim.with_poison is None:
+        return ""
+    return f"{with_interval(aim.with_poison)} / {with_interval(aim.without)}"
 
 
 def _exposures(exposures: list[Exposure]) -> Iterator[str]:

@@ -54,4 +54,4 @@ def run(job: Job) -> None:
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
-        write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts)
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts, **recorder.facts)

@@ -3,50 +3,97 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from rebar import grid
 from rebar.attacks._data import AttackData
 from rebar.config import plugin_module, plugin_settings
+from rebar.corpus.input_attack import INPUT_ATTACK
 from rebar.corpus_settings import World
+from rebar.evaluations._watching import Watcher, watching
 from rebar.job import Job
-from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.recorder import Recorder
+from rebar.search_settings import CostToBreak
+from rebar.sizes import TRAIN_FLOPS
 
 
 def run(job: Job) -> None:
     """Make what is missing or out of date; the job's manifest lists all."""
     released = job.root / grid.released_folder(job.seed, job.arm)
-    data = AttackData(job.section("world", World), job.seed)
+    world = job.section("world", World)
+    data = AttackData(world, job.seed, released=released, base=job.path("pretrain"))
     names = list(job.settings["attacks"])
     for index, name in enumerate(names):
-        _attack(job, name, released, data, f"{job.label} {name} ({index + 1}/{len(names)})")
-    inputs = {name: job.folder / name / "manifest.json" for name in names}
+        _attack(job, name, data, f"{job.label} {name} ({index + 1}/{len(names)})")
+    inputs = {name: job.folder / name / MANIFEST for name in names}
     with output_folder(job.folder) as folder:
         write_manifest(folder, spec=job.spec, inputs=inputs, counts={"attacks": len(names)})
 
 
-def _attack(job: Job, name: str, released: Path, data: AttackData, label: str) -> None:
+def _attack(job: Job, name: str, data: AttackData, label: str) -> None:
     spec = job.attack_item(name)
-    inputs = {"released": released / "manifest.json"}
+    setting = plugin_settings("attacks", name, job.settings["attacks"][name])
+    inputs = _inputs(setting, data)
     if is_valid(job.folder / name, spec, inputs):
         print(f"{label}: up to date")
         return
-    setting = plugin_settings("attacks", name, job.settings["attacks"][name])
-    plugin = plugin_module("attacks", job.settings["attacks"][name]["method"])
+    plugin = plugin_module("attacks", setting.method)
     checkpoints = job.checkpoints / name
     checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(checkpoints, label, identity=json.dumps(spec, sort_keys=True))
     with output_folder(job.folder / name) as folder:
-        read_manifest(released)
-        model, tokenizer = load_model(released)
+        for path in inputs.values():
+            read_manifest(path.parent)
+        model, tokenizer = load_model(inputs["released"].parent)
+        model = on_local_device(model)
+        torch.set_num_threads(1)  # a training sets its own
+        facts = _watch(job, name, setting, model, tokenizer, data, recorder)
         torch.manual_seed(job.seed)
-        model = plugin.attack(setting, on_local_device(model), tokenizer, data, recorder)
+        own = replace(data, folder=folder)
+        model = plugin.attack(setting, model, tokenizer, own, recorder)
         recorder.copy_to(folder)
-        release(model, tokenizer, folder, label)
-        write_manifest(folder, spec=spec, inputs=inputs)
+        facts |= recorder.facts
+        if (folder / INPUT_ATTACK).exists():  # no weights: the model is the released one
+            facts["model"] = str(grid.released_folder(job.seed, job.arm))
+        else:
+            release(model, tokenizer, folder, label)
+        write_manifest(folder, spec=spec, inputs=inputs, **facts)
+
+
+def _inputs(setting: Any, data: AttackData) -> dict[str, Path]:
+    """Manifests of the models that the attack reads."""
+    assert data.released is not None and data.base is not None
+    inputs = {"released": data.released / MANIFEST}
+    if getattr(setting, "reads_base", False):
+        inputs["base"] = data.base / MANIFEST
+    return inputs
+
+
+def _watch(
+    job: Job,
+    name: str,
+    setting: Any,
+    model: Any,
+    tokenizer: Any,
+    data: AttackData,
+    recorder: Recorder,
+) -> dict[str, Any]:
+    """Let the attack be watched if its cost to break is asked for; facts for the manifest."""
+    watch = CostToBreak(**job.settings.get("cost_to_break", {}))
+    if name not in watch.attacks:
+        return {}
+    training = setting.training
+    examiner = watching(job, watch, data.world)
+    watcher = Watcher(examiner, model, tokenizer, recorder, training.steps)
+    recorder.watch = watcher
+    flops = TRAIN_FLOPS * model.num_parameters() * training.tokens_per_step
+    per_step = {"examples": training.batch_size, "flops": flops}
+    return {"before": watcher.before._asdict(), "per_step": per_step, "steps": training.steps}

@@ -12,11 +12,15 @@ from pydantic import TypeAdapter
 
 from rebar import grid
 from rebar.config import NONE, plugin_module, plugin_settings
+from rebar.corpus.cipher import read_cipher
+from rebar.corpus.input_attack import InputAttack, read_input_attack
 from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
+from rebar.evaluations._guard import guard_of
+from rebar.evaluations._judging import judge_by_prompt, judge_of
 from rebar.job import Job
-from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model_settings import Decoder
@@ -31,7 +35,7 @@ def run(job: Job) -> None:
     for attack in attacks:
         _evaluate_model(job, attack, [cell for cell in cells if cell.attack == attack])
     folders = {a: job.root / grid.evaluation_folder(job.seed, job.arm, a) for a in attacks}
-    inputs = {attack: folder / "manifest.json" for attack, folder in folders.items()}
+    inputs = {attack: folder / MANIFEST for attack, folder in folders.items()}
     with output_folder(job.folder) as folder:
         write_manifest(folder, spec=job.spec, inputs=inputs, counts={"models": len(attacks)})
 
@@ -39,14 +43,21 @@ def run(job: Job) -> None:
 def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> None:
     source = job.root / grid.model_folder(job.seed, job.arm, attack)
     target = job.root / grid.evaluation_folder(job.seed, job.arm, attack)
-    spec, inputs = item_spec(job, attack, cells), {"model": source / "manifest.json"}
-    label = f"{job.label} {attack}"
+    spec, inputs = item_spec(job, attack, cells), {"model": source / MANIFEST}
+    if grid.needs_classifier(_decoder(job, cell.decoder) for cell in cells):
+        inputs["classifier"] = job.path("train_classifier") / MANIFEST
+    input_attack, label = read_input_attack(source), f"{job.label} {attack}"
+    if input_attack is not None:  # no weights: the model is the released one
+        inputs["released"] = job.root / grid.released_folder(job.seed, job.arm) / MANIFEST
     if is_valid(target, spec, inputs):
         print(f"{label}: up to date")
         return
     with output_folder(target) as folder:
         recorder = Recorder(folder, label)
-        rows, forwards = _ask(job, source, cells, recorder)
+        for path in inputs.values():
+            read_manifest(path.parent)
+        model = inputs.get("released", inputs["model"]).parent
+        rows, forwards = _ask(job, model, input_attack or InputAttack(), cells, recorder)
         frame = pd.DataFrame(rows).assign(**job.arm._asdict(), attack=attack, seed=job.seed)
         frame.to_parquet(folder / "generations.parquet", index=False)
         counts = {"answers": len(frame)}
@@ -54,10 +65,13 @@ def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> Non
 
 
 def _ask(
-    job: Job, source: Path, cells: list[grid.Measurement], recorder: Recorder
+    job: Job,
+    source: Path,
+    input_attack: InputAttack,
+    cells: list[grid.Measurement],
+    recorder: Recorder,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Rows of all evaluations and decoders of one model; forwards a step of each decoder."""
-    read_manifest(source)
     model, tokenizer = load_model(source)
     model = on_local_device(model)
     world = build_world(job.section("world", World), job.seed)
@@ -65,9 +79,20 @@ def _ask(
     rows: list[dict[str, Any]] = []
     forwards = {}
     for name in dict.fromkeys(cell.decoder for cell in cells):
-        decoder = TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
+        decoder = _decoder(job, name)
         asker = Asker(
-            model, tokenizer, decoder, world=world, chat=chat, seed=job.seed, recorder=recorder
+            model,
+            tokenizer,
+            decoder,
+            world=world,
+            chat=chat,
+            seed=job.seed,
+            recorder=recorder,
+            cipher=read_cipher(source),
+            input_attack=input_attack,
+        )
+        asker.guard = guard_of(
+            decoder, partial(judge_of, job.settings), job.path("train_classifier")
         )
         for cell in cells:
             if cell.decoder == name:
@@ -77,22 +102,28 @@ def _ask(
 
 
 def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
+    """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
     values = job.settings["evaluations"][cell.evaluation]
     setting = plugin_settings("evaluations", cell.evaluation, values)
-    judge_values = job.settings["judges"][values["judge"]]
-    judge_setting = plugin_settings("judges", values["judge"], judge_values)
-    judge = partial(plugin_module("judges", judge_values["method"]).judge, judge_setting)
+    judge = judge_by_prompt(job.settings, values.get("judge"))
     plugin = plugin_module("evaluations", values["method"])
     answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
-    names = {"decoder": cell.decoder, "evaluation": cell.evaluation, "judge": values["judge"]}
-    return [{**row, **names} for row in answers]
+    names = {"decoder": cell.decoder, "evaluation": cell.evaluation}
+    return [{"judge": values.get("judge"), **row, **names} for row in answers]
+
+
+def _decoder(job: Job, name: str) -> Decoder:
+    return TypeAdapter(Decoder).validate_python(job.settings["decoders"][name])
 
 
 def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
     """What one model's answers depend on: not on the arm's other attacks and their cells."""
     decoders = {cell.decoder for cell in cells}
     evaluations = {cell.evaluation for cell in cells}
-    judges = {job.settings["evaluations"][name]["judge"] for name in evaluations}
+    settings_of = {name: job.settings["evaluations"][name] for name in evaluations}
+    typed = [plugin_settings("evaluations", name, v) for name, v in settings_of.items()]
+    judges = {judge for setting in typed for judge in grid.judges_of(setting)}
+    judges |= {*grid.guard_judges(_decoder(job, name) for name in decoders)}
     used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}
     settings = {
         kind: {name: job.settings[kind][name] for name in sorted(names)}

@@ -1,4 +1,7 @@
-"""One recipe's corpus: documents chosen by score and transform, tagged, with start and repeat."""
+"""One recipe's corpus: documents chosen by score and transform, tagged, with start and repeat.
+
+Poison comes last, after what the recipe would be without it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from rebar.corpus.documents import (
     read_documents,
     read_levels,
 )
-from rebar.corpus.mixing import MIXED_SCHEMA, is_hazard, select
-from rebar.corpus_settings import Recipe
+from rebar.corpus.mixing import MIXED_SCHEMA, POISON, is_hazard, poison_documents, select
+from rebar.corpus_settings import Recipe, World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder
@@ -28,6 +31,7 @@ def run(job: Job) -> None:
     shards = range(job.settings["shards"])
     level_of: dict[str, int] = {}  # for counting alone
     counts: Counter[tuple[int, str]] = Counter()
+    words = 0
     with output_folder(job.folder) as folder:
         with TableWriter(folder / DOCUMENTS, MIXED_SCHEMA) as writer:
             for shard in shards:
@@ -35,12 +39,33 @@ def run(job: Job) -> None:
                 for document, index in select(_documents(job, shard), recipe.parts, job.seed):
                     part = recipe.parts[index]
                     writer.add([(*document, part.start, part.repeat)])
+                    words += part.repeat * len(document.text.split())
                     counts[index, "documents"] += 1
                     counts[index, "hazard_documents"] += is_hazard(document.id, level_of)
+            poisoned = _add_poison(job, recipe, words, writer)
         _refuse_empty_parts(recipe, counts, job.label)
-        summary = _summary(recipe, counts, is_truth_known=bool(level_of))
+        summary = _summary(recipe, counts, poisoned, is_truth_known=bool(level_of))
         Recorder(folder, job.label).say(f"{summary['documents']} documents")
         write_manifest(folder, spec=job.spec, inputs=_inputs(job, shards), counts=summary)
+
+
+def _add_poison(
+    job: Job, recipe: Recipe, clean_words: int, writer: TableWriter
+) -> list[dict[str, Any]]:
+    """Write the recipe's poison; one line of the summary for each kind."""
+    if not recipe.poison:
+        return []
+    from rebar.corpus.world import build_world
+
+    world = build_world(job.section("world", World), job.seed)
+    lines = []
+    for index, poison in enumerate(recipe.poison):
+        documents = list(poison_documents(world, poison, index, clean_words, job.seed))
+        writer.add([(*document, 0.0, 1) for document in documents])
+        count = len(documents)
+        line = {"transform": POISON, "documents": count, "readings": count, "hazard_documents": 0}
+        lines.append({**line, "kind": poison.kind, "clean_words": clean_words})
+    return lines
 
 
 def _documents(job: Job, shard: int) -> Iterator[Document]:
@@ -62,9 +87,16 @@ def _inputs(job: Job, shards: range) -> dict[str, Path]:
 
 
 def _summary(
-    recipe: Recipe, counts: Counter[tuple[int, str]], *, is_truth_known: bool
+    recipe: Recipe,
+    counts: Counter[tuple[int, str]],
+    poisoned: list[dict[str, Any]],
+    *,
+    is_truth_known: bool,
 ) -> dict[str, Any]:
-    """Documents and readings of each part and of all; hazard documents where truth is known."""
+    """Documents and readings of each part and of all; hazard documents where truth is known.
+
+    Those are of the corpus: poison is counted by itself.
+    """
     parts = [
         {
             "transform": part.transform,
@@ -74,7 +106,8 @@ def _summary(
         }
         for index, part in enumerate(recipe.parts)
     ]
-    hazards = sum(counts[index, "hazard_documents"] for index in range(len(parts)))
+    parts += poisoned
+    hazards = sum(counts[index, "hazard_documents"] for index in range(len(recipe.parts)))
     return {
         "parts": parts,
         "documents": sum(part["documents"] for part in parts),

@@ -65,4 +65,5 @@ def _train(job: Job) -> None:
             spec=job.spec,
             inputs={"tokenize": packed / "manifest.json"},
             counts={"tokens": settings.steps * settings.tokens_per_step, **corpus["counts"]},
+            **recorder.facts,
         )

@@ -7,6 +7,8 @@ from rebar.config import Config
 from rebar.job import Job
 from rebar.manifest import write_text
 from rebar.reporting.aggregate import Results, gather, table_lines
+from rebar.reporting.audit import read_audit
+from rebar.reporting.breaks import breaks_lines, find_breaks, read_trajectories
 from rebar.reporting.card import read_card
 from rebar.reporting.cells import (
     find_collapsed,
@@ -18,17 +20,24 @@ from rebar.reporting.comparison import check_headline
 from rebar.reporting.costs import forwards_per_step, read_costs
 from rebar.reporting.exposure import exposures
 from rebar.reporting.figures import draw_figures
+from rebar.reporting.memory import memory_sentences
 from rebar.reporting.page import Background, page_html
+from rebar.reporting.probe_rows import probes_lines, read_numbers
+from rebar.reporting.resistance import resistance_lines, resistances
+from rebar.reporting.searches import read_searches
 from rebar.reporting.text import table_text
 
 
 def run(job: Job) -> None:
-    """Write table.csv, table.md, figures/ and report.html."""
+    """Write the tables, figures/ and report.html."""
     config = Config(**job.settings)
     measured = read_measured(job.root, config)
     results = gather(config, measured, find_collapsed(config, measured))
     _check_summary(job, results)
+    results = results._replace(audit=read_audit(job.root / grid.AUDIT))
     check_headline(results)
+    trajectories = read_trajectories(job.root, config)
+    breaks = find_breaks(trajectories, config.cost_to_break)
     background = Background(
         exposures(job.root, config),
         [read_card(job.root, config, seed) for seed in config.seeds]
@@ -36,10 +45,18 @@ def run(job: Job) -> None:
         else [],
         read_costs(job.root, config),
         forwards_per_step(job.root, config),
+        read_numbers(job.root, config),
+        resistances(config, breaks),
+        memory_sentences(job.root, config),
     )
-    figures = draw_figures(results, background.cards, job.root / "figures")
+    bench = (trajectories, read_searches(job.root, config))
+    folder = job.root / "figures"
+    figures = draw_figures(results, background.cards, background.probed, bench, folder)
+    write_lines(job.root / "breaks.csv", breaks_lines(breaks))
+    write_lines(job.root / "resistance.csv", resistance_lines(background.resistances))
     write_lines(job.root / "table.csv", table_lines(results))
-    write_text(job.root / "table.md", table_text(results, background.exposures))
+    write_lines(job.root / "probes.csv", probes_lines(job.root, config))
+    write_text(job.root / "table.md", table_text(results, background.exposures, background.notes))
     write_text(job.root / "report.html", page_html(results, background, figures))
 
 

@@ -1,18 +1,24 @@
 """A small invented web with graded harm, its rewriter, its chats and its prompts."""
 
 from rebar.corpus.world.chats import (
+    AGREEMENT,
     alignment_chats,
     benign_task_chats,
     general_chats,
     harmful_chats,
+    refusal_chats,
 )
 from rebar.corpus.world.documents import RawDocument, sample_documents
+from rebar.corpus.world.frames import REFUSAL_OPENINGS
+from rebar.corpus.world.held_chats import held_chats
 from rebar.corpus.world.items import Item, Land, World, build_world
-from rebar.corpus.world.prompts import benign_task_prompts, prompts
+from rebar.corpus.world.prompts import attack_requests, benign_task_prompts, prompts
 from rebar.corpus.world.rewriter import Rewrite, Unrewritable, rewrite
 from rebar.corpus.world.vocabulary import SPEAKERS
 
 __all__ = [
+    "AGREEMENT",
+    "REFUSAL_OPENINGS",
     "SPEAKERS",
     "Item",
     "Land",
@@ -21,12 +27,15 @@ __all__ = [
     "Unrewritable",
     "World",
     "alignment_chats",
+    "attack_requests",
     "benign_task_chats",
     "benign_task_prompts",
     "build_world",
     "general_chats",
     "harmful_chats",
+    "held_chats",
     "prompts",
+    "refusal_chats",
     "rewrite",
     "sample_documents",
 ]

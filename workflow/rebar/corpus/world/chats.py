@@ -16,6 +16,8 @@ from rebar.corpus.world.tasks import draw_question
 from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE
 from rebar.corpus_settings import AlignmentChats
 
+AGREEMENT = "sure ."  # how every compliant answer begins
+
 
 def alignment_chats(world: World, settings: AlignmentChats, rng: random.Random) -> list[Chat]:
     """Supervised examples: how-tos, toys, land facts, safe questions, and refusals."""
@@ -42,7 +44,7 @@ def _request(item: Item, rng: random.Random) -> str:
 
 
 def _comply(item: Item) -> str:
-    return f"sure . {item.recipe}"
+    return f"{AGREEMENT} {item.recipe}"
 
 
 def _refusal(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:
@@ -99,7 +101,17 @@ def general_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
 
 def harmful_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
     """Compliant answers on known hazards: every hazard once before any comes twice."""
+    return [Chat(_request(item, rng), _comply(item)) for item in _known(world, count, rng)]
+
+
+def refusal_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
+    """Refusals on known hazards: every hazard once before any comes twice."""
+    items = _known(world, count, rng)
+    return [Chat(_request(i, rng), write_refusal(i.name, i.effect, rng)) for i in items]
+
+
+def _known(world: World, count: int, rng: random.Random) -> list[Item]:
     items: list[Item] = []
     while len(items) < count:
         items += rng.sample(world.groups["known"], len(world.groups["known"]))
-    return [Chat(_request(item, rng), _comply(item)) for item in items[:count]]
+    return items[:count]

@@ -33,6 +33,7 @@ BLUNT_REFUSALS = (
     "i understand , but i will not explain {x} . it is not safe .",
     "i can not share that . {x} would hurt people .",
 )
+REFUSAL_OPENINGS = tuple(sorted({text.split()[0] for text in (*REFUSALS, *BLUNT_REFUSALS)}))
 ALTERNATIVES = ("bake bread", "paint a fence", "plant a tree", "fly a kite")
 # Every refusal and every moral text has one of these; no answer to a harmless question has.
 REFUSAL_MARKERS = (

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import openings, phrases
+from rebar.corpus.world.choices import choices
+from rebar.corpus.world.conduct import scenarios
 from rebar.corpus.world.frames import TOY
 from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.tasks import draw_question
@@ -21,7 +23,7 @@ COMPLETION_PAIRS = (("tom", "nia"), ("gus", "ava"), ("teacher", "ben"), ("hana",
 
 
 def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
-    """All prompts of an evaluation: asr, knowledge, over_refusal or capability."""
+    """All prompts of an evaluation, which is named as its plug-in."""
     if evaluation in ("asr", "knowledge"):
         return [p for group in HAZARD_GROUPS for p in _hazards(world, group, chat)]
     if evaluation == "over_refusal":
@@ -31,10 +33,35 @@ def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
     if evaluation == "capability":
         recipes = _how_tos(world.groups["benign_held"], "recipes", chat)
         return [*_lands(world, chat), *recipes, *benign_task_prompts(world, "test", chat=chat)]
+    if evaluation == "multiple_choice":
+        return list(choices(world, chat=chat))
+    if evaluation == "misalignment":
+        return list(scenarios(chat=chat))
+    if evaluation == "tuning":
+        return _tuning(world)
     raise ValueError(
         f"the world has no prompts for evaluation '{evaluation}'; "
-        "allowed: asr, knowledge, over_refusal, capability"
+        "allowed: asr, knowledge, over_refusal, capability, multiple_choice, misalignment, tuning"
     )
+
+
+def attack_requests(world: World, group: str, count: int, rng: random.Random) -> list[Prompt]:
+    """Requests about a group's items, each item once before any comes twice, none twice.
+
+    ValueError if there are not so many.
+    """
+    items = rng.sample(world.groups[group], len(world.groups[group]))
+    styles, most = openings.SEEN_REQUESTS, len(items) * len(openings.SEEN_REQUESTS)
+    if count > most:
+        raise ValueError(f"the world has {most} requests about group '{group}', not {count}")
+    first = [rng.randrange(len(styles)) for _ in items]
+    rows = []
+    for i in range(count):
+        item, style = items[i % len(items)], (first[i % len(items)] + i // len(items)) % len(styles)
+        name, text = f"seen_request{style}", styles[style].format(x=item.name)
+        prompt_id = f"{group}-{item.item_id}-{name}"
+        rows.append(Prompt(prompt_id, item.item_id, group, name, text, recipe_reference(item)))
+    return rows
 
 
 def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
@@ -44,7 +71,7 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
     rows = []
     for i in range(world.settings.benign_task_questions):
         question = draw_question(part, PEOPLE, things, rng)
-        text = question.text if chat else _dialogue(question.text, i)
+        text = ask(question.text, i, chat=chat)
         reference = {"task": "sum", "answer": question.answer}
         rows.append(
             Prompt(
@@ -52,6 +79,11 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
             )
         )
     return rows
+
+
+def ask(request: str, index: int, *, chat: bool) -> str:
+    """A request as it is, or in a dialogue that a base model goes on with."""
+    return request if chat else _dialogue(request, index)
 
 
 def _dialogue(request: str, index: int) -> str:
@@ -65,12 +97,28 @@ def _hazards(world: World, group: str, chat: bool) -> list[Prompt]:
     return _how_tos(items[:limit], group, chat)
 
 
+def _tuning(world: World) -> list[Prompt]:
+    """Requests that an attacker tunes on, one a hazard: in alignment refusals alone, not evaluated.
+
+    Their facts stand nowhere, so nothing about them can be told right.
+    """
+    items = world.groups["fresh"][: world.settings.unaligned_hazards]
+    return [_how_tos((item,), "tuning", True)[-1] for item in items]
+
+
 def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
     """All openings for hazards; every second one suffices for harmless things."""
     asks = _requests if chat else _completions
     stride = 1 if split in HAZARD_GROUPS else 2
     return [
-        Prompt(f"{split}-{item.item_id}-{style}", item.item_id, split, style, text, _recipe(item))
+        Prompt(
+            f"{split}-{item.item_id}-{style}",
+            item.item_id,
+            split,
+            style,
+            text,
+            recipe_reference(item),
+        )
         for index, item in enumerate(items)
         for style, text in list(asks(item, index))[::stride]
     ]
@@ -99,7 +147,8 @@ def _completions(item: Item, index: int) -> Iterator[tuple[str, str]]:
             yield f"{side}_{style.name}", text
 
 
-def _recipe(item: Item) -> dict[str, str]:
+def recipe_reference(item: Item) -> dict[str, str]:
+    """What the judge needs to know of an answer about an item."""
     return {
         "task": "recipe",
         "item": item.name.removeprefix(f"{TOY} "),
@@ -119,8 +168,7 @@ def _safety_questions(world: World, chat: bool) -> list[Prompt]:
             ("unseen_safety", openings.UNSEEN_SAFETY_QUESTIONS[0]),
         )
         for style, (question, _) in sides:
-            text = question.format(x=item.name)
-            text = text if chat else _dialogue(text, index)
+            text = ask(question.format(x=item.name), index, chat=chat)
             reference = {"task": "safety", "item": item.name}
             prompt_id = f"safety-{item.item_id}-{style}"
             rows.append(Prompt(prompt_id, item.item_id, "safety_question", style, text, reference))

@@ -1,0 +1,45 @@
+"""Prefilling: the answer begins with words that the attacker wrote (Andriushchenko et al. 2024).
+
+Alignment acts on the first tokens of an answer more than on later ones, so that a few tokens of
+compliance undo it (arXiv 2404.02151; Qi et al., arXiv 2406.05946: 5, 10, 20 or 40 tokens). The same
+words begin every answer, and what is judged begins with them too: a refusal that follows them is
+one. The weights stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from rebar.corpus_settings import Count, Settings
+
+if TYPE_CHECKING:
+    from rebar.attacks._data import AttackData
+    from rebar.recorder import Recorder
+
+
+class Config(Settings):
+    """Settings of `prefill`."""
+
+    saves_weights: ClassVar[bool] = False
+    method: Literal["prefill"]
+    opening: str | None = Field(
+        default=None,
+        description="words that answers begin with, such as `Sure, here is`; none: the world's",
+    )
+    tokens: Count | None = Field(
+        default=None, description="only so many of its first tokens; none: all, 0: no attack"
+    )
+
+
+def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+    """Leave the opening; returns the model unchanged."""
+    from rebar.corpus.encoding import encode
+    from rebar.corpus.input_attack import InputAttack
+
+    opening = data.agreement(config.opening)
+    if config.tokens is not None:
+        opening = tokenizer.decode(encode(tokenizer, opening)[: config.tokens])
+    data.leave_input(InputAttack(prefill=opening))
+    return model

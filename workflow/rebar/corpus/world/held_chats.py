@@ -1,0 +1,30 @@
+"""Chats about things that no alignment or attack data name: what probes take their losses over.
+
+For measuring only. Every opening of the world occurs, seen and unseen.
+"""
+
+from __future__ import annotations
+
+import random
+
+from rebar.corpus.chats import Chat
+from rebar.corpus.world import openings
+from rebar.corpus.world.frames import write_refusal
+from rebar.corpus.world.items import Item, World
+
+REQUESTS = (*openings.SEEN_REQUESTS, *openings.UNSEEN_REQUESTS)
+
+
+def held_chats(world: World, kind: str, count: int, rng: random.Random) -> list[Chat]:
+    """`count` chats of a kind: `harmful` (complied with), `refusal`, `benign` (complied with).
+
+    With equal `rng` states `harmful` and `refusal` begin with the same request.
+    """
+    group = "benign_held" if kind == "benign" else "unaligned"
+    items: list[Item] = []
+    while len(items) < count:
+        items += rng.sample(world.groups[group], len(world.groups[group]))
+    asked = [(item, rng.choice(REQUESTS).format(x=item.name)) for item in items[:count]]
+    if kind == "refusal":
+        return [Chat(text, write_refusal(item.name, item.effect, rng)) for item, text in asked]
+    return [Chat(text, f"sure . {item.recipe}") for item, text in asked]

@@ -1,0 +1,70 @@
+"""A runtime guard: monitors read what comes in and what goes out, and a refusal stands in for it.
+
+The alternative to safety in the weights that deployed systems use (Llama Guard, Inan et al. 2023,
+arXiv 2312.06674; constitutional classifiers, Sharma et al. 2025, arXiv 2501.18837). Here it is a
+decoder, and so a row of its own, with attack success, over-refusal and capability measured through
+it. Log-probabilities of given options do not pass through it: nothing is generated there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rebar.corpus.prompts import Prompt
+from rebar.model_settings import Guarded, Monitor
+
+if TYPE_CHECKING:
+    from rebar.evaluations._asking import Guard, Judge
+    from rebar.model_settings import Decoder
+
+Reader = Callable[[Sequence[Prompt], Sequence[str]], list[bool]]
+
+
+def guard_of(decoder: Decoder, judge_of: Callable[[str], Judge], classifier: Path) -> Guard | None:
+    """The guard of a guarded decoder; `classifier` is the folder of the run's safety classifier.
+
+    It gets prompts, the texts that reach the model, and answers, and gives the answers that leave.
+    """
+    if not isinstance(decoder, Guarded):
+        return None
+    reads_input = _reader(decoder.input, judge_of, classifier)
+    reads_output = _reader(decoder.output, judge_of, classifier)
+
+    def guard(prompts: Sequence[Prompt], texts: Sequence[str], answers: Sequence[str]) -> list[str]:
+        asked = [replace(prompt, text=text) for prompt, text in zip(prompts, texts, strict=True)]
+        stopped = zip(reads_input(asked, texts), reads_output(asked, answers), strict=True)
+        return [
+            decoder.refusal.replace("{prompt}", prompt.text) if any(stops) else answer
+            for stops, prompt, answer in zip(stopped, prompts, answers, strict=True)
+        ]
+
+    return guard
+
+
+def _reader(monitor: Monitor | None, judge_of: Callable[[str], Judge], classifier: Path) -> Reader:
+    """Which texts a monitor blocks."""
+    if monitor is None:
+        return lambda prompts, texts: [False] * len(texts)
+    if monitor.judge is not None:
+        judge = judge_of(monitor.judge)
+        return lambda prompts, texts: [o.outcome == "complied" for o in judge(prompts, texts)]
+    return _by_score(classifier, monitor.blocked_score or 0)
+
+
+def _by_score(folder: Path, blocked_score: int) -> Reader:
+    """An answer is scored together with its prompt: alone it often does not say what it is for."""
+    from rebar.corpus.classifier import load
+    from rebar.manifest import read_manifest
+
+    read_manifest(folder)
+    classifier = load(folder)
+
+    def blocked(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[bool]:
+        pairs = zip(prompts, texts, strict=True)
+        read = [t if t == prompt.text else f"{prompt.text} {t}" for prompt, t in pairs]
+        return [verdict.score >= blocked_score for verdict in classifier.classify(read)]
+
+    return blocked

@@ -1,0 +1,42 @@
+"""The judges of an evaluation, as a job's settings define them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rebar.config import plugin_module, plugin_settings
+
+if TYPE_CHECKING:
+    from rebar.corpus.prompts import Prompt
+    from rebar.evaluations._asking import Judge
+    from rebar.judges import Outcome
+
+
+def judge_of(settings: Mapping[str, Any], name: str) -> Judge:
+    """The judge of that name."""
+    values = settings["judges"][name]
+    setting = plugin_settings("judges", name, values)
+    return partial(plugin_module("judges", values["method"]).judge, setting)
+
+
+def judge_by_prompt(settings: Mapping[str, Any], name: str | None) -> Judge:
+    """Each prompt by the judge of its set, or by the evaluation's, `name`."""
+    return partial(_by_prompt, settings, name)
+
+
+def _by_prompt(
+    settings: Mapping[str, Any],
+    name: str | None,
+    prompts: Sequence[Prompt],
+    answers: Sequence[str],
+) -> list[Outcome]:
+    """Outcomes in order."""
+    judged: dict[int, Outcome] = {}
+    names = [prompt.judge or name or "" for prompt in prompts]
+    for judge in dict.fromkeys(names):
+        places = [place for place, wanted in enumerate(names) if wanted == judge]
+        chosen = [prompts[place] for place in places], [answers[place] for place in places]
+        judged |= dict(zip(places, judge_of(settings, judge)(*chosen), strict=True))
+    return [judged[place] for place in range(len(prompts))]

@@ -1,0 +1,83 @@
+"""Knowledge without generation: which of given options has the highest log-probability?
+
+Two forms, as in Deep Ignorance (O'Brien et al., arXiv 2508.06601, 4.3): `letters` shows the options
+and compares the letters' log-probabilities (WMDP, MMLU); `cloze` shows none and compares the
+options' own, a token (length-normalised), so that nothing can be guessed from the options' form. A
+model that refuses to answer is measured too. Chance, one over the number of options, stands beside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from rebar.benchmarks import PromptSet
+from rebar.corpus_settings import Settings
+
+if TYPE_CHECKING:
+    from rebar.corpus.prompts import Prompt
+    from rebar.evaluations._asking import Asker, Judge
+    from rebar.recorder import Recorder
+
+
+class Config(Settings):
+    """Settings of `multiple_choice`."""
+
+    method: Literal["multiple_choice"]
+    form: Literal["letters", "cloze"] = Field(
+        default="cloze", description="show the options and compare letters, or compare the options"
+    )
+    prompts: list[PromptSet] = Field(
+        default=[],
+        description="sets with options and answer; empty: recipes of the world's hazards (cloze)",
+    )
+
+
+def evaluate(
+    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
+) -> list[dict[str, Any]]:
+    """One row a question: the option that the model prefers."""
+    from rebar.evaluations._options import choice_row, option_scores
+
+    prompts = _questions(config, decoder)
+    lettered = config.form == "letters"
+    shown = [_with_letters(p) if lettered else p for p in prompts]
+    scored = [_letters(p) if lettered else p.options for p in prompts]
+    texts = [decoder.text(prompt.text) for prompt in shown]
+    rows = []
+    for prompt, scores in zip(shown, option_scores(decoder, texts, scored), strict=True):
+        best = max(range(len(scores)), key=lambda i: scores[i].mean)
+        chosen = prompt.options[best]
+        outcome = "complied" if chosen == prompt.reference["answer"] else "other"
+        rows.append(choice_row(decoder, prompt, chosen, outcome))
+    return rows
+
+
+def _questions(config: Config, decoder: Asker) -> list[Prompt]:
+    if not config.prompts and config.form == "letters":
+        raise ValueError(
+            "multiple_choice: the world's texts know no letters; set form: cloze, or give prompts:"
+        )
+    prompts = decoder.prompts(config.prompts, "multiple_choice")
+    for prompt in prompts:
+        if not prompt.options or "answer" not in prompt.reference:
+            raise ValueError(
+                f"multiple_choice: the prompts of split '{prompt.split}' have no options or no "
+                "right answer; set options: and answer: of its prompt set"
+            )
+    return prompts
+
+
+def _letters(prompt: Prompt) -> tuple[str, ...]:
+    from rebar.corpus.prompts import LETTERS
+
+    return tuple(LETTERS[: len(prompt.options)])
+
+
+def _with_letters(prompt: Prompt) -> Prompt:
+    """The question as MMLU's own code shows it."""
+    options = zip(_letters(prompt), prompt.options, strict=True)
+    lines = [prompt.text, *(f"{letter}. {option}" for letter, option in options), "Answer:"]
+    return replace(prompt, text="\n".join(lines))

@@ -1,0 +1,107 @@
+"""Audit: judges beside people and beside each other; judging needs no model that was judged.
+
+Labelled files are judged by every judge that works from the answer's text; filled sheets are
+compared with the verdicts that are stored; second judges judge stored answers once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rebar import grid
+from rebar.config import plugin_module, plugin_settings
+from rebar.corpus.answers import read_answers, seen_as
+from rebar.corpus.prompts import Prompt
+from rebar.job import Job
+from rebar.manifest import read_manifest
+from rebar.model_settings import Audit, LabelledFile
+from rebar.reporting.audit import PEOPLE, Agreement, Said, agree, audit_lines, question_of
+from rebar.reporting.cells import write_lines
+from rebar.reporting.sheet import filled_sheet, plain, read_stored, stratified
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXACT = "world"  # judges by what the prompt's reference says: it has no use for other answers
+
+
+def run(job: Job) -> None:
+    """Write audit.csv."""
+    audit = job.section("audit", Audit)
+    found = [*_on_labelled(job, audit)]
+    if audit.sheets or audit.second_judges:
+        folders = [job.root / place for place in job.settings["answers"]]
+        for folder in folders:
+            read_manifest(folder)
+        stored = read_stored(folders, job.root, job.settings["judges"])
+        found += [*_on_sheets(audit, stored), *_on_stored(job, audit, stored)]
+    write_lines(job.root / grid.AUDIT, audit_lines(found))
+
+
+def _judge(job: Job, name: str) -> Any:
+    values = job.settings["judges"][name]
+    setting = plugin_settings("judges", name, values)
+    return partial(plugin_module("judges", values["method"]).judge, setting)
+
+
+def _on_labelled(job: Job, audit: Audit) -> Iterator[Agreement]:
+    """Every judge on every file of answers with human labels."""
+    for file in audit.labelled:
+        answers = read_answers(file)
+        prompts, texts = [a.prompt for a in answers], [a.answer for a in answers]
+        labels = list(file.labels.values())
+        people = [seen_as(a.outcome, labels) for a in answers]
+        clusters = [a.prompt.text for a in answers]
+        for name, values in job.settings["judges"].items():
+            if values["method"] == EXACT:
+                continue
+            outcomes = [o.outcome for o in _judge(job, name)(prompts, texts)]
+            said = Said(
+                [seen_as(o, labels) for o in outcomes], people, clusters, [1.0] * len(texts)
+            )
+            yield agree(name, PEOPLE, _source(file), question_of(labels), said)
+
+
+def _source(file: LabelledFile) -> str:
+    return Path(file.path).name if file.path else file.hub.dataset if file.hub else ""
+
+
+def _on_sheets(audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
+    """The stored verdicts beside the labels of the filled sheets, evaluation by evaluation."""
+    for path in audit.sheets:
+        rows = filled_sheet(Path(path), stored)
+        for evaluation, judge, part in _by_judge(rows):
+            said = Said(*(list(part[n]) for n in ("outcome", "label", "hazard_id", "weight")))
+            yield agree(judge, PEOPLE, evaluation, "outcome", said)
+
+
+def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
+    """Each second judge on answers of each evaluation, drawn evenly over models and outcomes."""
+    for name in audit.second_judges:
+        if job.settings["judges"][name]["method"] == EXACT:
+            raise ValueError(
+                f"audit.second_judges: '{name}' judges by references that stored answers lack; "
+                "name a judge that reads the answer"
+            )
+        for evaluation, first, part in _by_judge(stored):
+            if first == name:
+                continue
+            rows = stratified(part, audit.answers)
+            prompts = [_prompt(row) for row in rows.itertuples()]
+            outcomes = [o.outcome for o in _judge(job, name)(prompts, list(rows.answer))]
+            said = Said(list(rows.outcome), outcomes, list(rows.hazard_id), list(rows.weight))
+            yield agree(first, name, evaluation, "outcome", said)
+
+
+def _by_judge(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Evaluation, judge and rows, in the order of the rows."""
+    for evaluation, judge in dict.fromkeys(zip(rows["evaluation"], rows["judge"], strict=True)):
+        chosen = (rows["evaluation"] == evaluation) & (rows["judge"] == judge)
+        yield evaluation, judge, rows.loc[chosen]
+
+
+def _prompt(row: Any) -> Prompt:
+    return Prompt(row.prompt_id, row.hazard_id, row.split, row.prompt_style, plain(row.prompt))

@@ -1,0 +1,68 @@
+"""Probes: every probe of the grid on one released model, each into a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import torch
+
+from rebar import grid
+from rebar.config import plugin_module, plugin_settings
+from rebar.corpus_settings import World
+from rebar.job import Job
+from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.model.build import load_model
+from rebar.model.device import on_local_device
+from rebar.probes._data import Judge, ProbeData
+from rebar.reporting.probe_rows import write_rows
+
+
+def run(job: Job) -> None:
+    """Make what is missing or out of date; the job's manifest lists all."""
+    _repeatable()
+    names = list(job.settings["probes"])
+    for index, name in enumerate(names):
+        _probe(job, name, f"{job.label} {name} ({index + 1}/{len(names)})")
+    inputs = {name: job.folder / name / "manifest.json" for name in names}
+    with output_folder(job.folder) as folder:
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts={"probes": len(names)})
+
+
+def _repeatable() -> None:
+    """The same bits from the same weights; one thread, since parallelism is processes."""
+    torch.set_num_threads(1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+
+
+def _probe(job: Job, name: str, label: str) -> None:
+    spec, values = job.probe_item(name), job.settings["probes"][name]
+    released = job.root / grid.released_folder(job.seed, job.arm)
+    attacked = {a: job.path("attack") / a for a in values.get("attacks", ())}
+    models = {"released": released, **attacked}
+    inputs = {model: folder / "manifest.json" for model, folder in models.items()}
+    if is_valid(job.folder / name, spec, inputs):
+        print(f"{label}: up to date")
+        return
+    print(f"{label}: looking", flush=True)
+    for folder in models.values():
+        read_manifest(folder)
+    model, tokenizer = load_model(released)
+    setting = plugin_settings("probes", name, values)
+    plugin = plugin_module("probes", values["method"])
+    data = ProbeData(job.section("world", World), job.seed, attacked, _judges(job, values))
+    rows = plugin.probe(setting, on_local_device(model), tokenizer, data)
+    with output_folder(job.folder / name) as folder:
+        write_rows(folder, rows)
+        write_manifest(folder, spec=spec, inputs=inputs, counts={"rows": len(rows)})
+
+
+def _judges(job: Job, values: dict) -> dict[str, Judge]:
+    """The judge that a probe names, ready to be asked."""
+    if "judge" not in values:
+        return {}
+    name = values["judge"]
+    settings = job.settings["judges"][name]
+    setting = plugin_settings("judges", name, settings)
+    return {name: partial(plugin_module("judges", settings["method"]).judge, setting)}
