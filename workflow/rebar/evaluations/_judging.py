@@ -6,19 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rebar.config import plugin_module, plugin_settings
+from rebar.judges import judge_of
 
 if TYPE_CHECKING:
     from rebar.corpus.prompts import Prompt
     from rebar.evaluations._asking import Judge
     from rebar.judges import Outcome
-
-
-def judge_of(settings: Mapping[str, Any], name: str) -> Judge:
-    """The judge of that name."""
-    values = settings["judges"][name]
-    setting = plugin_settings("judges", name, values)
-    return partial(plugin_module("judges", values["method"]).judge, setting)
 
 
 def judge_by_prompt(settings: Mapping[str, Any], name: str | None) -> Judge:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from rebar.config import plugin_module, plugin_settings
 
 
 class Outcome(NamedTuple):
@@ -22,3 +26,10 @@ class Scored(Outcome):
         self = super().__new__(cls, outcome, correct)
         self.score = score
         return self
+
+
+def judge_of(settings: Mapping[str, Any], name: str) -> Any:
+    """The judge of that name in a job's settings: of prompts and answers, in order."""
+    values = settings["judges"][name]
+    setting = plugin_settings("judges", name, values)
+    return partial(plugin_module("judges", values["method"]).judge, setting)

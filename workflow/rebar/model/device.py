@@ -25,3 +25,11 @@ def on_local_device(model: Module) -> Module:
     """The model, moved in place."""
     nn.Module.to(model, local_device())
     return model
+
+
+def repeatable() -> None:
+    """From now on the same numbers give the same bits."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for repeatable CUDA products
+    torch.use_deterministic_algorithms(True)
+    # A debugging aid that costs time. (torch makes the attribute where type checkers cannot see.)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010

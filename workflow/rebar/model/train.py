@@ -10,7 +10,6 @@ stand in the result, never in files.
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from rebar.model.checkpoints import (
     set_random_state,
     trained_parameters,
 )
+from rebar.model.device import repeatable
 from rebar.model.forward import language_loss
 from rebar.model.memory import in_more_parts, is_out_of_memory
 from rebar.model_settings import Training
@@ -224,10 +224,7 @@ def _set_up(settings: Training, recorder: Recorder) -> None:
     if not distributed.is_first():
         recorder.mute()
     torch.set_num_threads(settings.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for repeatable CUDA products
-    torch.use_deterministic_algorithms(True)
-    # A debugging aid that costs time. (torch makes the attribute where type checkers cannot see.)
-    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
+    repeatable()
 
 
 def _fingerprint(

@@ -7,15 +7,14 @@ compared with the verdicts that are stored; second judges judge stored answers o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rebar import grid
-from rebar.config import plugin_module, plugin_settings
 from rebar.corpus.answers import read_answers, seen_as
 from rebar.corpus.prompts import Prompt
 from rebar.job import Job
+from rebar.judges import judge_of
 from rebar.manifest import read_manifest
 from rebar.model_settings import Audit, LabelledFile
 from rebar.reporting.audit import PEOPLE, Agreement, Said, agree, audit_lines, question_of
@@ -41,12 +40,6 @@ def run(job: Job) -> None:
     write_lines(job.root / grid.AUDIT, audit_lines(found))
 
 
-def _judge(job: Job, name: str) -> Any:
-    values = job.settings["judges"][name]
-    setting = plugin_settings("judges", name, values)
-    return partial(plugin_module("judges", values["method"]).judge, setting)
-
-
 def _on_labelled(job: Job, audit: Audit) -> Iterator[Agreement]:
     """Every judge on every file of answers with human labels."""
     for file in audit.labelled:
@@ -58,7 +51,7 @@ def _on_labelled(job: Job, audit: Audit) -> Iterator[Agreement]:
         for name, values in job.settings["judges"].items():
             if values["method"] == EXACT:
                 continue
-            outcomes = [o.outcome for o in _judge(job, name)(prompts, texts)]
+            outcomes = [o.outcome for o in judge_of(job.settings, name)(prompts, texts)]
             said = Said(
                 [seen_as(o, labels) for o in outcomes], people, clusters, [1.0] * len(texts)
             )
@@ -91,7 +84,7 @@ def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreeme
                 continue
             rows = stratified(part, audit.answers)
             prompts = [_prompt(row) for row in rows.itertuples()]
-            outcomes = [o.outcome for o in _judge(job, name)(prompts, list(rows.answer))]
+            outcomes = [o.outcome for o in judge_of(job.settings, name)(prompts, list(rows.answer))]
             said = Said(list(rows.outcome), outcomes, list(rows.hazard_id), list(rows.weight))
             yield agree(first, name, evaluation, "outcome", said)
 

@@ -18,8 +18,9 @@ from rebar.corpus.world import build_world
 from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
-from rebar.evaluations._judging import judge_by_prompt, judge_of
+from rebar.evaluations._judging import judge_by_prompt
 from rebar.job import Job
+from rebar.judges import judge_of
 from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device

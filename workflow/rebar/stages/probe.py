@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from functools import partial
-
 import torch
 
 from rebar import grid
 from rebar.config import plugin_module, plugin_settings
 from rebar.corpus_settings import World
 from rebar.job import Job
+from rebar.judges import judge_of
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
-from rebar.model.device import on_local_device
+from rebar.model.device import on_local_device, repeatable
 from rebar.probes._data import Judge, ProbeData
 from rebar.reporting.probe_rows import write_rows
 
 
 def run(job: Job) -> None:
     """Make what is missing or out of date; the job's manifest lists all."""
-    _repeatable()
+    torch.set_num_threads(1)  # parallelism is processes
+    repeatable()
     names = list(job.settings["probes"])
     for index, name in enumerate(names):
         _probe(job, name, f"{job.label} {name} ({index + 1}/{len(names)})")
     inputs = {name: job.folder / name / "manifest.json" for name in names}
     with output_folder(job.folder) as folder:
         write_manifest(folder, spec=job.spec, inputs=inputs, counts={"probes": len(names)})
-
-
-def _repeatable() -> None:
-    """The same bits from the same weights; one thread, since parallelism is processes."""
-    torch.set_num_threads(1)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
 
 
 def _probe(job: Job, name: str, label: str) -> None:
@@ -62,7 +54,4 @@ def _judges(job: Job, values: dict) -> dict[str, Judge]:
     """The judge that a probe names, ready to be asked."""
     if "judge" not in values:
         return {}
-    name = values["judge"]
-    settings = job.settings["judges"][name]
-    setting = plugin_settings("judges", name, settings)
-    return {name: partial(plugin_module("judges", settings["method"]).judge, setting)}
+    return {values["judge"]: judge_of(job.settings, values["judge"])}

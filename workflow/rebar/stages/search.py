@@ -23,7 +23,7 @@ from rebar.evaluations._examining import Examiner, questions
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
-from rebar.model.device import on_local_device
+from rebar.model.device import on_local_device, repeatable
 from rebar.model.release import release
 from rebar.recorder import Recorder
 from rebar.search_settings import Search
@@ -32,6 +32,8 @@ from rebar.tuning import Trial, TrialFile, Values, best, best_so_far, draw, roun
 
 def run(job: Job) -> None:
     """Make what is missing or out of date; the job's manifest lists all."""
+    torch.set_num_threads(1)  # stacks and examinations; parallelism is processes
+    repeatable()
     names = list(job.settings["searches"])
     for index, name in enumerate(names):
         _search(job, name, f"{job.label} {name} ({index + 1}/{len(names)})")
