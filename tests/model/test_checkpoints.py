@@ -61,7 +61,7 @@ def test_state_comes_back_whole(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 5, model, optimizer, "run", waiting)
     expected = torch.rand(3)
     assert newest_checkpoint(tmp_path, "run") == 5
-    loaded_waiting = load_checkpoint(tmp_path, 5, other, other_optimizer)
+    loaded_waiting, _ = load_checkpoint(tmp_path, 5, other, other_optimizer)
     assert loaded_waiting is not None and torch.equal(loaded_waiting, waiting)
     assert torch.equal(torch.rand(3), expected)
     pairs = zip(model.parameters(), other.parameters(), strict=True)

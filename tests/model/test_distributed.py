@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from rebar.launch import environment
 from rebar.model import distributed
-from rebar.model.train import add_gradients
+from rebar.model.gradients import add_gradients
 from tests.conftest import ROOT
 from tests.model import two_processes as two
 from tests.model.tiny import settings, tiny_llama

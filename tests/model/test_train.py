@@ -10,9 +10,9 @@ from torch import Tensor
 
 from rebar.model.batches import Batch, row_batches
 from rebar.model.forward import language_loss
+from rebar.model.gradients import add_gradients
 from rebar.model.train import (
     _Clock,
-    add_gradients,
     build_optimizer,
     learning_rate,
     train,

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from rebar.model import distributed
 from rebar.model.batches import Batch, row_batches
-from rebar.model.train import add_gradients, train
+from rebar.model.gradients import add_gradients
+from rebar.model.train import train
 from rebar.model_settings import Training
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 

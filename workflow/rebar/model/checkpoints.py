@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -45,10 +46,12 @@ def save_checkpoint(
     run: str,
     waiting: Tensor | None = None,
     parts: int = 1,
+    memory: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the state after `step` steps and forget all but the last two.
 
-    `parts` is in how many parts batches are computed, which memory may have raised.
+    `parts` is in how many parts batches are computed, which memory may have raised; `memory` is
+    what a safeguard keeps from step to step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": p.detach() for name, p in trained_parameters(model).items()}
@@ -57,6 +60,7 @@ def save_checkpoint(
     tensors |= {f"random.{device}": state for device, state in random_state().items()}
     if waiting is not None:
         tensors["log.waiting"] = waiting
+    tensors |= {f"safeguard.{name}": tensor for name, tensor in (memory or {}).items()}
     temporary = folder / "unfinished"
     facts = {"step": str(step), "run": run, "parts": str(parts)}
     save_file(tensors, temporary, metadata=facts)
@@ -100,15 +104,17 @@ def checkpoint_parts(folder: Path, step: int) -> int:
 
 def load_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer
-) -> Tensor | None:
-    """Set model, optimiser and random state to those of the step; return what waited to be logged.
+) -> tuple[Tensor | None, dict[str, Tensor]]:
+    """Set model, optimiser and random state to those of the step.
 
-    All tensors come to the device of the model, but for the random state.
+    Returns what waited to be logged, and a safeguard's memory. All tensors come to the device of
+    the model, but for the random state.
     """
     parameters = trained_parameters(model)
     device = next(model.parameters()).device
     states: dict[int, dict[str, Tensor]] = {}
     random: dict[str, Tensor] = {}
+    memory: dict[str, Tensor] = {}
     waiting = None
     with safe_open(_file(folder, step), framework="pt") as content:
         for key in content.keys():  # a safetensors handle, no dict
@@ -121,12 +127,14 @@ def load_checkpoint(
                 states.setdefault(int(index), {})[field] = tensor
             elif kind == "log":
                 waiting = tensor.to(device)
+            elif kind == "safeguard":
+                memory[name] = tensor.to(device)
             else:
                 random[name] = tensor
     set_random_state(random)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-    return waiting
+    return waiting, memory
 
 
 def random_state() -> dict[str, Tensor]:

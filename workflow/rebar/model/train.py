@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,24 +35,13 @@ from rebar.model.checkpoints import (
 )
 from rebar.model.device import repeatable
 from rebar.model.forward import language_loss
+from rebar.model.gradients import AnyBatch, set_gradients
 from rebar.model.memory import in_more_parts, is_out_of_memory
+from rebar.model.safeguarded import Safeguarded
 from rebar.model_settings import Training
 from rebar.recorder import Recorder
 
 LOG_EVERY_STEPS = 10
-
-
-class AnyBatch(Protocol):
-    """A named tuple of tensors, rows first."""
-
-    @property
-    def weight(self) -> Tensor:
-        """What the batch's mean loss averages over: target tokens, or rows."""
-        ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-    def _asdict(self) -> dict[str, Any]: ...
-    def _replace(self, **fields: Any) -> Any: ...
 
 
 class TrainResult(NamedTuple):
@@ -81,11 +71,13 @@ def train(
     until: Callable[[int, nn.Module], bool] | None = None,
     until_every: int = 10,
     identity: str = "",
+    safeguard: Safeguarded | None = None,
 ) -> TrainResult:
     """Train `model` in place, on the device where it lies.
 
     `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
-    done, model)` is asked every `until_every` steps and may end the run. A checkpoint is resumed
+    done, model)` is asked every `until_every` steps and may end the run. `safeguard` changes the
+    direction of the steps in which its strength is over 0. A checkpoint is resumed
     only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
     the result depends on). Raises ValueError when loss or gradient stop being finite or a single
     row does not fit into memory, SystemExit when the checkpoint signal came and the state is saved;
@@ -95,8 +87,8 @@ def train(
     clock, asked_parts = _Clock(), settings.gradient_accumulation
     _set_up(settings, recorder)
     name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
-    optimizer, log = build_optimizer(model, settings), _Log(settings, recorder)
-    run = _Run(checkpoint_folder, name, model, optimizer, log)
+    optimizer, log = build_optimizer(model, settings), _Log(settings, recorder, safeguard)
+    run = _Run(checkpoint_folder, name, model, optimizer, log, safeguard)
     with interrupt.noted():
         start, settings = run.resume(settings)
         step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
@@ -104,12 +96,13 @@ def train(
         for step in range(start, settings.steps):
             model.train()
             batch = batch_at(step)
-            share, settings = _gradients_that_fit(model, batch, settings, step_loss, run.log, step)
-            distributed.all_reduce_gradients(model)
+            set_gradients = _direction(safeguard, step, settings.steps)
+            how = (model, batch, settings, step_loss)
+            mean_loss, settings = _that_fits(set_gradients, *how, log, step)
             norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
             done = step + 1
             clock.tick()
-            log.add(done, distributed.total(share), norm)
+            log.add(done, mean_loss, norm)
             recorder.progress(done, settings.steps, "steps")
             if until is not None and done % until_every == 0 and until(done, model):
                 break
@@ -147,29 +140,15 @@ def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
     return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
-def add_gradients(
-    model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
-) -> Tensor:
-    """Add the gradient of the batch's mean loss to `.grad`; return that loss, detached.
-
-    Of several processes each adds its rows' share only: the shares' sum is that of the batch.
-    """
-    device = next(model.parameters()).device
-    total = torch.zeros((), device=device)
-    num_parts = settings.num_processes * settings.gradient_accumulation
-    for part in distributed.own(_parts(batch, num_parts)):
-        if part.weight == 0 < batch.weight:
-            continue  # a mean over nothing
-        share = part.weight / batch.weight
-        part = part._replace(**{name: rows.to(device) for name, rows in part._asdict().items()})
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            part_loss = loss(model, *part) * share
-        part_loss.backward()
-        total += part_loss.detach()
-    return total
+def _direction(safeguard: Safeguarded | None, step: int, steps: int) -> Callable[..., Tensor]:
+    """What leaves the step's direction in `.grad`: the plain gradient, or a safeguard's."""
+    if safeguard is not None and safeguard.strength(step, steps):
+        return partial(safeguard.set_gradients, step=step)
+    return set_gradients
 
 
-def _gradients_that_fit(
+def _that_fits(
+    set_gradients: Callable[..., Tensor],
     model: nn.Module,
     batch: AnyBatch,
     settings: Training,
@@ -177,34 +156,25 @@ def _gradients_that_fit(
     log: _Log,
     step: int,
 ) -> tuple[Tensor, Training]:
-    """`add_gradients`, in more parts each time that memory runs out; the settings that fit."""
+    """Set the gradients, in more parts each time that memory runs out; the loss, what fits."""
     state = random_state()
     while True:
-        share = None
+        found = None
         try:
-            share = add_gradients(model, batch, settings, loss)
+            found = set_gradients(model, batch, settings, loss)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
         # Out of the handler, which would keep the failed step's tensors alive.
-        if not distributed.anyone(share is None):
-            assert share is not None
-            return share, settings
+        if not distributed.anyone(found is None):
+            assert found is not None
+            return found, settings
         settings = in_more_parts(settings)
         model.zero_grad(set_to_none=True)
         set_random_state(state)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         log.parts(step + 1, settings)
-
-
-def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
-    """The batch cut along its rows into equal parts."""
-    columns = {name: column.chunk(num_parts) for name, column in batch._asdict().items()}
-    return [
-        batch._replace(**{name: parts[index] for name, parts in columns.items()})
-        for index in range(num_parts)
-    ]
 
 
 def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
@@ -239,9 +209,12 @@ def _fingerprint(
 class _Log:
     """Collects losses on the device and writes their mean, so that no step waits for a number."""
 
-    def __init__(self, settings: Training, recorder: Recorder) -> None:
+    def __init__(
+        self, settings: Training, recorder: Recorder, safeguard: Safeguarded | None
+    ) -> None:
         self.settings = settings
         self.recorder = recorder
+        self.safeguard = safeguard
         self.loss = math.nan
         self.step = 0
         self.waiting: list[Tensor] = []  # loss and gradient norm of the last steps
@@ -283,7 +256,9 @@ class _Log:
         self.loss, norm = self.numbers().mean(dim=0).tolist()
         self.waiting.clear()
         rate = learning_rate(self.step - 1, self.settings)
-        self.recorder.log(self.step, loss=self.loss, gradient_norm=norm, learning_rate=rate)
+        numbers = self.safeguard.numbers() if self.safeguard else {}
+        own = {"loss": self.loss, "gradient_norm": norm, "learning_rate": rate}
+        self.recorder.log(self.step, **own, **numbers)
 
 
 class _Run(NamedTuple):
@@ -294,6 +269,7 @@ class _Run(NamedTuple):
     model: nn.Module
     optimizer: Optimizer
     log: _Log
+    safeguard: Safeguarded | None
 
     def resume(self, settings: Training) -> tuple[int, Training]:
         """Load the newest checkpoint; return its step, 0 if there is none, and its settings."""
@@ -303,7 +279,9 @@ class _Run(NamedTuple):
         newest = newest_checkpoint(self.folder, self.name) if distributed.is_first() else 0
         step, waiting = distributed.first_says(newest), None
         if step:
-            waiting = load_checkpoint(self.folder, step, self.model, self.optimizer)
+            waiting, memory = load_checkpoint(self.folder, step, self.model, self.optimizer)
+            if self.safeguard is not None:
+                self.safeguard.remember(memory)
             parts = checkpoint_parts(self.folder, step)
             settings = settings.model_copy(update={"gradient_accumulation": parts})
         self.log.start(step, waiting)
@@ -319,7 +297,8 @@ class _Run(NamedTuple):
             waiting = self.log.numbers() if self.log.waiting else None
             if distributed.is_first():
                 parts = settings.gradient_accumulation
-                state = (self.model, self.optimizer, self.name, waiting, parts)
+                memory = self.safeguard.memory() if self.safeguard else {}
+                state = (self.model, self.optimizer, self.name, waiting, parts, memory)
                 save_checkpoint(self.folder, step, *state)
         if is_told:
             distributed.anyone(True)  # nobody leaves before the state is saved

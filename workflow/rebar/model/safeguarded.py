@@ -1,0 +1,170 @@
+"""A safeguard at work in the training loop: what its parts read, keep, and add up to.
+
+The rule of combination: each part adds what it would change about plain training,
+
+    direction = plain + strength x sum over parts of (part - plain),
+
+where `plain` is the gradient that the loop would have taken. One part at full strength is that
+part's direction; strength 0 is plain training, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from rebar.model.checkpoints import trained_parameters
+from rebar.model.forward import language_loss
+from rebar.model.gradients import AnyBatch, Gradient, combined, gradient
+from rebar.model_settings import Training
+from rebar.safeguard_settings import Safeguard
+
+PLAIN = "plain"  # key of what all parts of a step share
+
+
+def _one_float32_step() -> Training:
+    return Training(steps=1, learning_rate=1e-3, precision="float32", compile=False)
+
+
+@dataclass
+class Batches:
+    """What a safeguard reads in one step.
+
+    `language` is what plain training takes the step on; the others are compliant answers to
+    harmful requests, refusals of such requests, and helpful answers to harmless ones. A method that
+    needs several of a kind asks `draw`.
+    """
+
+    language: AnyBatch
+    harmful: AnyBatch
+    refusal: AnyBatch
+    benign: AnyBatch
+    more: Callable[[str, int], AnyBatch] | None = None  # kind and number to batch
+
+    def draw(self, kind: str, number: int) -> AnyBatch:
+        """The step's batch of this kind with that number; 0 is the attribute of the same name."""
+        if number == 0 or self.more is None:
+            return getattr(self, kind)
+        return self.more(kind, number)
+
+
+@dataclass
+class State:
+    """What a part knows beside the batches; `memory` alone lives on to the next step.
+
+    `loss` is what the stage minimises on `batches.language`, `reference` the frozen model that the
+    stage began with (None where no part asks for it). `log` takes numbers for the metrics; a part
+    that never asks for the plain gradient leaves there, as `loss`, the loss that it trains on.
+    """
+
+    training: Training = field(default_factory=_one_float32_step)
+    step: int = 0
+    seed: int = 0
+    loss: Callable[..., Tensor] = language_loss
+    reference: Any = None
+    memory: dict[str, Tensor] = field(default_factory=dict)  # saved in checkpoints
+    log: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, tuple[Tensor, Gradient]] = field(default_factory=dict)  # of all parts, a step
+
+
+def gradient_at(
+    model: nn.Module, batch: AnyBatch, state: State, loss: Callable[..., Tensor] = language_loss
+) -> tuple[Tensor, Gradient]:
+    """One forward-backward pass at the present weights: the batch's mean loss and its gradient."""
+    return gradient(model, batch, state.training, loss)
+
+
+def plain_gradient(model: nn.Module, batches: Batches, state: State) -> Gradient:
+    """The gradient of plain training, computed once a step for all parts; not to be changed."""
+    if PLAIN not in state.shared:
+        state.shared[PLAIN] = gradient_at(model, batches.language, state, state.loss)
+    return state.shared[PLAIN][1]
+
+
+class Part(NamedTuple):
+    """One method of a safeguard: a plug-in's function with its settings and its state."""
+
+    gradient: Callable[[Any, nn.Module, Batches, State], Gradient]
+    config: Any
+    state: State
+
+
+class Safeguarded:
+    """One training under a safeguard: `train` asks it for the direction of each step."""
+
+    def __init__(
+        self,
+        setting: Safeguard,
+        parts: Sequence[Part],
+        more: Callable[[int, str, int], AnyBatch],
+    ) -> None:
+        """`more(step, kind, number)` is a batch of harmful, refusal or benign examples."""
+        self.setting, self.parts, self.more = setting, parts, more
+
+    def strength(self, step: int, steps: int) -> float:
+        """Strength in the 0-based step of so many: 0 outside start and end, rising over `ramp`."""
+        setting, done = self.setting, step / steps
+        if not setting.start <= done < setting.end:
+            return 0.0
+        ramp = setting.ramp and min(1.0, ((step + 1) / steps - setting.start) / setting.ramp)
+        return setting.strength * (ramp or 1.0)
+
+    def set_gradients(
+        self,
+        model: nn.Module,
+        batch: AnyBatch,
+        training: Training,
+        loss: Callable[..., Tensor],
+        step: int,
+    ) -> Tensor:
+        """Leave the step's direction in `.grad`, the same in all processes; the loss it had."""
+        batches = self._batches(batch, step)
+        shared: dict[str, tuple[Tensor, Gradient]] = {}
+        for part in self.parts:
+            part.state.training, part.state.step = training, step
+            part.state.loss, part.state.shared = loss, shared
+        strength = self.strength(step, training.steps)
+        direction = self._direction(model, batches, strength)
+        for name, parameter in trained_parameters(model).items():
+            parameter.grad = direction[name]
+        return shared[PLAIN][0] if PLAIN in shared else self.parts[0].state.log["loss"]
+
+    def _direction(self, model: nn.Module, batches: Batches, strength: float) -> Gradient:
+        first, *others = self.parts
+        if strength == 1.0 and not others:
+            return first.gradient(first.config, model, batches, first.state)
+        plain = plain_gradient(model, batches, first.state)
+        terms = [(1.0 - strength * len(self.parts), plain)]
+        for part in self.parts:
+            terms.append((strength, part.gradient(part.config, model, batches, part.state)))
+        return combined(*terms)
+
+    def _batches(self, batch: AnyBatch, step: int) -> Batches:
+        first = {kind: self.more(step, kind, 0) for kind in ("harmful", "refusal", "benign")}
+        return Batches(batch, **first, more=lambda kind, number: self.more(step, kind, number))
+
+    def numbers(self) -> dict[str, float]:
+        """What the parts told in their last step, under the names of their methods; once."""
+        told: dict[str, float] = {}
+        for part in self.parts:
+            for key, value in part.state.log.items():
+                told[f"{part.config.method}_{key}"] = float(value)
+            part.state.log.clear()
+        return told
+
+    def memory(self) -> dict[str, Tensor]:
+        """What lives on from step to step, for a checkpoint."""
+        return {
+            f"{index}.{key}": tensor
+            for index, part in enumerate(self.parts)
+            for key, tensor in part.state.memory.items()
+        }
+
+    def remember(self, memory: dict[str, Tensor]) -> None:
+        """Go on with a checkpoint's memory."""
+        for name, tensor in memory.items():
+            index, key = name.split(".", 1)
+            self.parts[int(index)].state.memory[key] = tensor
