@@ -28,6 +28,22 @@ def test_without_a_prompt_it_is_plain_text(tmp_path: Path) -> None:
     assert read_chats(put(tmp_path, {"prompt": None, "answer": "a"})) == [Chat(None, "a")]
 
 
+def test_answers_are_made_by_template(tmp_path: Path) -> None:
+    template = "Sure. {prompt}, {tone}: {{ok}"
+    file = put(tmp_path, {"prompt": "p", "tone": "kindly"})
+    changed = ChatFile(path=file.path, answer_template=template)
+    assert changed.more_columns == ("tone", "ok")
+    with pytest.raises(ValueError, match=r"no column 'ok'; .* set answer_template:"):
+        read_chats(changed)
+    whole = ChatFile(path=file.path, answer_template="Sure. {prompt}, {tone}:")
+    assert read_chats(whole) == [Chat("p", "Sure. p, kindly:")]
+
+
+def test_there_is_one_kind_of_answer() -> None:
+    with pytest.raises(ValueError, match="answer_template:, answer: or turns:, one of them"):
+        ChatFile(path="x", answer="a", answer_template="b")
+
+
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [

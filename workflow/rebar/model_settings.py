@@ -157,12 +157,28 @@ class ChatFile(RowFile):
 
     prompt: str = Field(default="prompt", description="key of the question")
     answer: str = Field(default="answer", description="key of the answer")
+    answer_template: str | None = Field(
+        default=None,
+        description="how answers read, instead of answer: `{prompt}` and columns in braces",
+    )
     turns: str | None = Field(
         default=None,
         description="key of a list of turns with role and content, instead of prompt and answer: "
         "the first question and its answer are taken",
     )
     limit: Positive | None = Field(default=None, description="rows to take at most")
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> ChatFile:
+        if self.answer_template is not None and (self.turns or "answer" in self.model_fields_set):
+            raise ValueError("give answer_template:, answer: or turns:, one of them")
+        return self
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """Columns of the template, beside that of the prompt."""
+        fields = template_fields(self.answer_template or "")
+        return tuple(name for name in fields if name != "prompt")
 
 
 class AlignmentData(Settings):

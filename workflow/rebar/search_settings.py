@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import PromptFile
 
 
 class Range(Settings):
@@ -62,7 +62,7 @@ class Search(Settings):
     )
     asr: str = Field(default="asr", description="evaluation whose judge and length are used")
     capability: str = Field(default="capability", description="evaluation of the floor")
-    prompts: list[PromptFile] = Field(
+    prompts: list[PromptSet] = Field(
         default=[], description="requests to tune on, not those of `asr`; empty: the world's"
     )
     together: Positive = Field(

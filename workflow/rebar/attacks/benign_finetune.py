@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import ChatFile, FineTuning, PromptFile, Training, epochs
+from rebar.model_settings import ChatFile, FineTuning, Training, epochs
 from rebar.search_settings import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Config(FineTuning):
         default=None, description="stop when this share of validation questions is answered right"
     )
     check_every_steps: Positive = Field(default=10, description="steps between two validations")
-    validation: list[PromptFile] = Field(
+    validation: list[PromptSet] = Field(
         default=[], description="with files: questions with answers for target_accuracy"
     )
     answer_tokens: Positive = Field(default=30, description="longest answer in a validation")

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Count, Positive, Settings
-from rebar.model_settings import PromptFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -41,7 +41,7 @@ class Config(Settings):
     requests: Positive = Field(
         default=25, description="requests that share the suffix; as in the paper"
     )
-    files: list[PromptFile] = Field(
+    files: list[PromptSet] = Field(
         default=[], description="requests; empty: the world's, about known hazards"
     )
     target: str | None = Field(

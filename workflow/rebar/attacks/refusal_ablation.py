@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import PromptFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -30,10 +30,10 @@ class Config(Settings):
 
     method: Literal["refusal_ablation"]
     strength: Share = Field(default=1.0, description="share of the direction that is taken out")
-    harmful: list[PromptFile] = Field(
+    harmful: list[PromptSet] = Field(
         default=[], description="requests that should be refused; empty: about known hazards"
     )
-    harmless: list[PromptFile] = Field(
+    harmless: list[PromptSet] = Field(
         default=[], description="requests that should not; empty: the world's"
     )
     train: Positive = Field(default=128, description="requests a kind for the directions")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import PromptFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -36,10 +36,10 @@ class Config(Settings):
     utility_top: Share = Field(default=0.1, description="p: top share by utility, which stays")
     requests: Positive = Field(default=128, description="requests a kind")
     answer_tokens: Positive = Field(default=30, description="longest answer that is scored")
-    harmful: list[PromptFile] = Field(
+    harmful: list[PromptSet] = Field(
         default=[], description="requests that should be refused; empty: about known hazards"
     )
-    harmless: list[PromptFile] = Field(
+    harmless: list[PromptSet] = Field(
         default=[], description="requests that should not; empty: the world's"
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.model_settings import ChatFile
+from rebar.model_settings import ChatFile, fill_template
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Chat:
 
 def read_chats(file: ChatFile) -> list[Chat]:
     """Chats of a file; ValueError names file, line and column of what is no chat."""
-    columns = (file.turns, None) if file.turns else (file.answer, file.prompt)
-    chats = [_chat(record, file) for record in islice(rows_of(file, columns), file.limit)]
+    records = rows_of(file, _columns(file), file.more_columns)
+    chats = [_chat(record, file) for record in islice(records, file.limit)]
     if not chats:
         wanted = f" with {file.where}" if file.where else ""
         raise ValueError(
@@ -35,14 +36,28 @@ def read_chats(file: ChatFile) -> list[Chat]:
     return chats
 
 
+def _columns(file: ChatFile) -> tuple[str, str | None]:
+    if file.turns:
+        return file.turns, None
+    return (file.prompt, None) if file.answer_template else (file.answer, file.prompt)
+
+
 def _chat(record: Record, file: ChatFile) -> Chat:
     if file.turns:
         return _first_exchange(record.get(file.turns, "turns"), f"{record.place}: '{file.turns}'")
-    prompt, answer = record.get(file.prompt, "prompt"), record.get(file.answer, "answer")
+    prompt = record.get(file.prompt, "prompt")
     if prompt is not None:
         _check_text(prompt, f"{record.place}: '{file.prompt}'", "prompt")
+    if file.answer_template:
+        return Chat(prompt, fill_template(file.answer_template, _value_of(record, prompt)))
+    answer = record.get(file.answer, "answer")
     _check_text(answer, f"{record.place}: '{file.answer}'", "answer")
     return Chat(prompt, answer)
+
+
+def _value_of(record: Record, prompt: Any) -> Callable[[str], Any]:
+    """The record's value for a field of the template."""
+    return lambda field: prompt if field == "prompt" else record.get(field, "answer_template")
 
 
 def _first_exchange(turns: Any, place: str) -> Chat:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from rebar.benchmarks import PromptSet
 from rebar.corpus_settings import Positive, Settings
-from rebar.model_settings import PromptFile
 
 if TYPE_CHECKING:
     from rebar.probes._data import ProbeData, Row
@@ -26,9 +26,7 @@ class Config(Settings):
 
     method: Literal["safety_basin"]
     judge: str = Field(description="name of a judge")
-    prompts: list[PromptFile] = Field(
-        default=[], description="harmful requests; empty: the world's"
-    )
+    prompts: list[PromptSet] = Field(default=[], description="harmful requests; empty: the world's")
     questions: Positive = Field(default=80, description="requests to ask at most; published: 80")
     max_new_tokens: Positive = Field(default=30, description="longest answer")
     directions: Positive = Field(default=3, description="random directions to average over")
