@@ -40,8 +40,8 @@ def test_answers_are_made_by_template(tmp_path: Path) -> None:
 
 
 def test_there_is_one_kind_of_answer() -> None:
-    with pytest.raises(ValueError, match="answer_template:, answer: or turns:, one of them"):
-        ChatFile(path="x", answer="a", answer_template="b")
+    with pytest.raises(ValueError, match="answer_template: or turns:, one of them"):
+        ChatFile(path="x", turns="a", answer_template="b")
 
 
 @pytest.mark.parametrize(

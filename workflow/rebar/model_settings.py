@@ -170,8 +170,8 @@ class ChatFile(RowFile):
 
     @model_validator(mode="after")
     def _one_answer(self) -> ChatFile:
-        if self.answer_template is not None and (self.turns or "answer" in self.model_fields_set):
-            raise ValueError("give answer_template:, answer: or turns:, one of them")
+        if self.answer_template is not None and self.turns:
+            raise ValueError("give answer_template: or turns:, one of them")
         return self
 
     @property

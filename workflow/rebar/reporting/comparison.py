@@ -79,7 +79,7 @@ def states(results: Results) -> list[str]:
 def cell_of(config: Config, row: Row, state: str) -> Cell:
     """The attack-success cell of a row and column."""
     arm = _base(row.arm) if state == "base" else row.arm
-    attack = state if state in config.attacks else NONE
+    attack = NONE if state in ("base", "aligned") else state
     return success_cell(config, arm, attack, row.decoder)
 
 
