@@ -32,7 +32,9 @@ from rebar.reporting.comparison import (
 from rebar.reporting.costs import Cost
 from rebar.reporting.exposure import HEADERS, Exposure, shown
 from rebar.reporting.figures import Drawn
+from rebar.reporting.further import READING, tables
 from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
+from rebar.reporting.poisoning import aims
 from rebar.reporting.probe_plots import PROBE_FIGURES
 from rebar.reporting.probe_rows import Number
 from rebar.reporting.probe_table import scalar_table
@@ -80,6 +82,9 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         exposures=exposures,
         exposure_headers=HEADERS,
         exposure_numbers=shown,
+        further=list(tables(results)),
+        further_reading=READING,
+        poisoned=list(aims(results, columns)),
         paper=paper,
         paper_rows=paper_rows(results),
         rule=RULE,

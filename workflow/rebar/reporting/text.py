@@ -20,6 +20,8 @@ from rebar.reporting.comparison import (
     view,
 )
 from rebar.reporting.exposure import HEADERS, Exposure, shown
+from rebar.reporting.further import READING as FURTHER
+from rebar.reporting.further import Entry, tables
 from rebar.reporting.orderings import (
     RULE,
     Comparison,
@@ -56,6 +58,7 @@ def table_text(results: Results, exposures: list[Exposure], notes: Sequence[str]
         *_headline(results),
         *map(wrapped, notes),
         *_judges(results),
+        *_further(results),
         *_poisoning(results),
         *_exposures(exposures),
         *_orderings(results),
@@ -171,6 +174,29 @@ def _judges(results: Results) -> Iterator[str]:
     yield "## How far the judges can be trusted"
     yield wrapped(JUDGES)
     yield grid_text(header, lines)
+
+
+def _further(results: Results) -> Iterator[str]:
+    found = list(tables(results))
+    if found:
+        yield "## What else was measured"
+        yield wrapped(FURTHER)
+    for table in found:
+        yield f"### {table.evaluation}"
+        body = [
+            [line.row.label, line.split, line.metric.replace("_", " "), *map(_entry, line.entries)]
+            for line in table.lines
+        ]
+        yield grid_text(table.header, body)
+
+
+def _entry(entry: Entry | None) -> str:
+    """`37 22-55 (4, 96)`: a number, and over-refusal and capability where they must stand by."""
+    if entry is None:
+        return ""
+    others = ", ".join(percent(level.interval.value) for level in entry.beside)
+    mark = f"†{entry.level.num_collapsed}" if entry.level.num_collapsed else ""
+    return with_interval(entry.level) + mark + (f" ({others})" if others else "")
 
 
 def _poisoning(results: Results) -> Iterator[str]:
