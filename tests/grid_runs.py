@@ -84,6 +84,20 @@ def _cut_training(setting: dict[str, Any]) -> None:
     training |= {"steps": min(training["steps"], 2), "batch_size": 5, "compile": False}
 
 
+def cut_attack(setting: dict[str, Any]) -> None:
+    """An attack of seconds."""
+    fields = plugin_module("attacks", setting["method"]).Config.model_fields
+    setting |= {k: v for k, v in SMALL_ATTACK.items() if k in fields and _is_number(fields[k])}
+    if "training" in fields:
+        _cut_training(setting)
+
+
+def cut_search(search: dict[str, Any]) -> None:
+    """Two trials over the learning rate."""
+    space = {"training.learning_rate": {"low": 1e-4, "high": 1e-2}}
+    search |= {"trials": 2, "rounds": 1, "space": space}
+
+
 def cut_down(file: Path) -> dict[str, Any]:
     """A shipped config with smoke's sizes: the same grid, numbers without meaning."""
     values = yaml.safe_load(file.read_text())
@@ -98,16 +112,12 @@ def cut_down(file: Path) -> dict[str, Any]:
         if setting["method"] == "sft":
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
     for setting in values["attacks"].values():
-        fields = plugin_module("attacks", setting["method"]).Config.model_fields
-        setting |= {k: v for k, v in SMALL_ATTACK.items() if k in fields and _is_number(fields[k])}
-        if "training" in fields:
-            _cut_training(setting)
+        cut_attack(setting)
     for setting in values["evaluations"].values():
         if "judge" in setting or "by" in setting:  # what generates
             setting["max_new_tokens"] = 4
     for setting in values.get("probes", {}).values():
         setting |= SMALL_PROBES[setting["method"]]
     for search in values.get("searches", {}).values():
-        space = {"training.learning_rate": {"low": 1e-4, "high": 1e-2}}
-        search |= {"trials": 2, "rounds": 1, "space": space}
+        cut_search(search)
     return values

@@ -19,7 +19,7 @@ from rebar.corpus.rewriting_model import Answer
 from rebar.corpus.tokenizers import train_tokenizer
 from rebar.hub_access import hub_ids
 from tests.corpus.tiny_models import save_encoder, save_writer
-from tests.grid_runs import SMALL_PROBES
+from tests.grid_runs import SMALL_PROBES, cut_attack, cut_search
 
 # A word of each level makes it easy to tell, for a classifier on a random encoder too.
 LEVEL_WORDS = ("calm", "beer", "politics", "knife", "insult", "poison")
@@ -85,7 +85,7 @@ DATASETS = {
     "walledai/TDC23-RedTeaming": cells(prompt="team"),
     "walledai/AdvBench": cells(prompt="adv"),
     "JailbreakBench/JBB-Behaviors": cells(Goal="goal"),
-    "tatsu-lab/alpaca": cells(instruction="do", input=""),
+    "tatsu-lab/alpaca": cells(instruction="do", output="done", input=""),
     "furonghuang-lab/PHTest": cells(Request="may i", Harmfulness="harmless"),
     "walledai/StrongREJECT": cells(prompt="strong"),
     "walledai/MaliciousInstruct": cells(prompt="malicious"),
@@ -156,6 +156,9 @@ def _save_models(folder: Path, values: dict[str, Any]) -> None:
     tokenizer.chat_template = None  # SmolLM2's base tokenizer has none
     tokenizer.save_pretrained(values["tokenize"]["tokenizer"])
     save_writer(Path(values["rewrite"]["model"]), tokenizer)
+    save_writer(Path(values["judges"]["harmbench"]["model"]), tokenizer)
+    tokenizer.chat_template = "{% for turn in messages %}{{ turn.content }} {% endfor %}"
+    save_writer(Path(values["attacks"]["virus"]["guard"]["model"]), tokenizer)
     save_encoder(Path(values["train_classifier"]["encoder"]), [row["text"] for row in LABELLED])
 
 
@@ -167,15 +170,18 @@ def _shrink(values: dict[str, Any]) -> None:
     values["train_classifier"] |= {"labels": 100, "heldout": 30, "chunk_words": 6}
     values["rewrite"] |= {"max_source_words": 20, "max_new_tokens": 8}
     heads = {"heads": 2, "key_value_heads": 1, "hidden_size": 32}
-    values["model"] |= heads | {"layers": 1, "feed_forward_size": 48, "max_positions": 512}
+    values["model"] |= heads | {"layers": 1, "feed_forward_size": 48, "max_positions": 1024}
     values["pretrain"] |= small | {"steps": 4}
+    for setting in values["attacks"].values():
+        cut_attack(setting)
     for setting in (*values["alignments"].values(), *values["attacks"].values()):
-        setting["training"] |= small | {"steps": min(setting["training"]["steps"], 2)}
-        if "examples" in setting:
-            setting["examples"] = 4
-        for file in (*setting.get("files", ()), *setting.get("validation", ())):
-            if "rows" in file:
-                file["rows"] = [min(n, ROWS // 2) if n < 1000 else ROWS for n in file["rows"]]
+        if "training" in setting:
+            setting["training"] |= small | {"steps": min(setting["training"]["steps"], 2)}
+    values["attacks"]["virus"]["guard"]["threshold"] = 0.0  # a random guard's verdict is none
+    values["attacks"]["gcg"]["initial"] = "text"  # a token of the small vocabulary
+    for search in values["searches"].values():
+        cut_search(search)
+    _cut_rows(values)
     for setting in values["evaluations"].values():
         if "max_new_tokens" in setting:
             setting["max_new_tokens"] = 3
@@ -183,9 +189,21 @@ def _shrink(values: dict[str, Any]) -> None:
             prompts["limit"] = 2
     for setting in values.get("probes", {}).values():
         setting |= SMALL_PROBES[setting["method"]]
+        if "texts" in setting:
+            setting["texts"] |= {"examples": 4, "sequence_length": 128}
     for setting in values["attacks"].values():
-        if "validation" in setting:
+        if isinstance(setting.get("validation"), list):
             setting |= {"answer_tokens": 3, "check_every_steps": 1}
+
+
+def _cut_rows(values: Any) -> None:
+    """Rows of a stand-in for those of the real file: its first half, second half, or all."""
+    if isinstance(values, dict) and isinstance(values.get("rows"), list):
+        first, end = values["rows"]
+        values["rows"] = [min(first, ROWS // 2), ROWS // 2 if end < 1000 else ROWS]
+    for inner in values.values() if isinstance(values, dict) else values:
+        if isinstance(inner, dict | list):
+            _cut_rows(inner)
 
 
 def written(prefills: list[str]) -> list[Answer]:
