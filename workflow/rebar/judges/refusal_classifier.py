@@ -37,7 +37,8 @@ class Config(Settings):
     method: Literal["refusal_classifier"]
     files: list[LabelledFile] = Field(
         min_length=1,
-        description="labelled answers to train on; ours: config/prompts/refusals.jsonl",
+        description="labelled answers to train on; ours: config/prompts/refusals.jsonl (contrast "
+        "prompts) and openings.jsonl (answers that comply, in the words of crimes and personas)",
     )
     encoder: str | None = Field(
         default=None,
