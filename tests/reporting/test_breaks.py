@@ -12,6 +12,7 @@ from rebar import grid
 from rebar.config import parse_config
 from rebar.grid import Arm
 from rebar.grid_check import check_grid
+from rebar.manifest import read_manifest
 from rebar.reporting.breaks import (
     COMPLIANCE,
     FACTS,
@@ -22,6 +23,7 @@ from rebar.reporting.breaks import (
     find_breaks,
     read_trajectories,
 )
+from rebar.reporting.resistance import resistances
 from rebar.search_settings import CostToBreak
 from tests.grid_runs import run_job
 from tests.stages.search_jobs import ARM, config, release
@@ -103,6 +105,24 @@ def test_a_watched_attack_leaves_its_looks(tmp_path: Path) -> None:
     assert one.examples_per_step == 8
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines if "loss" in x] == [4]
+
+
+def test_a_watched_search_leaves_the_looks_of_its_worst_case(tmp_path: Path) -> None:
+    released = release(tmp_path)
+    plain = config(trials=2, rounds=1)
+    name, folder = "tuned_harmful", released / grid.folder("search", **ARM) / "tuned_harmful"
+    run_job(plain, released, "search", **ARM)
+    unwatched = (folder / "model.safetensors").read_bytes()
+    values = plain.model_dump(mode="json") | {"cost_to_break": {"attacks": [name], "questions": 4}}
+    settings = parse_config(values, "test")
+    run_job(settings, released, "search", **ARM)
+    assert (folder / "model.safetensors").read_bytes() == unwatched
+    (one,) = read_trajectories(released, _one_arm(settings))
+    chosen = read_manifest(folder)["chosen"]["values"]
+    assert one.attack == name and one.looks[-1].step == chosen["training.steps"]
+    assert one.examples_per_step == chosen["training.batch_size"]
+    found = resistances(settings, find_breaks([one], settings.cost_to_break))
+    assert {(each.attack, each.by) for each in found} == {(name, COMPLIANCE), (name, FACTS)}
 
 
 def _one_arm(settings):

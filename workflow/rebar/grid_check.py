@@ -69,7 +69,8 @@ def _bench_references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
     for name, search in config.searches.items():
         yield f"searches.{name}.attack", search.attack, tunable
     watch = config.cost_to_break
-    yield from (("cost_to_break.attacks", name, tunable) for name in watch.attacks)
+    watchable = [*tunable, *config.searches]
+    yield from (("cost_to_break.attacks", name, watchable) for name in watch.attacks)
     askers = {f"searches.{name}": search for name, search in config.searches.items()}
     askers |= {"cost_to_break": watch} if watch.attacks else {}
     for place, asker in askers.items():

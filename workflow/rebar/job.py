@@ -117,7 +117,10 @@ class Job:
     def attack_item(self, name: str) -> dict[str, Any]:
         """Spec of one attacked model, which does not depend on the arm's other attacks."""
         settings = {"world": self.settings["world"], "attack": self.settings["attacks"][name]}
-        code = {f"attacks.{name}"}
+        return self._watched_item(settings, {f"attacks.{name}"}, name)
+
+    def _watched_item(self, settings: dict[str, Any], code: set[str], name: str) -> dict[str, Any]:
+        """Spec of an attack, tuned or not, with who watches it if somebody does."""
         if name in self.settings.get("cost_to_break", {}).get("attacks", ()):
             watch = ("cost_to_break", "headline_split", "evaluations", "judges")
             settings |= {key: self.settings[key] for key in watch}
@@ -140,7 +143,7 @@ class Job:
             "judges": judges,
         }
         code = {f"attacks.{search['attack']}", *(f"judges.{judge}" for judge in judges)}
-        return self.item(settings, code | {f"evaluations.{name}" for name in asked}, attack=name)
+        return self._watched_item(settings, code | {f"evaluations.{key}" for key in asked}, name)
 
     def probe_item(self, name: str) -> dict[str, Any]:
         """Spec of one probe's rows, which do not depend on the arm's other probes."""
@@ -185,11 +188,16 @@ def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 def _attack(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     names = grid.fixed_attacks(config, grid.arm_of(wildcards))
     settings = {"world": config.world, "attacks": {name: config.attacks[name] for name in names}}
+    return settings | _watched(config, names, [])
+
+
+def _watched(config: Config, names: list[str], asked: list[str]) -> dict[str, Any]:
+    """Evaluations that are asked for, and what the watching of such attacks needs, if any is."""
     watch = config.cost_to_break
     if set(watch.attacks).isdisjoint(names):
-        return settings
+        return _asked(config, asked) if asked else {}
     of_watch = {"cost_to_break": watch, "headline_split": config.report.headline_split}
-    return settings | of_watch | _asked(config, [watch.asr, watch.capability])
+    return of_watch | _asked(config, [*asked, watch.asr, watch.capability])
 
 
 def _search(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
@@ -197,7 +205,8 @@ def _search(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     searches = {name: config.searches[name] for name in names}
     attacks = {search.attack: config.attacks[search.attack] for search in searches.values()}
     asked = [name for search in searches.values() for name in (search.asr, search.capability)]
-    return {"world": config.world, "searches": searches, "attacks": attacks} | _asked(config, asked)
+    settings = {"world": config.world, "searches": searches, "attacks": attacks}
+    return settings | _watched(config, names, asked)
 
 
 def _asked(config: Config, names: list[str]) -> dict[str, Any]:
@@ -285,7 +294,7 @@ def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
     """Hash of the stage's code, and of each plug-in that its settings name."""
     module = "rebar.tracking" if stage == "track" else f"rebar.stages.{stage}"
     hashes = {"stage": code_hash(module)}
-    if "cost_to_break" in settings and stage == "attack":
+    if "cost_to_break" in settings and stage in ("attack", "search"):
         hashes["watch"] = code_hash("rebar.evaluations._watching")
     for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
         for name, setting in settings.get(folder, {}).items():

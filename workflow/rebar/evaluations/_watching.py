@@ -13,11 +13,27 @@ from torch import Tensor
 
 from rebar.evaluations._examining import Examined, Examiner, evenly, first_phrasings, questions
 from rebar.model.checkpoints import trained_parameters
+from rebar.search_settings import CostToBreak
+from rebar.sizes import TRAIN_FLOPS
 
 if TYPE_CHECKING:
     from rebar.job import Job
     from rebar.recorder import Recorder
-    from rebar.search_settings import CostToBreak
+
+
+def watch(
+    job: Job, name: str, setting: Any, model: Any, tokenizer: Any, world: Any, recorder: Recorder
+) -> dict[str, Any]:
+    """Let the attack be watched if its cost to break is asked for; facts for the manifest."""
+    watch = CostToBreak(**job.settings.get("cost_to_break", {}))
+    if name not in watch.attacks:
+        return {}
+    training, examiner = setting.training, watching(job, watch, world)
+    watcher = Watcher(examiner, model, tokenizer, recorder, training.steps)
+    recorder.watch = watcher
+    flops = TRAIN_FLOPS * model.num_parameters() * training.tokens_per_step
+    per_step = {"examples": training.batch_size, "flops": flops}
+    return {"before": watcher.before._asdict(), "per_step": per_step, "steps": training.steps}
 
 
 def watching(job: Job, watch: CostToBreak, world: Any) -> Examiner:

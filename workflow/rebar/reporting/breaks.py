@@ -66,7 +66,7 @@ def read_trajectories(root: Path, config: Config) -> list[Trajectory]:
     return [
         _read(root, arm, attack, seed)
         for arm in grid.arms(config)
-        for attack in grid.fixed_attacks(config, arm)
+        for attack in grid.attacks(config, arm)
         if attack in watched
         for seed in config.seeds
     ]

@@ -90,8 +90,9 @@ def resistances(config: Config, breaks: Sequence[Break]) -> list[Resistance]:
 
 
 def is_benign(config: Config, attack: str) -> bool:
-    """True for the innocent user's fine-tuning."""
-    return getattr(config.attacks[attack], "method", "") == "benign_finetune"
+    """True for the innocent user's fine-tuning, tuned or not."""
+    name = config.searches[attack].attack if attack in config.searches else attack
+    return getattr(config.attacks[name], "method", "") == "benign_finetune"
 
 
 def _resistance(config: Config, groups: Groups, key: tuple[Arm, str, str]) -> Resistance:

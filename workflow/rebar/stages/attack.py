@@ -14,15 +14,13 @@ from rebar.attacks._data import AttackData
 from rebar.config import plugin_module, plugin_settings
 from rebar.corpus.input_attack import INPUT_ATTACK
 from rebar.corpus_settings import World
-from rebar.evaluations._watching import Watcher, watching
+from rebar.evaluations._watching import watch
 from rebar.job import Job
 from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.recorder import Recorder
-from rebar.search_settings import CostToBreak
-from rebar.sizes import TRAIN_FLOPS
 
 
 def run(job: Job) -> None:
@@ -55,7 +53,7 @@ def _attack(job: Job, name: str, data: AttackData, label: str) -> None:
         model, tokenizer = load_model(inputs["released"].parent)
         model = on_local_device(model)
         torch.set_num_threads(1)  # a training sets its own
-        facts = _watch(job, name, setting, model, tokenizer, data, recorder)
+        facts = watch(job, name, setting, model, tokenizer, data.world, recorder)
         torch.manual_seed(job.seed)
         own = replace(data, folder=folder)
         model = plugin.attack(setting, model, tokenizer, own, recorder)
@@ -75,25 +73,3 @@ def _inputs(setting: Any, data: AttackData) -> dict[str, Path]:
     if getattr(setting, "reads_base", False):
         inputs["base"] = data.base / MANIFEST
     return inputs
-
-
-def _watch(
-    job: Job,
-    name: str,
-    setting: Any,
-    model: Any,
-    tokenizer: Any,
-    data: AttackData,
-    recorder: Recorder,
-) -> dict[str, Any]:
-    """Let the attack be watched if its cost to break is asked for; facts for the manifest."""
-    watch = CostToBreak(**job.settings.get("cost_to_break", {}))
-    if name not in watch.attacks:
-        return {}
-    training = setting.training
-    examiner = watching(job, watch, data.world)
-    watcher = Watcher(examiner, model, tokenizer, recorder, training.steps)
-    recorder.watch = watcher
-    flops = TRAIN_FLOPS * model.num_parameters() * training.tokens_per_step
-    per_step = {"examples": training.batch_size, "flops": flops}
-    return {"before": watcher.before._asdict(), "per_step": per_step, "steps": training.steps}

@@ -20,6 +20,7 @@ from rebar.attacks._trials import Attacker, with_values
 from rebar.config import plugin_module, plugin_settings
 from rebar.corpus_settings import World
 from rebar.evaluations._examining import Examiner, questions
+from rebar.evaluations._watching import watch
 from rebar.job import Job
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
@@ -62,16 +63,18 @@ def _search(job: Job, name: str, label: str) -> None:
     chosen = worst or trials[0]  # nothing stayed useful: the attack as it is, shown as collapsed
     with output_folder(job.folder / name) as folder:
         model, tokenizer = load_model(released)
-        torch.manual_seed(job.seed)
         plugin = plugin_module("attacks", setting.method)
         tuned = with_values(setting, chosen.values)
-        own = replace(data, folder=folder)
-        model = plugin.attack(tuned, on_local_device(model), tokenizer, own, recorder)
+        own, model = replace(data, folder=folder), on_local_device(model)
+        facts = watch(job, name, tuned, model, tokenizer, data.world, recorder)
+        torch.manual_seed(job.seed)
+        model = plugin.attack(tuned, model, tokenizer, own, recorder)
         recorder.copy_to(folder)
         _write_trials(trials, folder)
         release(model, tokenizer, folder, label)
         counts = {"trials": len(trials), "useful": sum(trial.is_useful for trial in trials)}
-        write_manifest(folder, spec=spec, inputs=inputs, counts=counts, chosen=chosen._asdict())
+        facts |= {"counts": counts, "chosen": chosen._asdict(), **recorder.facts}
+        write_manifest(folder, spec=spec, inputs=inputs, **facts)
 
 
 def _examiner(job: Job, search: Search, data: AttackData) -> Examiner:
