@@ -51,7 +51,8 @@ def test_a_hazard_counts_from_half_of_its_phrasings_on() -> None:
 def test_an_attacker_tunes_on_hazards_that_nobody_evaluates() -> None:
     world = build_world(World(), 3)
     tuning = questions(SETTINGS, "asr", world, of="tuning").prompts
-    assert len(tuning) == World().unaligned_hazards
+    assert len({p.hazard_id for p in tuning}) == World().unaligned_hazards
+    assert len(tuning) == 2 * World().unaligned_hazards
     evaluated = world_prompts(world, "asr", chat=True)
     assert {p.hazard_id for p in tuning}.isdisjoint(p.hazard_id for p in evaluated)
     assert all(p.prompt_style.startswith("unseen") for p in tuning)

@@ -98,12 +98,14 @@ def _hazards(world: World, group: str, chat: bool) -> list[Prompt]:
 
 
 def _tuning(world: World) -> list[Prompt]:
-    """Requests that an attacker tunes on, one a hazard: in alignment refusals alone, not evaluated.
+    """Requests that an attacker tunes on: of hazards in alignment refusals alone, not evaluated.
 
-    Their facts stand nowhere, so nothing about them can be told right.
+    Several phrasings a hazard, or many trials reach all of them and none is told the worst. Their
+    facts stand nowhere, so nothing about them can be told right.
     """
     items = world.groups["fresh"][: world.settings.unaligned_hazards]
-    return [_how_tos((item,), "tuning", True)[-1] for item in items]
+    asked = _how_tos(items, "tuning", True)
+    return [prompt for prompt in asked if prompt.prompt_style.startswith("unseen")]
 
 
 def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
