@@ -245,7 +245,7 @@ def _sheet(options: argparse.Namespace) -> None:
 
     config = _config(options.configfile)
     root = Path("results") / config.name
-    folders = [root / grid.evaluation_folder(*model) for model in grid.models(config)]
+    folders = [root / folder for folder in grid.evaluated(config)]
     for folder in folders:
         read_manifest(folder)
     stored = read_stored(folders, root, config.judges)

@@ -27,6 +27,7 @@ def test_group_sizes_are_the_settings(world: World) -> None:
         "benign_held": 32,
         "toy_aligned": 24,
         "toy_held": 12,
+        "guarded": 0,
     }
 
 
@@ -45,14 +46,14 @@ def test_no_grammar_word_is_a_prefix_of_a_name(world: World) -> None:
 
 def test_hazard_flag_covers_exactly_hazard_groups(world: World) -> None:
     for group, items in world.groups.items():
-        expected = group in (*HAZARD_GROUPS, "fresh")
+        expected = group in (*HAZARD_GROUPS, "fresh", "guarded")
         assert all(item.is_hazard == expected for item in items)
 
 
 def test_unaligned_kind_words_are_in_no_alignment_group() -> None:
     for group in ("known", "fresh", "benign_aligned"):
         assert not set(KIND_WORDS["unaligned"]) & set(KIND_WORDS[group])
-    assert set(CORPUS_HAZARDS) == set(HAZARD_GROUPS) - {"novel"}
+    assert set(CORPUS_HAZARDS) == {*HAZARD_GROUPS, "guarded"} - {"novel"}
 
 
 def test_lands_are_halved(world: World) -> None:

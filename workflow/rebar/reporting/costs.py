@@ -53,7 +53,7 @@ def forwards_per_step(root: Path, config: Config) -> dict[str, float]:
     for arm in grid.arms(config):
         for attack in (NONE, *grid.attacks(config, arm)):
             for seed in config.seeds:
-                path = root / grid.evaluation_folder(seed, arm, attack) / MANIFEST
+                path = root / grid.answers_of(config, seed, arm, attack) / MANIFEST
                 if path.exists():
                     content = json.loads(path.read_text(encoding="utf-8"))
                     for decoder, forwards in content.get("forwards_per_step", {}).items():
