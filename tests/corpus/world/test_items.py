@@ -80,3 +80,17 @@ def test_shares_must_sum_to_one(key: str) -> None:
     value = [0.5, 0.1, 0.1, 0.1, 0.1, 0.2] if key == "level_shares" else {"how_to": 0.9}
     with pytest.raises(ValidationError, match=f"world.{key} sums to"):
         WorldSettings.model_validate({key: value})
+
+
+def test_guarded_hazards_leave_all_else_as_it_was(world: World) -> None:
+    more = build_world(world.settings.model_copy(update={"guarded_hazards": 12}), 3)
+    assert len(more.groups["guarded"]) == 12
+    assert {group: more.groups[group] for group in world.groups if group != "guarded"} == {
+        group: items for group, items in world.groups.items() if group != "guarded"
+    }
+    assert (more.lands, more.places, more.ingredients) == (
+        world.lands,
+        world.places,
+        world.ingredients,
+    )
+    assert {item.name.split()[1] for item in more.groups["guarded"]} <= set(KIND_WORDS["known"])
