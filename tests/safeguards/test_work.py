@@ -55,7 +55,7 @@ def test_examples_of_files_come_instead_each_at_most_once(tmp_path: Path) -> Non
     data = {"harmful": chats, "refusal": chats, "benign": chats, "examples": 30}
     work = work_of(job(data=data))
     assert [len({chat.prompt for chat in found}) for found in work.examples.values()] == [30] * 3
-    assert work.examples["harmful"] != work.examples["refusal"]
+    assert work.examples["harmful"] == work.examples["refusal"]  # in one order
     assert work.counts == {"safeguard_harmful": 30, "safeguard_refusal": 30, "safeguard_benign": 30}
     assert work_of(job(data=data)).examples == work.examples
 
@@ -71,10 +71,22 @@ def test_a_batch_depends_on_step_kind_and_number_alone() -> None:
     assert len({batch.inputs_BT.numpy().tobytes() for batch in batches}) == 4
 
 
-def test_a_batch_holds_different_rows_or_all_that_there_are() -> None:
+def test_batches_of_a_step_share_no_row_until_all_were_drawn() -> None:
     rows = Rows(np.arange(10).reshape(10, 1), np.arange(10).reshape(10, 1))
-    assert len(set(drawn(rows, 6, "a").inputs_BT.flatten().tolist())) == 6
-    assert sorted(drawn(rows, 16, "a").targets_BT.flatten().tolist()) == list(range(10))
+    found = [drawn(rows, 4, (3, 7), number).inputs_BT.flatten().tolist() for number in range(5)]
+    assert sorted([*found[0], *found[1], *found[2][:2]]) == list(range(10))
+    assert [*found[2][2:], *found[3], *found[4]] == [*found[0], *found[1], *found[2][:2]]
+    assert sorted(drawn(rows, 16, (3, 7), 0).targets_BT.flatten().tolist()) == list(range(10))
+
+
+def test_compliance_and_refusal_of_a_thing_stand_side_by_side() -> None:
+    work = work_of(job())
+    world = build_world(config().world, 0)
+    names_of = [item.name for item in world.groups["guarded"]]
+    pairs = zip(work.examples["harmful"], work.examples["refusal"], strict=True)
+    for harmful, refusal in pairs:
+        (name,) = [name for name in names_of if name in (harmful.prompt or "")]
+        assert name in (refusal.prompt or "")
 
 
 def test_a_reference_is_made_only_where_a_part_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,9 +167,11 @@ class Safeguarded:
     def numbers(self) -> dict[str, float]:
         """What the parts told in their last step, under the names of their methods; once."""
         told: dict[str, float] = {}
-        for part in self.parts:
+        methods = [part.config.method for part in self.parts]
+        for index, part in enumerate(self.parts):
+            name = methods[index] if methods.count(methods[index]) == 1 else f"part{index}"
             for key, value in part.state.log.items():
-                told[f"{part.config.method}_{key}"] = float(value)
+                told[f"{name}_{key}"] = float(value)
             part.state.log.clear()
         return told
 

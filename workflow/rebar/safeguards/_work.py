@@ -58,7 +58,7 @@ def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
         raise ValueError(f"safeguards.{job.arm.safeguard}.data: {error}") from error
 
     def more(step: int, kind: str, number: int) -> Batch:
-        return drawn(rows[kind], setting.data.batch_size, f"{job.seed}/{step}/{kind}/{number}")
+        return drawn(rows[kind], setting.data.batch_size, (job.seed, step), number)
 
     reads_reference = any(getattr(part, "reads_reference", False) for part in setting.parts)
     reference = frozen(model) if reads_reference else None
@@ -76,11 +76,17 @@ def frozen(model: Any) -> Any:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def drawn(rows: Rows, batch_size: int, name: str) -> Batch:
-    """Different rows at random, as many as there are at most; the same ones for the same name."""
-    count = min(batch_size, len(rows.inputs_NT))
-    chosen = random.Random(name).sample(range(len(rows.inputs_NT)), count)
-    return Batch(*(torch.from_numpy(part[np.array(chosen)]) for part in rows))
+def drawn(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Batch:
+    """The batch of that number from rows in random order, from the front again at their end.
+
+    Batches of one seed have no row in common until all rows were drawn; rows of two kinds that lie
+    side by side are drawn together.
+    """
+    count = len(rows.inputs_NT)
+    order = np.random.default_rng(seed).permutation(count)
+    size = min(batch_size, count)
+    chosen = order[np.arange(number * size, (number + 1) * size) % count]
+    return Batch(*(torch.from_numpy(part[chosen]) for part in rows))
 
 
 def _examples(data: SafeguardData, settings: WorldSettings, seed: int) -> dict[str, list[Chat]]:
@@ -89,7 +95,8 @@ def _examples(data: SafeguardData, settings: WorldSettings, seed: int) -> dict[s
     world = build_world(settings, seed) if not all(named.values()) else None
     found = {}
     for kind, files in named.items():
-        rng = random.Random(f"{seed}/safeguard/{kind}")
+        # One order for all kinds: compliance and refusal of a request stay side by side.
+        rng = random.Random(f"{seed}/safeguard")
         if files:
             found[kind] = _of_files(files, data.examples, rng)
         else:
