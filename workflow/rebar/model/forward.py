@@ -26,9 +26,13 @@ PLAIN_ATTENTION_TOKENS = 512
 
 def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
     """Mean next-token cross-entropy in nats over the targets that are not -100."""
-    logits_BTV = causal_logits(model, inputs_BT)
+    return _cross_entropy(causal_logits(model, inputs_BT), targets_BT)
+
+
+def _cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    wide = torch.promote_types(logits_BTV.dtype, torch.float32)  # float32 at least
     return F.cross_entropy(
-        logits_BTV.float().flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED
+        logits_BTV.to(wide).flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED
     )
 
 

@@ -62,8 +62,29 @@ def add_gradients(
 
     Of several processes each adds its rows' share only: the shares' sum is that of the batch.
     """
+    total = torch.zeros((), device=next(model.parameters()).device)
+    for part_loss in _part_losses(model, batch, settings, loss):
+        part_loss.backward()
+        total += part_loss.detach()
+    return total
+
+
+@torch.no_grad()
+def mean_loss(
+    model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
+) -> Tensor:
+    """The batch's mean loss, of all processes, by one forward pass without a backward one."""
+    total = torch.zeros((), device=next(model.parameters()).device)
+    for part_loss in _part_losses(model, batch, settings, loss):
+        total += part_loss
+    return distributed.total(total)
+
+
+def _part_losses(
+    model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
+) -> Iterator[Tensor]:
+    """This process's parts of the batch, one after the other: what each adds to the mean loss."""
     device = next(model.parameters()).device
-    total = torch.zeros((), device=device)
     num_parts = settings.num_processes * settings.gradient_accumulation
     for part in distributed.own(_parts(batch, num_parts)):
         if part.weight == 0 < batch.weight:
@@ -72,14 +93,12 @@ def add_gradients(
         part = part._replace(**{name: rows.to(device) for name, rows in part._asdict().items()})
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             part_loss = loss(model, *part) * share
-        part_loss.backward()
-        total += part_loss.detach()
-    return total
+        yield part_loss
 
 
 def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
-    """The batch cut along its rows into equal parts."""
-    columns = {name: column.chunk(num_parts) for name, column in batch._asdict().items()}
+    """The batch cut along its rows into equal parts; of fewer rows, the last parts are empty."""
+    columns = {name: column.tensor_split(num_parts) for name, column in batch._asdict().items()}
     return [
         batch._replace(**{name: parts[index] for name, parts in columns.items()})
         for index in range(num_parts)
@@ -135,12 +154,17 @@ def restored(model: nn.Module) -> Iterator[None]:
 
 def norm(gradient: Mapping[str, Tensor]) -> Tensor:
     """Euclidean norm over all parameters together."""
-    return torch.stack([torch.linalg.vector_norm(g.float()) for g in gradient.values()]).norm()
+    return torch.stack([torch.linalg.vector_norm(_wide(g)) for g in gradient.values()]).norm()
 
 
 def dot(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
     """Scalar product over all parameters together."""
-    return torch.stack([(g.float() * second[name]).sum() for name, g in first.items()]).sum()
+    return torch.stack([(_wide(g) * second[name]).sum() for name, g in first.items()]).sum()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In float32 at least: a sum over all weights is beyond bf16."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def combined(*terms: tuple[float | Tensor, Mapping[str, Tensor]]) -> Gradient:

@@ -10,7 +10,8 @@ part's direction; strength 0 is plain training, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from rebar.model.checkpoints import trained_parameters
 from rebar.model.forward import language_loss
-from rebar.model.gradients import AnyBatch, Gradient, combined, gradient
+from rebar.model.gradients import AnyBatch, Gradient, combined, gradient, mean_loss
 from rebar.model_settings import Training
 from rebar.safeguard_settings import Safeguard
 
@@ -65,7 +66,7 @@ class State:
     seed: int = 0
     loss: Callable[..., Tensor] = language_loss
     reference: Any = None
-    memory: dict[str, Tensor] = field(default_factory=dict)  # saved in checkpoints
+    memory: dict[str, Tensor] = field(default_factory=dict)  # saved; replace, don't write into
     log: dict[str, Tensor] = field(default_factory=dict)
     shared: dict[str, tuple[Tensor, Gradient]] = field(default_factory=dict)  # of all parts, a step
 
@@ -75,6 +76,11 @@ def gradient_at(
 ) -> tuple[Tensor, Gradient]:
     """One forward-backward pass at the present weights: the batch's mean loss and its gradient."""
     return gradient(model, batch, state.training, loss)
+
+
+def loss_at(model: nn.Module, batch: AnyBatch, state: State) -> Tensor:
+    """The batch's mean language loss, by one forward pass; `model` may be a frozen one."""
+    return mean_loss(model, batch, state.training, language_loss)
 
 
 def plain_gradient(model: nn.Module, batches: Batches, state: State) -> Gradient:
@@ -127,7 +133,8 @@ class Safeguarded:
             part.state.training, part.state.step = training, step
             part.state.loss, part.state.shared = loss, shared
         strength = self.strength(step, training.steps)
-        direction = self._direction(model, batches, strength)
+        with self._remembering():
+            direction = self._direction(model, batches, strength)
         for name, parameter in trained_parameters(model).items():
             parameter.grad = direction[name]
         return shared[PLAIN][0] if PLAIN in shared else self.parts[0].state.log["loss"]
@@ -142,6 +149,17 @@ class Safeguarded:
             terms.append((strength, part.gradient(part.config, model, batches, part.state)))
         return combined(*terms)
 
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """A step that fails, for want of memory, and is tried again begins with what it knew."""
+        known = [dict(part.state.memory) for part in self.parts]
+        try:
+            yield
+        except BaseException:
+            for part, memory in zip(self.parts, known, strict=True):
+                part.state.memory = memory
+            raise
+
     def _batches(self, batch: AnyBatch, step: int) -> Batches:
         first = {kind: self.more(step, kind, 0) for kind in ("harmful", "refusal", "benign")}
         return Batches(batch, **first, more=lambda kind, number: self.more(step, kind, number))
@@ -149,9 +167,11 @@ class Safeguarded:
     def numbers(self) -> dict[str, float]:
         """What the parts told in their last step, under the names of their methods; once."""
         told: dict[str, float] = {}
-        for part in self.parts:
+        methods = [part.config.method for part in self.parts]
+        for index, part in enumerate(self.parts):
+            name = methods[index] if methods.count(methods[index]) == 1 else f"part{index}"
             for key, value in part.state.log.items():
-                told[f"{part.config.method}_{key}"] = float(value)
+                told[f"{name}_{key}"] = float(value)
             part.state.log.clear()
         return told
 

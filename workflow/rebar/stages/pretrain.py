@@ -15,6 +15,7 @@ from rebar.model.release import release
 from rebar.model.train import train
 from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
+from rebar.safeguards._work import safeguard_work
 
 
 def run(job: Job) -> None:
@@ -46,6 +47,7 @@ def _train(job: Job) -> None:
         batch_size=settings.batch_size,
         sequence_length=settings.sequence_length,
     )
+    work = safeguard_work(job, model, tokenizer)
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(job.checkpoints, job.label)
     result = train(
@@ -55,8 +57,10 @@ def _train(job: Job) -> None:
         recorder,
         checkpoint_folder=job.checkpoints,
         identity=job.identity,
+        safeguard=work.safeguard if work else None,
     )
     recorder.add_costs(**result.costs)
+    tokens = settings.steps * settings.tokens_per_step
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
@@ -64,6 +68,6 @@ def _train(job: Job) -> None:
             folder,
             spec=job.spec,
             inputs={"tokenize": packed / "manifest.json"},
-            counts={"tokens": settings.steps * settings.tokens_per_step, **corpus["counts"]},
+            counts={"tokens": tokens, **corpus["counts"], **(work.counts if work else {})},
             **recorder.facts,
         )
