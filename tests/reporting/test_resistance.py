@@ -21,6 +21,7 @@ from rebar.reporting.resistance import (
 RAW, SAFE = Arm("raw", "none", "sft"), Arm("safelm", "none", "sft")
 CONFIG = SimpleNamespace(
     report=SimpleNamespace(control_recipe="raw"),
+    searches={},
     attacks={
         "harmful": SimpleNamespace(method="harmful_finetune"),
         "benign": SimpleNamespace(method="benign_finetune"),

@@ -63,6 +63,7 @@ GRID_OUTPUTS = {
         "probes.csv",
         "breaks.csv",
         "resistance.csv",
+        "conditions.csv",
         "figures",
     ],
     "track": ["tracking.json"],

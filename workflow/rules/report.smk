@@ -63,6 +63,7 @@ rule report:
         RESULTS / "probes.csv",
         RESULTS / "breaks.csv",
         RESULTS / "resistance.csv",
+        RESULTS / "conditions.csv",
         report(
             directory(RESULTS / "figures"),
             patterns=["{figure}.png"],

@@ -29,6 +29,9 @@ from rebar.reporting.comparison import (
     success_cell,
     view,
 )
+from rebar.reporting.condition_table import READING as CONDITIONS_READING
+from rebar.reporting.condition_table import condition_tables
+from rebar.reporting.conditions import Entry
 from rebar.reporting.costs import Cost
 from rebar.reporting.exposure import HEADERS, Exposure, shown
 from rebar.reporting.figures import Drawn
@@ -54,6 +57,7 @@ class Background(NamedTuple):
     forwards_per_step: dict[str, float]
     probed: list[Number]
     resistances: list[Resistance]
+    conditions: Sequence[Entry] = ()
     notes: Sequence[str] = ()
 
 
@@ -106,7 +110,10 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         trust={name: trust_text(results, name).removeprefix(", ") for name in METHOD_OF.values()},
         judges_text=JUDGES,
         costs=_costs_by_stage(background.costs),
-        safeguards=safeguard_costs(results.config, background.costs),
+        safeguards=(safeguards := safeguard_costs(results.config, background.costs)),
+        conditions=condition_tables(background.conditions),
+        conditions_reading=CONDITIONS_READING,
+        cost_of={cost.arm: cost for cost in safeguards},
         forwards=background.forwards_per_step,
         notes=background.notes,
         harmful=any(state.startswith("harmful_finetune") for state in columns),

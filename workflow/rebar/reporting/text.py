@@ -19,6 +19,9 @@ from rebar.reporting.comparison import (
     states,
     view,
 )
+from rebar.reporting.condition_table import READING as CONDITIONS
+from rebar.reporting.condition_table import condition_tables
+from rebar.reporting.conditions import Entry as ConditionEntry
 from rebar.reporting.exposure import HEADERS, Exposure, shown
 from rebar.reporting.further import READING as FURTHER
 from rebar.reporting.further import Entry, tables
@@ -49,8 +52,13 @@ READING = (
 )
 
 
-def table_text(results: Results, exposures: list[Exposure], notes: Sequence[str] = ()) -> str:
-    """The whole file; `notes` stand below the comparison."""
+def table_text(
+    results: Results,
+    exposures: list[Exposure],
+    notes: Sequence[str] = (),
+    entries: Sequence[ConditionEntry] = (),
+) -> str:
+    """The whole file; `notes` stand below the comparison, `entries` are the four conditions'."""
     reading = READING.format(split=results.config.report.headline_split)
     parts = [
         f"# {results.config.name}: comparison",
@@ -58,6 +66,7 @@ def table_text(results: Results, exposures: list[Exposure], notes: Sequence[str]
         *_headline(results),
         *map(wrapped, notes),
         *_judges(results),
+        *_conditions(entries),
         *_further(results),
         *_poisoning(results),
         *_exposures(exposures),
@@ -174,6 +183,23 @@ def _judges(results: Results) -> Iterator[str]:
     yield "## How far the judges can be trusted"
     yield wrapped(JUDGES)
     yield grid_text(header, lines)
+
+
+def _conditions(entries: Sequence[ConditionEntry]) -> Iterator[str]:
+    """A line a measure and a column an arm: arms are few."""
+    if entries:
+        yield "## The four conditions of tamper resistance"
+        yield wrapped(CONDITIONS)
+    for table in condition_tables(entries):
+        header = ["condition", "measure", *(arm.safeguard for arm, _, _ in table.lines)]
+        body = [
+            [measure.condition, f"{measure.name}, {measure.unit}"]
+            + [f"{cells[i].level} {cells[i].difference}".strip() for _, cells, _ in table.lines]
+            for i, measure in enumerate(table.measures)
+        ]
+        body.append(["selectivity", "log10 steps", *(told for _, _, told in table.lines)])
+        yield f"### {table.title}"
+        yield grid_text(header, body)
 
 
 def _further(results: Results) -> Iterator[str]:

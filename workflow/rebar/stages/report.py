@@ -17,6 +17,7 @@ from rebar.reporting.cells import (
     write_lines,
 )
 from rebar.reporting.comparison import check_headline
+from rebar.reporting.conditions import Bench, conditions, conditions_lines
 from rebar.reporting.costs import forwards_per_step, read_costs
 from rebar.reporting.exposure import exposures
 from rebar.reporting.figures import draw_figures
@@ -38,6 +39,8 @@ def run(job: Job) -> None:
     check_headline(results)
     trajectories = read_trajectories(job.root, config)
     breaks = find_breaks(trajectories, config.cost_to_break)
+    numbers = read_numbers(job.root, config)
+    entries = conditions(Bench(results, breaks, numbers))
     background = Background(
         exposures(job.root, config),
         [read_card(job.root, config, seed) for seed in config.seeds]
@@ -45,8 +48,9 @@ def run(job: Job) -> None:
         else [],
         read_costs(job.root, config),
         forwards_per_step(job.root, config),
-        read_numbers(job.root, config),
+        numbers,
         resistances(config, breaks),
+        entries,
         memory_sentences(job.root, config),
     )
     bench = (trajectories, read_searches(job.root, config))
@@ -54,9 +58,11 @@ def run(job: Job) -> None:
     figures = draw_figures(results, background.cards, background.probed, bench, folder)
     write_lines(job.root / "breaks.csv", breaks_lines(breaks))
     write_lines(job.root / "resistance.csv", resistance_lines(background.resistances))
+    write_lines(job.root / "conditions.csv", conditions_lines(entries))
     write_lines(job.root / "table.csv", table_lines(results))
     write_lines(job.root / "probes.csv", probes_lines(job.root, config))
-    write_text(job.root / "table.md", table_text(results, background.exposures, background.notes))
+    table = table_text(results, background.exposures, background.notes, entries)
+    write_text(job.root / "table.md", table)
     write_text(job.root / "report.html", page_html(results, background, figures))
 
 
