@@ -80,6 +80,12 @@ def cut_down(file: Path) -> dict[str, Any]:
         setting |= {k: v for k, v in SMALL_ATTACK.items() if k in fields and _is_number(fields[k])}
         if "training" in fields:
             _cut_training(setting)
+    if values.get("safeguards"):
+        values["world"] = values["world"] | {"guarded_hazards": 4}
+    for setting in values.get("safeguards", {}).values():
+        setting["data"] = {"examples": 12, "batch_size": 2}
+        if "training" in setting:
+            _cut_training(setting)
     for setting in values["evaluations"].values():
         if "judge" in setting or "by" in setting:  # what generates
             setting["max_new_tokens"] = 4
