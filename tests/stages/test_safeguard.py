@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,31 @@ def test_parts_are_given_the_twins_that_they_name(
         assert all(torch.equal(tensor, weights[n]) for n, tensor in twin.state_dict().items())
         assert not any(parameter.requires_grad for parameter in twin.parameters())
     assert list(load_manifest(job.folder)["inputs"]) == ["align", "twin raw", "twin raw/sft"]
+
+
+def test_killed_it_goes_on_from_its_last_checkpoint_with_the_same_bits(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = jobs.TRAINING | {"compile": False, "checkpoint_every_steps": 5}
+    settings = jobs.config(training)
+    quiet, root = (jobs.copied(results, tmp_path / x, "corpus", "models") for x in "qr")
+    for folder in (quiet, root):
+        shutil.rmtree(folder / "models/0/raw/after")
+    released = run_job(settings, quiet, "safeguard", **jobs.names("after")).folder
+    progress = Recorder.progress
+
+    def dying(self: Recorder, done: int, total: int, unit: str) -> None:
+        progress(self, done, total, unit)
+        if done == 8:
+            raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "progress", dying)
+        with pytest.raises(MemoryError):
+            run_job(settings, root, "safeguard", **jobs.names("after"))
+    said: list[str] = []
+    monkeypatch.setattr(Recorder, "say", lambda self, sentence: said.append(sentence))
+    run_job(settings, root, "safeguard", **jobs.names("after"))
+    assert said == ["resumed at step 5"]
+    place = str(released.relative_to(quiet))
+    assert content(root, place) == content(quiet, place)
