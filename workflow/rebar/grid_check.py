@@ -195,7 +195,7 @@ def _impossible_safeguard(config: Config, index: int, arm: grid.Arm) -> Iterator
     if acts_in == "pretraining" and recipe.initial_model:
         yield (
             f"{where}: '{arm.safeguard}' acts in pretraining, but recipe '{arm.recipe}' starts "
-            "from initial_model, which is trained; allowed there: acts_in alignment or own_stage"
+            "from initial_model and is not pretrained here; allowed: acts_in alignment, own_stage"
         )
     if acts_in in ("alignment", "own_stage") and alignment is None:
         yield (
