@@ -91,6 +91,12 @@ def cut_down(file: Path) -> dict[str, Any]:
             setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
     for setting in values["attacks"].values():
         cut_attack(setting)
+    if values.get("safeguards"):
+        values["world"] = values["world"] | {"guarded_hazards": 4}
+    for setting in values.get("safeguards", {}).values():
+        setting["data"] = {"examples": 12, "batch_size": 2}
+        if "training" in setting:
+            _cut_training(setting)
     for setting in values["evaluations"].values():
         if "judge" in setting or "by" in setting:  # what generates
             setting["max_new_tokens"] = 4

@@ -21,6 +21,7 @@ from rebar.hub_access import hub_ids
 from rebar.job import Job, make_job
 from rebar.launch import training_of
 from rebar.resources import resources
+from rebar.safeguards import sam
 from rebar.sizes import work
 from tests.conftest import ROOT
 from tests.stages.safeguard_jobs import PLACES, config, names, safeguard
@@ -127,6 +128,32 @@ def test_jobs_without_a_safeguard_know_nothing_of_those_that_are_defined(three: 
         assert specs[0] == specs[1]
         assert "acts_in" not in specs[0]["settings"]
     assert set(dag.all_jobs(alone)) <= set(dag.all_jobs(three))
+
+
+def test_a_twin_is_another_model_of_the_grid_that_is_made_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sam.Config, "twins", ["moral", "moral/sft"], raising=False)
+    values = with_arms("early").model_dump(mode="json")
+    values["recipes"]["moral"] = values["recipes"]["raw"]
+    values["grid"].append(values["grid"][0] | {"recipes": ["raw"], "safeguards": ["early"]})
+    settings = parse_config(values, "f.yaml")
+    check_grid(settings, "f.yaml")
+    assert [str(folder) for folder in dag.reads(settings, "pretrain", **names("early"))] == [
+        "corpus/0/packed/raw",
+        "models/0/moral/none/base",
+        "models/0/moral/none/sft/aligned",
+    ]
+    assert len(dag.reads(settings, "align", **names("early"))) == 1
+    order = list(dag.all_jobs(settings))
+    twin, own = Path("models/0/moral/none/sft/aligned"), Path("models/0/raw/early/base")
+    assert order.index(twin) < order.index(own)
+    monkeypatch.setattr(sam.Config, "twins", ["score0/dpo"])
+    with pytest.raises(ValueError) as error:
+        check_grid(settings, "f.yaml")
+    text = "f.yaml: safeguards.early: its twin's"
+    assert f"{text} recipe 'score0' is not defined; allowed: raw, moral" in str(error.value)
+    assert f"{text} alignment 'dpo' is not defined; allowed: sft" in str(error.value)
 
 
 def test_a_safeguard_asks_for_its_passes_and_its_memory(three: Config) -> None:
@@ -272,8 +299,6 @@ def test_an_alignment_that_trains_nothing_holds_no_safeguard() -> None:
 def test_a_method_in_a_place_that_it_is_not_made_for_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from rebar.safeguards import sam
-
     monkeypatch.setattr(sam, "PLACES", ("own_stage",))
     text = told()
     for name, place in (("early", "pretraining"), ("during", "alignment")):

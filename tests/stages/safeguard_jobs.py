@@ -27,8 +27,11 @@ def safeguard(acts_in: str, **values: Any) -> dict[str, Any]:
     return {"acts_in": acts_in, "parts": [{"method": "sam"}], "data": data, **own, **values}
 
 
-def config(**values: Any) -> Config:
-    """Recipe raw, aligned, without and with each safeguard; `values` are of all safeguards."""
+def config(training: dict[str, Any] | None = None, **values: Any) -> Config:
+    """Recipe raw, aligned, without and with each safeguard; `values` are of all safeguards.
+
+    `training` is that of the own stage.
+    """
     smoke = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
     smoke["world"]["guarded_hazards"] = 6
     smoke["recipes"] = {"raw": smoke["recipes"]["raw"]}
@@ -37,6 +40,8 @@ def config(**values: Any) -> Config:
     sft["training"] |= {"steps": jobs.STEPS["align"]}
     smoke["alignments"] = {"sft": sft | {"data": {"world_chats": {"chats": 60}, "replay_share": 0}}}
     smoke["safeguards"] = {name: safeguard(place, **values) for name, place in PLACES.items()}
+    if training is not None:
+        smoke["safeguards"]["after"]["training"] = training
     smoke["attacks"] = {"harmful_finetune_10": smoke["attacks"]["harmful_finetune_10"]}
     smoke["decoders"] = {"greedy": smoke["decoders"]["greedy"]}
     smoke["evaluations"] = {"asr": {"method": "asr", "judge": "world", "max_new_tokens": 4}}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from rebar.model.batches import row_batches
 from rebar.model.build import load_model
 from rebar.model.train import train
 from rebar.recorder import Recorder
+from rebar.safeguards import sam
 from tests.grid_runs import run_job
 from tests.stages import safeguard_jobs as jobs
 from tests.stages.training_jobs import arguments, content
@@ -149,3 +152,54 @@ def test_attack_and_evaluation_read_the_released_model(
     attacked = load_manifest(root / "attacks/0/raw/after/sft/harmful_finetune_10")
     answers = load_manifest(root / "evaluations" / released)
     assert attacked["inputs"]["released"] == answers["inputs"]["model"]
+
+
+def test_parts_are_given_the_twins_that_they_name(
+    settings: Config, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sam.Config, "twins", ["raw", "raw/sft"], raising=False)
+    seen: list[dict[str, torch.nn.Module]] = []
+    gradient = sam.gradient
+
+    def looking(config: Any, model: Any, batches: Any, state: Any) -> dict[str, torch.Tensor]:
+        seen.append(state.twins)
+        return gradient(config, model, batches, state)
+
+    monkeypatch.setattr(sam, "gradient", looking)
+    root = jobs.copied(results, tmp_path / "r", "corpus", "models")
+    job = run_job(settings, root, "safeguard", **jobs.names("after"))
+    plain = jobs.models(settings, "none")
+    assert list(seen[0]) == ["raw", "raw/sft"]
+    for twin, folder in zip(seen[0].values(), (plain.base, plain.aligned), strict=True):
+        weights = load_model(root / folder).model.state_dict()
+        assert all(torch.equal(tensor, weights[n]) for n, tensor in twin.state_dict().items())
+        assert not any(parameter.requires_grad for parameter in twin.parameters())
+    assert list(load_manifest(job.folder)["inputs"]) == ["align", "twin raw", "twin raw/sft"]
+
+
+def test_killed_it_goes_on_from_its_last_checkpoint_with_the_same_bits(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = jobs.TRAINING | {"compile": False, "checkpoint_every_steps": 5}
+    settings = jobs.config(training)
+    quiet, root = (jobs.copied(results, tmp_path / x, "corpus", "models") for x in "qr")
+    for folder in (quiet, root):
+        shutil.rmtree(folder / "models/0/raw/after")
+    released = run_job(settings, quiet, "safeguard", **jobs.names("after")).folder
+    progress = Recorder.progress
+
+    def dying(self: Recorder, done: int, total: int, unit: str) -> None:
+        progress(self, done, total, unit)
+        if done == 8:
+            raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "progress", dying)
+        with pytest.raises(MemoryError):
+            run_job(settings, root, "safeguard", **jobs.names("after"))
+    said: list[str] = []
+    monkeypatch.setattr(Recorder, "say", lambda self, sentence: said.append(sentence))
+    run_job(settings, root, "safeguard", **jobs.names("after"))
+    assert said == ["resumed at step 5"]
+    place = str(released.relative_to(quiet))
+    assert content(root, place) == content(quiet, place)

@@ -79,8 +79,11 @@ def items(config: Config, place: Path) -> list[Path]:
 
 
 def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
-    """Folders that a job reads."""
-    return list(dict.fromkeys(_READS[stage](config, wildcards)))
+    """Folders that a job reads; where a safeguard acts, also the models that it looks at."""
+    safeguard = grid.acting(config, stage, wildcards)
+    twins = safeguard.twins if safeguard else []
+    others = [grid.twin_folder(int(wildcards["seed"]), twin) for twin in twins]
+    return list(dict.fromkeys([*_READS[stage](config, wildcards), *others]))
 
 
 def _mix_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:

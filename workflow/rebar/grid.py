@@ -155,6 +155,12 @@ def acting(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Safeguar
     return safeguard if safeguard and STAGE_OF[safeguard.acts_in] == stage else None
 
 
+def twin_folder(seed: int, twin: str) -> Path:
+    """The model that a part of a safeguard is compared with: `recipe`, or `recipe/alignment`."""
+    recipe, _, alignment = twin.partition("/")
+    return models_of(seed, Arm(recipe, NONE, alignment or NONE)).released
+
+
 def model_folder(seed: int, arm: Arm, attack: str = NONE, acts_in: str = NONE) -> Path:
     """The model that a cell is measured on; unattacked: the released one."""
     names = {"seed": seed, **arm._asdict()}

@@ -63,6 +63,11 @@ def _unknown_names(config: Config) -> Iterator[str]:
         if name not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
             yield f"audit.second_judges: '{name}' is not defined; allowed: {allowed}"
+    for name, kind, other in _twin_references(config):
+        if other not in getattr(config, kind):
+            allowed = ", ".join(getattr(config, kind))
+            twin = f"its twin's {kind.removesuffix('s')} '{other}'"
+            yield f"safeguards.{name}: {twin} is not defined; allowed: {allowed}"
     for kind, name, other in _recipe_references(config):
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
@@ -121,6 +126,16 @@ def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
             yield "alignments", name, other
 
 
+def _twin_references(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Safeguards that look at another model of the grid: its recipe, and its alignment if any."""
+    for name, safeguard in config.safeguards.items():
+        for twin in safeguard.twins:
+            recipe, _, alignment = twin.partition("/")
+            yield name, "recipes", recipe
+            if alignment:
+                yield name, "alignments", alignment
+
+
 def _judge_references(config: Config) -> Iterator[tuple[str, str, str]]:
     """Who names which judge: evaluations with their prompt sets, and probes that read answers."""
     for kind in ("evaluations", "probes"):
@@ -135,6 +150,7 @@ def _unused_names(config: Config) -> Iterator[str]:
         selected = {name for block in config.grid for name in getattr(block, listed)}
         if kind == "attacks":
             selected |= {search.attack for search in config.searches.values()}
+        selected |= {other for _, referred, other in _twin_references(config) if referred == kind}
         if kind == "recipes":
             selected |= {other for _, _, other in _recipe_references(config)}
         for name in getattr(config, kind):
@@ -180,7 +196,7 @@ def _impossible_safeguard(config: Config, index: int, arm: grid.Arm) -> Iterator
     if acts_in == "pretraining" and recipe.initial_model:
         yield (
             f"{where}: '{arm.safeguard}' acts in pretraining, but recipe '{arm.recipe}' starts "
-            "from initial_model, which is trained; allowed there: acts_in alignment or own_stage"
+            "from initial_model and is not pretrained here; allowed: acts_in alignment, own_stage"
         )
     if acts_in in ("alignment", "own_stage") and alignment is None:
         yield (

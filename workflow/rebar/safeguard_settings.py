@@ -55,6 +55,12 @@ class Safeguard(Settings):
     data: SafeguardData = Field(default=SafeguardData(), description="what it reads")
 
     @property
+    def twins(self) -> list[str]:
+        """Unsafeguarded models of the grid that its parts read: `recipe`, or `recipe/alignment`."""
+        found = [twin for part in self.parts for twin in getattr(part, "twins", ())]
+        return list(dict.fromkeys(found))
+
+    @property
     def passes(self) -> float:
         """Forward-backward passes a step, the mean of the run; parts share the plain one."""
         added = sum(getattr(part, "passes") - 1 for part in self.parts)  # noqa: B009

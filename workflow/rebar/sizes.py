@@ -222,7 +222,7 @@ def _guarded(run: Work, safeguard: Safeguard | None) -> Work:
     if safeguard is None:
         return run
     references = any(getattr(part, "reads_reference", False) for part in safeguard.parts)
-    copies = 4 * run.parameters * (GUARD_COPIES + references)
+    copies = 4 * run.parameters * (GUARD_COPIES + references + len(safeguard.twins))
     return run._replace(
         train_flops=run.train_flops * safeguard.passes, memory_bytes=run.memory_bytes + copies
     )

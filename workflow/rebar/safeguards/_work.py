@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from rebar import grid
 from rebar.config import plugin_module
 from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus.encoding import Rows, encode_chats
@@ -21,7 +23,9 @@ from rebar.corpus.world import World, alignment_chats, build_world, harmful_chat
 from rebar.corpus_settings import AlignmentChats
 from rebar.corpus_settings import World as WorldSettings
 from rebar.job import Job
+from rebar.manifest import MANIFEST, digest, read_manifest
 from rebar.model.batches import Batch
+from rebar.model.build import load_model
 from rebar.model.safeguarded import Part, Safeguarded, State
 from rebar.model_settings import ChatFile
 from rebar.safeguard_settings import SafeguardData
@@ -35,11 +39,17 @@ class Work(NamedTuple):
 
     safeguard: Safeguarded
     examples: dict[str, list[Chat]]  # by kind
+    inputs: dict[str, Path]  # manifests of the models that it looks at
 
     @property
     def counts(self) -> dict[str, int]:
         """Examples of each kind, for the manifest."""
         return {f"safeguard_{kind}": len(chats) for kind, chats in self.examples.items()}
+
+    @property
+    def identity(self) -> str:
+        """What the run depends on beside its job: a checkpoint made beside other twins is stale."""
+        return "".join(map(digest, self.inputs.values()))
 
 
 def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
@@ -62,13 +72,23 @@ def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
 
     reads_reference = any(getattr(part, "reads_reference", False) for part in setting.parts)
     reference = frozen(model) if reads_reference else None
-    parts = [_part(config, job.seed, reference) for config in setting.parts]
-    return Work(Safeguarded(setting, parts, more), examples)
+    folders = {twin: job.root / grid.twin_folder(job.seed, twin) for twin in setting.twins}
+    twins = {twin: _loaded(folder, model) for twin, folder in folders.items()}
+    parts = [_part(config, job.seed, reference, twins) for config in setting.parts]
+    inputs = {f"twin {twin}": folder / MANIFEST for twin, folder in folders.items()}
+    return Work(Safeguarded(setting, parts, more), examples, inputs)
 
 
-def _part(config: Any, seed: int, reference: Any) -> Part:
+def _part(config: Any, seed: int, reference: Any, twins: dict[str, Any]) -> Part:
     function = plugin_module("safeguards", config.method).gradient
-    return Part(function, config, State(seed=seed, reference=reference))
+    return Part(function, config, State(seed=seed, reference=reference, twins=twins))
+
+
+def _loaded(folder: Path, like: Any) -> Any:
+    """The frozen model of a finished folder, on the device of another one."""
+    read_manifest(folder)
+    model: Any = load_model(folder).model
+    return model.to(next(like.parameters()).device).requires_grad_(False)
 
 
 def frozen(model: Any) -> Any:

@@ -35,7 +35,9 @@ def run(job: Job) -> None:
     if setting.training.steps:
         data = alignment_examples(job, setting, tokenizer, job.section("world", World))
         work = safeguard_work(job, model, tokenizer)
-        counts, inputs = data.counts | (work.counts if work else {}), inputs | data.inputs
+        counts, inputs = data.counts, inputs | data.inputs
+        if work is not None:
+            counts, inputs = counts | work.counts, inputs | work.inputs
         torch.manual_seed(job.seed)
         training = setting.training.model_copy(update={"steps": data.steps})
         rows = (torch.from_numpy(part) for part in data.rows)
@@ -51,7 +53,7 @@ def run(job: Job) -> None:
             recorder,
             checkpoint_folder=job.checkpoints,
             loss=loss,
-            identity=job.identity,
+            identity=job.identity + (work.identity if work else ""),
             safeguard=work.safeguard if work else None,
         )
         recorder.add_costs(**result.costs)

@@ -56,18 +56,21 @@ def _train(job: Job) -> None:
         settings,
         recorder,
         checkpoint_folder=job.checkpoints,
-        identity=job.identity,
+        identity=job.identity + (work.identity if work else ""),
         safeguard=work.safeguard if work else None,
     )
     recorder.add_costs(**result.costs)
     tokens = settings.steps * settings.tokens_per_step
+    inputs, counts = {"tokenize": packed / "manifest.json"}, {}
+    if work is not None:
+        inputs, counts = inputs | work.inputs, work.counts
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
         write_manifest(
             folder,
             spec=job.spec,
-            inputs={"tokenize": packed / "manifest.json"},
-            counts={"tokens": tokens, **corpus["counts"], **(work.counts if work else {})},
+            inputs=inputs,
+            counts={"tokens": tokens, **corpus["counts"], **counts},
             **recorder.facts,
         )

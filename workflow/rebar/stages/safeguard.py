@@ -41,12 +41,12 @@ def run(job: Job) -> None:
         training,
         recorder,
         checkpoint_folder=job.checkpoints,
-        identity=job.identity,
+        identity=job.identity + work.identity,
         safeguard=work.safeguard,
     )
     recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
-        inputs = {"align": aligned / MANIFEST}
+        inputs = {"align": aligned / MANIFEST} | work.inputs
         write_manifest(folder, spec=job.spec, inputs=inputs, counts=work.counts, **recorder.facts)
