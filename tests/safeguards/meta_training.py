@@ -36,9 +36,11 @@ def more(step: int, kind: str, number: int) -> Batch:
     return batch_at(step, {"harmful": 100, "refusal": 300, "benign": 500}[kind] + 17 * number)
 
 
-def safeguard(name: str, model: nn.Module, **setting) -> Safeguarded:
+def safeguard(
+    name: str, model: nn.Module, changes: dict[str, Any] | None = None, **setting
+) -> Safeguarded:
     module, values = CASES[name]
-    config = module.Config(**values)
+    config = module.Config(**values | (changes or {}))
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     part = Part(module.gradient, config, State(seed=5, reference=frozen))
     training = settings(steps=1)

@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from rebar.launch import environment
+from rebar.model.batches import Batch, row_batches
+from rebar.model.forward import language_loss
 from rebar.model.train import train
 from tests.conftest import ROOT
-from tests.model.tiny import recorder, settings, tiny_llama
+from tests.model.tiny import recorder, rows, settings, tiny_llama
 from tests.safeguards import meta_training as meta
 
 
@@ -80,3 +82,34 @@ def test_two_processes_follow_one(name: str, shared: Path, tmp_path: Path) -> No
         json.loads((f / "metrics.jsonl").read_text()) for f in (shared / name / "True", tmp_path)
     ]
     assert logs[0] == pytest.approx(logs[1], rel=1e-4)
+
+
+def fine_tuned_loss(folder: Path, name: str = "", **changes) -> float:
+    """Harmful loss after 8 steps of an attack on a model that was trained for 80 steps."""
+
+    def batches(kind: str, size: int):
+        seed = {"harmful": 100, "refusal": 300, "benign": 500}[kind]
+        return row_batches(*rows(num_rows=16, seed=seed), batch_size=size, seed=1)
+
+    def more(step: int, kind: str, number: int) -> Batch:
+        return batches(kind, 4)(50 * step + number)
+
+    model, guard = tiny_llama(deviation=0.1), None
+    if name:
+        guard = meta.safeguard(name, model, changes)
+        guard.more = more
+    run = settings(steps=80, learning_rate=3e-3, batch_size=8)
+    train(model, batches("benign", 8), run, recorder(folder), safeguard=guard)
+    attack = settings(steps=8, learning_rate=3e-3, warmup_fraction=0, weight_decay=0)
+    train(model, batches("harmful", 4), attack, recorder(folder))
+    return float(language_loss(model, *batches("harmful", 16)(0)))
+
+
+def test_both_methods_slow_the_attack_that_they_simulate(tmp_path: Path) -> None:
+    plain = fine_tuned_loss(tmp_path)
+    attack = {"inner_steps": 8, "learning_rates": (3e-3,), "switch_share": 0.0, "tasks": 1}
+    tar = fine_tuned_loss(tmp_path, "tar_entropy", **attack)
+    mlac = fine_tuned_loss(tmp_path, "mlac", inner_steps=4, initial_rate=3e-3, weight=4.0)
+    # Measured: 2.74 nats, 3.11 and 4.32.
+    assert tar > plain + 0.2
+    assert mlac > plain + 1.0
