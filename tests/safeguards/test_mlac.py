@@ -204,3 +204,10 @@ def test_an_untied_models_own_head_is_not_the_adversarys() -> None:
     found = gradient(settings(), model, data, state)
     assert torch.equal(found["lm_head.weight"], plain["lm_head.weight"])
     assert not torch.equal(state.memory["head"], model.lm_head.weight)
+
+
+def test_ranges_are_ranges() -> None:
+    with pytest.raises(ValueError, match=r"drawn_rates: \[0\.1, 0\.01\] must be"):
+        settings(drawn_rates=(0.1, 0.01))
+    with pytest.raises(ValueError, match=r"initial_rate 2\.0 is outside of rate_bounds"):
+        settings(initial_rate=2.0)

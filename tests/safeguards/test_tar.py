@@ -272,3 +272,8 @@ def test_micro_batches_change_nothing() -> None:
         found.append(gradient(settings(tamper_loss="dpo"), tiny_network(), batches(more), at))
     assert float(flat(found[0]).norm()) > 0
     assert distance(found[1], found[0]) < 1e-6  # a part's share is a float32
+
+
+def test_an_attack_that_is_never_judged_is_refused() -> None:
+    with pytest.raises(ValueError, match="evaluate_every 4 is more than inner_steps 3"):
+        settings(inner_steps=3)

@@ -31,7 +31,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rebar.corpus_settings import Count, Positive, Settings
 
@@ -79,6 +79,19 @@ class Config(Settings):
     checkpoint_every: Count = Field(
         default=0, description="steps differentiated at once, for less memory; 0: all (authors: 5)"
     )
+
+    @model_validator(mode="after")
+    def _has_ranges(self) -> Config:
+        for key in ("rate_bounds", "drawn_rates"):
+            low, high = getattr(self, key)
+            if not 0 < low <= high:
+                raise ValueError(f"{key}: [{low}, {high}] must be [smallest, largest], over 0")
+        low, high = self.rate_bounds
+        if not low <= self.initial_rate <= high:
+            raise ValueError(
+                f"initial_rate {self.initial_rate} is outside of rate_bounds [{low}, {high}]"
+            )
+        return self
 
     @property
     def passes(self) -> float:

@@ -7,9 +7,11 @@ from a list. After every 4th step i the tamper-resistance loss is taken at the a
     weight exp(.0625 (i - K + 1)) / tasks x L(attacked weights),
 
 where L is minus the entropy of the next token on harmful text that this adversary does not train on
-(`entropy`), or DPO's loss with refusals chosen and compliance rejected (`dpo`). Its gradient is
-added as if it had been taken at the weights before the attack. Then, once, the gradient of the
-retain loss on the run's own text: cross-entropy + mean over layers of ||h - h_frozen||.
+(`entropy`), or DPO's loss with refusals chosen and compliance rejected (`dpo`: refusals are put
+behind the harmful rows' prompts). That text is held out as long as the safeguard's `examples` are
+at least batch_size x tasks x (K + 1); with fewer they come round again. The gradient of L is added
+as if it had been taken at the weights before the attack. Then, once, the gradient of the retain
+loss on the run's own text: cross-entropy + mean over layers of ||h - h_frozen||.
 
 `random_mapping_share` is the paper's first stage, in the same run: until then hidden states of
 harmful text are turned towards a random vector per token, beside the cross-entropy of the run's own
@@ -28,7 +30,7 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rebar.corpus_settings import Count, Positive, Settings, Share
 
@@ -75,6 +77,15 @@ class Config(Settings):
         description="share of the run's steps that are the random-mapping stage; published: 1000 "
         "of 1750 steps against knowledge, none for refusals",
     )
+
+    @model_validator(mode="after")
+    def _is_evaluated(self) -> Config:
+        if 0 < self.inner_steps < self.evaluate_every:
+            raise ValueError(
+                f"evaluate_every {self.evaluate_every} is more than inner_steps "
+                f"{self.inner_steps}: no tamper-resistance loss would be taken; lower it"
+            )
+        return self
 
     @property
     def passes(self) -> float:
