@@ -8,7 +8,7 @@ SEEDS ?=
 SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]',)
 SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: setup demo smoke ladder bench-attacks real test test-slow check bench screenshots schema clean
+.PHONY: setup demo smoke ladder bench-attacks self-destructing real test test-slow check bench screenshots schema clean
 
 setup: .venv/ready
 
@@ -38,6 +38,9 @@ ladder: setup  ## the cells that the paper left empty (hours)
 bench-attacks: setup  ## every attack, tuned attackers and probes on three recipes (40 minutes)
 	$(SNAKEMAKE) --configfile config/attacks.yaml $(SEED_LIST) -- all
 	@python -m rebar where --configfile config/attacks.yaml
+
+self-destructing: setup  ## MLAC's original experiment, small (15 minutes); without --small: published
+	python -m benchmarks.self_destructing --small
 
 real: .venv/real  ## the same DAG on real text (12 minutes)
 	$(SNAKEMAKE) --configfile config/real.yaml -- all

@@ -4,7 +4,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from rebar.model import forward
-from rebar.model.forward import causal_logits, language_loss
+from rebar.model.forward import causal_logits, causal_states, language_loss
 from tests.model.tiny import rows, tiny_llama
 
 
@@ -99,3 +99,15 @@ def test_attention_dropout_is_not_forgotten() -> None:
         layer.self_attn.attention_dropout = 0.5
     model.train()
     assert language_loss(model, *rows()) != language_loss(model, *rows())
+
+
+def test_hidden_states_are_those_of_transformers() -> None:
+    wide = GPT2Config(vocab_size=24, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+    for model in (tiny_llama(deviation=0.1), GPT2LMHeadModel(wide).eval()):
+        inputs = rows()[0]
+        expected = model(input_ids=inputs, output_hidden_states=True)
+        logits, states = causal_states(model, inputs)
+        torch.testing.assert_close(logits, expected.logits)
+        assert len(states) == 3
+        for here, there in zip(states, expected.hidden_states, strict=True):
+            torch.testing.assert_close(here, there)

@@ -26,10 +26,11 @@ PLAIN_ATTENTION_TOKENS = 512
 
 def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
     """Mean next-token cross-entropy in nats over the targets that are not -100."""
-    return _cross_entropy(causal_logits(model, inputs_BT), targets_BT)
+    return cross_entropy(causal_logits(model, inputs_BT), targets_BT)
 
 
-def _cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """The same of logits that are there already."""
     wide = torch.promote_types(logits_BTV.dtype, torch.float32)  # float32 at least
     return F.cross_entropy(
         logits_BTV.to(wide).flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED
@@ -38,11 +39,29 @@ def _cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
 
 def causal_logits(model: Any, inputs_BT: Tensor) -> Tensor:
     """Next-token logits at every position; padding may stand on the right only."""
-    if hasattr(model, "get_base_model"):  # peft's wrapper: the adapters stand in the layers
-        model = model.get_base_model()
+    model = _unwrapped(model)
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
         return _llama_logits(model, inputs_BT)
     return model(input_ids=inputs_BT, use_cache=False).logits
+
+
+def causal_states(model: Any, inputs_BT: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Next-token logits, and the hidden states of one forward pass, each B x T x D.
+
+    They are transformers': the embeddings, what each layer but the last gives on, and what the
+    head reads.
+    """
+    model = _unwrapped(model)
+    if isinstance(model, LlamaForCausalLM) and _is_plain(model):
+        states: list[Tensor] = []
+        return _llama_logits(model, inputs_BT, states), states
+    output = model(input_ids=inputs_BT, use_cache=False, output_hidden_states=True)
+    return output.logits, list(output.hidden_states)
+
+
+def _unwrapped(model: Any) -> Any:
+    """Without peft's wrapper: the adapters stand in the layers."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _is_plain(model: LlamaForCausalLM) -> bool:
@@ -50,16 +69,24 @@ def _is_plain(model: LlamaForCausalLM) -> bool:
     return not model.config.attention_dropout and not model.is_activation_checkpointing
 
 
-def _llama_logits(model: LlamaForCausalLM, inputs_BT: Tensor) -> Tensor:
+def _llama_logits(
+    model: LlamaForCausalLM, inputs_BT: Tensor, states: list[Tensor] | None = None
+) -> Tensor:
+    """Logits; a list that is given takes the hidden states."""
     decoder = model.model
     hidden_BTD = decoder.embed_tokens(inputs_BT)
     positions_1T = torch.arange(inputs_BT.shape[1], device=inputs_BT.device)[None]
     rotation = decoder.rotary_emb(hidden_BTD, positions_1T)
     for layer in cast(Iterable[LlamaDecoderLayer], decoder.layers):
+        if states is not None:
+            states.append(hidden_BTD)
         normed_BTD = layer.input_layernorm(hidden_BTD)
         hidden_BTD = hidden_BTD + _attention(layer.self_attn, normed_BTD, rotation)
         hidden_BTD = hidden_BTD + layer.mlp(layer.post_attention_layernorm(hidden_BTD))
-    return model.lm_head(decoder.norm(hidden_BTD))
+    normed_BTD = decoder.norm(hidden_BTD)
+    if states is not None:
+        states.append(normed_BTD)
+    return model.lm_head(normed_BTD)
 
 
 def _attention(

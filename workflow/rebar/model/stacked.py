@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from rebar.corpus.encoding import IGNORED
 from rebar.model.batches import Batch
 from rebar.model.checkpoints import trained_parameters
-from rebar.model.forward import language_loss
+from rebar.model.functional import Functional
 from rebar.model.train import build_optimizer, learning_rate, update
 from rebar.model_settings import Training
 
@@ -59,7 +59,7 @@ def _shape(settings: Training) -> tuple[Any, ...]:
 def _train_together(model: nn.Module, runs: Sequence[Run]) -> list[Weights]:
     start = trained_parameters(model)
     members = [_Member(start, run) for run in runs]
-    loss = _Loss(model)
+    loss = Functional(model)
     for step in range(max(run.settings.steps for run in runs)):
         alive = [member for member in members if step < member.run.settings.steps]
         for member, gradients in zip(alive, _gradients(loss, alive, step), strict=True):
@@ -85,7 +85,7 @@ class _Member:
         update(self.optimizer, learning_rate(step, settings), settings.gradient_clip)
 
 
-def _gradients(loss: _Loss, alive: Sequence[_Member], step: int) -> list[Weights]:
+def _gradients(loss: Functional, alive: Sequence[_Member], step: int) -> list[Weights]:
     """Gradient of each run's mean loss, by one backward of their sum."""
     names = list(alive[0].weights)
     stacked = {
@@ -121,19 +121,3 @@ def _check(losses_R: Tensor, alive: Sequence[_Member], step: int) -> None:
             f"a stacked training is not finite at step {step + 1} of {settings.steps}: lower "
             f"learning_rate (now {settings.learning_rate})"
         )
-
-
-class _Loss(nn.Module):
-    """The language loss as a function of the trained weights."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def of(self, weights: Weights, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """Mean loss of one run, in nats."""
-        named = {f"model.{name}": weight for name, weight in weights.items()}
-        return functional_call(self, named, (inputs_BT, targets_BT))
-
-    def forward(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        return language_loss(self.model, inputs_BT, targets_BT)

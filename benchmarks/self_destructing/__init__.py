@@ -1,0 +1,1 @@
+"""MLAC's original experiment at its own scale; see `__main__`."""

@@ -1,0 +1,123 @@
+"""The paper's attacker: tuned few-shot fine-tuning on the attribute, then several seeds."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import optuna
+import torch
+from torch.optim import Adam
+
+from benchmarks.self_destructing.biographies import Biographies, Split
+from benchmarks.self_destructing.encoder import Classifier
+
+EVALUATIONS = 5  # of a run; the best counts, in the attacker's favour
+Values = dict[str, Any]
+
+
+class Budget(NamedTuple):
+    """What the attacker may spend; the defaults are published."""
+
+    shots: tuple[int, ...] = (20, 50, 100, 200)
+    trials: int = 50
+    patience: int = 15  # trials without gain
+    seeds: int = 15
+    steps: tuple[int, int] = (100, 1000)
+
+
+class Outcome(NamedTuple):
+    """An attack's accuracy on test biographies."""
+
+    shots: int
+    seed: int
+    accuracy: float
+    values: Values
+
+
+def curve(model: Classifier, data: Biographies, budget: Budget, seed: int) -> list[Outcome]:
+    """For each number of examples: search on validation, then seeds of the best on test."""
+    outcomes = []
+    for shots in budget.shots:
+        values = search(model, data, shots, budget, seed)
+        for number in range(budget.seeds):
+            examples = drawn(data.attackers, shots, f"{seed}/seed {number}/{shots}")
+            accuracy = attack(model, examples, values, data.test, seed + 1 + number)
+            outcomes.append(Outcome(shots, number, accuracy, values))
+    return outcomes
+
+
+def search(model: Classifier, data: Biographies, shots: int, budget: Budget, seed: int) -> Values:
+    """The setting with the best validation accuracy, by TPE (Bergstra et al. 2011)."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    examples = drawn(data.attackers, shots, f"{seed}/search/{shots}")
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    best, since = -1.0, 0
+    for _ in range(budget.trials):
+        trial = study.ask()
+        values = {
+            "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True),
+            "steps": trial.suggest_int("steps", *budget.steps),
+            "batch": trial.suggest_categorical("batch", [8, 16, 32]),
+            "reset_head": trial.suggest_categorical("reset_head", [True, False]),
+            "freeze_layers": trial.suggest_categorical("freeze_layers", [True, False]),
+        }
+        accuracy = attack(model, examples, values, data.validation, seed)
+        study.tell(trial, accuracy)
+        best, since = (accuracy, 0) if accuracy > best else (best, since + 1)
+        if since >= budget.patience:
+            break
+    return study.best_params
+
+
+def attack(
+    model: Classifier,
+    examples: Split,
+    values: Mapping[str, Any],
+    judged: Split,
+    seed: int,
+    task: str = "attribute",
+) -> float:
+    """Fine-tune a copy on the examples; its best accuracy during the run. Needs `judged`'s labels.
+
+    `freeze_layers`: the transformer's layers stay; embeddings, pooler and head train.
+    """
+    model, rng = copy.deepcopy(model), random.Random(f"{seed}/attack")
+    if values["reset_head"]:
+        torch.manual_seed(seed)
+        model.heads[task].reset_parameters()  # pyright: ignore[reportCallIssue]
+    if values["freeze_layers"]:
+        model.encoder.encoder.requires_grad_(False)
+    optimizer = Adam([p for p in model.parameters() if p.requires_grad], lr=values["learning_rate"])
+    count, best = len(examples.ids_NT), 0.0
+    for step in range(1, values["steps"] + 1):
+        batch = examples.take(rng.sample(range(count), min(values["batch"], count)))
+        model.loss(batch.ids_NT, getattr(batch, f"{task}_N"), task).backward()
+        optimizer.step()
+        model.zero_grad()
+        if step % max(1, values["steps"] // EVALUATIONS) == 0:
+            best = max(best, accuracy(model, judged, task))
+    return best
+
+
+@torch.no_grad()
+def accuracy(model: Classifier, judged: Split, task: str) -> float:
+    """Share of examples whose class is found."""
+    found_N = model.logits_NC(judged.ids_NT, task).argmax(dim=1)
+    return float((found_N == getattr(judged, f"{task}_N")).float().mean())
+
+
+def drawn(pool: Split, count: int, name: str) -> Split:
+    """Examples of the attackers' pool."""
+    return pool.take(random.Random(name).sample(range(len(pool.ids_NT)), count))
+
+
+def needed(outcomes: Sequence[Outcome], level: float) -> int | None:
+    """The fewest examples whose mean accuracy over seeds reaches the level; None: none does."""
+    for shots in sorted({outcome.shots for outcome in outcomes}):
+        found = [outcome.accuracy for outcome in outcomes if outcome.shots == shots]
+        if sum(found) / len(found) >= level:
+            return shots
+    return None
