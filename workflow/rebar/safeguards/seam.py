@@ -9,7 +9,7 @@ With L_sd at -1 a step that lowers the harmful loss raises the benign one. Its e
 products with two Hessians; as published they are differences of gradients, with c the cosine and
 unit vectors a, b of the two:
 
-    ( (g_a(theta + eps (b - c a)) - g_a) / |g_a| + (g_b(theta + eps (a - c b)) - g_b) / |g_b| ) / eps
+    ((g_a(theta + eps (b - c a)) - g_a) / |g_a| + (g_b(theta + eps (a - c b)) - g_b) / |g_b|) / eps
 
 A layer is read through the final norm and the unembedding ("logit lens"). The stage's own loss has
 no part in it: what keeps a model useful is L_up, and `benign_weight` (ours), which adds g_b, known
