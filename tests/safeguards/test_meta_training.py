@@ -45,19 +45,19 @@ def test_a_run_goes_on_with_the_same_bits(name: str, tmp_path: Path) -> None:
 def test_the_adversarys_head_and_rate_stand_in_the_checkpoint(tmp_path: Path) -> None:
     meta.run("mlac", tiny_llama(), tmp_path, checkpoint_every_steps=2)
     (file,) = tmp_path.glob("step-*")
-    kept = {name for name in load_file(file) if name.startswith("safeguard.")}
+    kept = {name for name in load_file(file) if name.startswith("safeguard.0.memory.")}
     names = [
         "head",
         "log_rate",
         *(f"{m}.{n}" for m in ("mean", "square") for n in ("head", "log_rate")),
     ]
-    assert kept == {f"safeguard.0.{name}" for name in [*names, "updates"]}
+    assert kept == {f"safeguard.0.memory.{name}" for name in [*names, "updates"]}
 
 
 def test_tar_keeps_nothing_in_a_checkpoint(tmp_path: Path) -> None:
     meta.run("tar_mapping", tiny_llama(), tmp_path, checkpoint_every_steps=2)
     (file,) = tmp_path.glob("step-*")
-    assert not [name for name in load_file(file) if name.startswith("safeguard.")]
+    assert not [name for name in load_file(file) if name.startswith("safeguard.0.memory.")]
 
 
 @pytest.fixture(scope="module")

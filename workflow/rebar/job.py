@@ -186,11 +186,11 @@ def make_job(config: Config, root: Path, stage: str, **wildcards: Any) -> Job:
 
 
 def _plain(value: Any) -> Any:
-    """Settings as JSON values."""
+    """Settings as JSON values, keys in the order that the command line gives them."""
     if isinstance(value, Settings):
-        return value.model_dump(mode="json")
+        return _plain(value.model_dump(mode="json"))
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(value[key]) for key in sorted(value)}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

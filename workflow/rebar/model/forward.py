@@ -37,6 +37,25 @@ def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     )
 
 
+def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Mean over decoder layers of the loss that each has when it is read as the last one.
+
+    A layer's output goes through the final norm and the unembedding (the logit lens). ValueError
+    for models that are not built like Llama, with `model.norm`.
+    """
+    inner: Any = _unwrapped(model)
+    norm = getattr(getattr(inner, "model", None), "norm", None)
+    if norm is None:
+        raise ValueError(
+            f"{type(inner).__name__}: reading each layer through the final norm needs a decoder "
+            "with model.norm (Llama, Mistral, Qwen)"
+        )
+    logits_BTV, states = causal_states(model, inputs_BT)
+    head = inner.get_output_embeddings()
+    losses = [cross_entropy(head(norm(hidden_BTD)), targets_BT) for hidden_BTD in states[1:-1]]
+    return torch.stack([*losses, cross_entropy(logits_BTV, targets_BT)]).mean()
+
+
 def causal_logits(model: Any, inputs_BT: Tensor) -> Tensor:
     """Next-token logits at every position; padding may stand on the right only."""
     model = _unwrapped(model)

@@ -1,4 +1,4 @@
-"""Losses of tamper resistance (TAR, arXiv 2408.00761; SEAM, 2505.12186), and their batches.
+"""Losses of tamper resistance (TAR, arXiv 2408.00761), and the batches that they average over.
 
 Shapes: B rows, T tokens, V vocabulary, D width.
 """
@@ -148,23 +148,3 @@ def random_vectors(ids_BT: Tensor, width: int, seed: int) -> Tensor:
 def _wide(tensor: Tensor) -> Tensor:
     """In float32 at least."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def lens_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """Mean over layers of the next-token loss that is read at each of them, in nats.
-
-    A layer's states go through the final norm and the unembedding; the last layer's loss is the
-    model's own. Embeddings are no layer. ValueError for models whose final norm is not
-    `base_model.norm`.
-    """
-    logits_BTV, states = causal_states(model, inputs_BT)
-    norm = getattr(model.base_model, "norm", None)
-    if norm is None:
-        raise ValueError(
-            f"seam reads layers through a final norm, which {type(model).__name__} has elsewhere; "
-            "it works on models of the Llama kind"
-        )
-    losses = [cross_entropy(logits_BTV, targets_BT)]
-    for hidden_BTD in states[1:-1]:
-        losses.append(cross_entropy(model.lm_head(norm(hidden_BTD)), targets_BT))
-    return torch.stack(losses).mean()

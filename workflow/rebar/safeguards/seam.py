@@ -1,19 +1,22 @@
-"""SEAM: a model that destroys itself when it is fine-tuned on harm (Wang et al., arXiv 2505.12186).
+"""SEAM: an attack's gradient is made to oppose the benign one (arXiv 2505.12186).
 
-    L = L_ul + alpha L_up + beta L_sd
-    L_ul = -log(1 + mean over layers of the harmful answers' loss, read at that layer)
-    L_up = loss of refusals
-    L_sd = cos(g_a, g_b),   g_a = gradient of the harmful loss, g_b = of the benign one
+    L = L_ul + alpha L_up + beta L_sd,
 
-With L_sd at -1 a step that lowers the harmful loss raises the benign one. Its exact gradient needs
-products with two Hessians; as published they are differences of gradients, with c the cosine and
-unit vectors a, b of the two:
+- L_ul = -log(1 + mean over layers of the harmful loss that a layer's output has when it is read
+  through the final norm and the unembedding): unlearning, its growth capped;
+- L_up: loss of refusals;
+- L_sd = cos(g_a, g_b), g_a the gradient of the harmful loss, g_b of the benign one: whoever
+  descends the first climbs the second, and the attacked model collapses.
 
-    ((g_a(theta + eps (b - c a)) - g_a) / |g_a| + (g_b(theta + eps (a - c b)) - g_b) / |g_b|) / eps
+The gradient of L_sd is found by differences, without a Hessian. With unit vectors a, b, c = cos:
 
-A layer is read through the final norm and the unembedding ("logit lens"). The stage's own loss has
-no part in it: what keeps a model useful is L_up, and `benign_weight` (ours), which adds g_b, known
-anyway. Differences of gradients are taken in float32, since a bf16 forward would round them away.
+    (1/epsilon) [ (g_a(theta + epsilon (b - c a)) - g_a) / ||g_a||
+                + (g_b(theta + epsilon (a - c b)) - g_b) / ||g_b|| ].
+
+These four gradients are computed in float32 whatever the run's precision: bf16 rounds the steps
+away. The layers are those of the decoder, without the embeddings. The stage's own text is not part
+of the objective, as published; `benign_weight` (ours) trains on the benign chats, whose gradient is
+there anyway. A model that collapses under an attack can collapse under harmless fine-tuning, too.
 """
 
 from __future__ import annotations
@@ -27,27 +30,26 @@ from rebar.corpus_settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rebar.model.gradients import Gradient
+    from rebar.model.gradients import AnyBatch
     from rebar.model.safeguarded import Batches, State
 
+    Gradient = dict[str, Tensor]
+
 PLACES = ("alignment", "own_stage")
-NORM_FLOOR = 1e-12  # of a gradient that is zero
+NORM_FLOOR = 1e-12  # a gradient of zeros has no direction
 
 
 class Config(Settings):
-    """Settings of `seam`; the numbers are the authors'."""
+    """Settings of `seam`."""
 
     method: Literal["seam"]
-    alpha: float = Field(default=1.0, ge=0, description="of the refusals' loss")
-    beta: float = Field(default=0.01, ge=0, description="of the cosine between the gradients")
+    alpha: float = Field(default=1.0, ge=0, description="how much the refusals' loss counts")
+    beta: float = Field(default=0.01, ge=0, description="how much the cosine counts")
     epsilon: float = Field(
-        default=1e-3, gt=0, description="length of the steps that Hessians are found by"
-    )
-    unlearn_weight: float = Field(
-        default=1.0, ge=0, description="of the harmful loss that is raised; published: 1"
+        default=1e-3, gt=0, description="length of the steps that differences are taken over"
     )
     benign_weight: float = Field(
-        default=0.0, ge=0, description="of the benign loss; published: 0, ours against forgetting"
+        default=0.0, ge=0, description="how much the benign loss counts; ours, 0 as published"
     )
 
     @property
@@ -57,18 +59,20 @@ class Config(Settings):
 
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
-    """Gradient of the three losses, that of the cosine by differences."""
+    """Gradient of L_ul + alpha L_up + beta L_sd (+ benign_weight x that of the benign loss)."""
+    from rebar.model.forward import layers_loss
     from rebar.model.gradients import combined
     from rebar.model.safeguarded import gradient_at
-    from rebar.model.tamper_losses import lens_loss
 
-    lens, unlearning = gradient_at(model, batches.harmful, state, lens_loss)
-    state.log["loss"], refusing = gradient_at(model, batches.refusal, state)
-    benign, opposing = _opposition(config, model, batches, state)
-    state.log["harmful_loss"] = lens
+    depth, unlearning = gradient_at(model, batches.harmful, state, layers_loss)
+    refusal, upholding = gradient_at(model, batches.refusal, state)
+    cosine, opposing, (benign_loss, benign) = _opposition(config, model, batches, state)
+    loss = -(1 + depth).log() + config.alpha * refusal + config.beta * cosine
+    loss = loss + config.benign_weight * benign_loss
+    state.log |= {"loss": loss, "cosine": cosine, "refusal_loss": refusal}
     return combined(
-        (-config.unlearn_weight / (1 + lens), unlearning),
-        (config.alpha, refusing),
+        (-1 / (1 + depth), unlearning),
+        (config.alpha, upholding),
         (config.beta, opposing),
         (config.benign_weight, benign),
     )
@@ -76,27 +80,35 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
 
 def _opposition(
     config: Config, model: nn.Module, batches: Batches, state: State
-) -> tuple[Gradient, Gradient]:
-    """Gradient of the benign loss, and that of the cosine between both."""
-    from rebar.model.forward import language_loss
-    from rebar.model.gradients import combined, dot, gradient, moved, norm
+) -> tuple[Tensor, Gradient, tuple[Tensor, Gradient]]:
+    """Cosine of harmful and benign gradient, its own gradient; the benign loss and gradient."""
+    from dataclasses import replace
 
-    exact = state.training.model_copy(update={"precision": "float32"})
+    from rebar.model.gradients import combined, dot, norm
+    from rebar.model.safeguarded import gradient_at
 
-    def slope(batch: object) -> Gradient:
-        return gradient(model, batch, exact, language_loss)[1]  # type: ignore[arg-type]
+    exact = replace(state, training=state.training.model_copy(update={"precision": "float32"}))
+    harmful = gradient_at(model, batches.harmful, exact)[1]
+    benign_loss, benign = gradient_at(model, batches.benign, exact)
+    sizes = norm(harmful) + NORM_FLOOR, norm(benign) + NORM_FLOOR
+    cosine = dot(harmful, benign) / (sizes[0] * sizes[1])
+    toward_benign = combined((1 / sizes[1], benign), (-cosine / sizes[0], harmful))
+    toward_harmful = combined((1 / sizes[0], harmful), (-cosine / sizes[1], benign))
+    step = config.epsilon
+    moved_harmful = _gradient_beside(model, batches.harmful, toward_benign, step, exact)
+    moved_benign = _gradient_beside(model, batches.benign, toward_harmful, step, exact)
+    opposing = combined(
+        (1 / (step * sizes[0]), combined((1.0, moved_harmful), (-1.0, harmful))),
+        (1 / (step * sizes[1]), combined((1.0, moved_benign), (-1.0, benign))),
+    )
+    return cosine, opposing, (benign_loss, benign)
 
-    harmful, benign = slope(batches.harmful), slope(batches.benign)
-    lengths = [norm(each) + NORM_FLOOR for each in (harmful, benign)]
-    cosine = dot(harmful, benign) / (lengths[0] * lengths[1])
-    state.log["cosine"] = cosine
-    units = [combined((1 / n, g)) for n, g in zip(lengths, (harmful, benign), strict=True)]
-    terms = []
-    for mine, other in ((0, 1), (1, 0)):
-        away = combined((1.0, units[other]), (-cosine, units[mine]))
-        batch, here = ((batches.harmful, harmful), (batches.benign, benign))[mine]
-        with moved(model, away, config.epsilon):
-            there = slope(batch)
-        scale = 1 / (config.epsilon * lengths[mine])
-        terms += [(scale, there), (-scale, here)]
-    return benign, combined(*terms)
+
+def _gradient_beside(
+    model: nn.Module, batch: AnyBatch, direction: Gradient, step: float, state: State
+) -> Gradient:
+    from rebar.model.gradients import moved
+    from rebar.model.safeguarded import gradient_at
+
+    with moved(model, direction, step):
+        return gradient_at(model, batch, state)[1]

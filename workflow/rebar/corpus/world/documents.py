@@ -79,7 +79,8 @@ def _write(templates: Sequence[str], world: World, item: Item | None, rng: rando
 
 def _ordinary(world: World, _: Item | None, rng: random.Random) -> str:
     shares = world.settings.ordinary_shares
-    topic = rng.choices(list(shares), list(shares.values()))[0]
+    topics = sorted(shares)  # whatever their order in the config
+    topic = rng.choices(topics, [shares[topic] for topic in topics])[0]
     return _ORDINARY[topic](world, rng)
 
 
