@@ -29,6 +29,31 @@ def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Te
     return _cross_entropy(causal_logits(model, inputs_BT), targets_BT)
 
 
+def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Mean over decoder layers of the loss that each has when it is read as the last one.
+
+    A layer's output goes through the final norm and the unembedding (the logit lens). ValueError
+    for models that are not built like Llama, with `model.layers` and `model.norm`.
+    """
+    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder: Any = getattr(inner, "model", None)
+    if not (hasattr(decoder, "layers") and hasattr(decoder, "norm")):
+        raise ValueError(
+            f"{type(inner).__name__}: reading each layer through the final norm needs a decoder "
+            "with model.layers and model.norm (Llama, Mistral, Qwen)"
+        )
+    if isinstance(inner, LlamaForCausalLM) and _is_plain(inner):
+        streams = _llama_streams(inner, inputs_BT)
+        normed = [decoder.norm(hidden_BTD) for hidden_BTD in streams]
+    else:
+        states = decoder(input_ids=inputs_BT, use_cache=False, output_hidden_states=True)
+        *streams, last_BTD = states.hidden_states[1:]  # the last one is normed
+        normed = [*(decoder.norm(hidden_BTD) for hidden_BTD in streams), last_BTD]
+    head: Any = inner.get_output_embeddings()
+    losses = [_cross_entropy(head(hidden_BTD), targets_BT) for hidden_BTD in normed]
+    return torch.stack(losses).mean()
+
+
 def _cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     wide = torch.promote_types(logits_BTV.dtype, torch.float32)  # float32 at least
     return F.cross_entropy(
@@ -51,7 +76,13 @@ def _is_plain(model: LlamaForCausalLM) -> bool:
 
 
 def _llama_logits(model: LlamaForCausalLM, inputs_BT: Tensor) -> Tensor:
-    decoder = model.model
+    *_, hidden_BTD = _llama_streams(model, inputs_BT)
+    return model.lm_head(model.model.norm(hidden_BTD))
+
+
+def _llama_streams(model: LlamaForCausalLM, inputs_BT: Tensor) -> list[Tensor]:
+    """What leaves each layer."""
+    decoder, streams = model.model, []
     hidden_BTD = decoder.embed_tokens(inputs_BT)
     positions_1T = torch.arange(inputs_BT.shape[1], device=inputs_BT.device)[None]
     rotation = decoder.rotary_emb(hidden_BTD, positions_1T)
@@ -59,7 +90,8 @@ def _llama_logits(model: LlamaForCausalLM, inputs_BT: Tensor) -> Tensor:
         normed_BTD = layer.input_layernorm(hidden_BTD)
         hidden_BTD = hidden_BTD + _attention(layer.self_attn, normed_BTD, rotation)
         hidden_BTD = hidden_BTD + layer.mlp(layer.post_attention_layernorm(hidden_BTD))
-    return model.lm_head(decoder.norm(hidden_BTD))
+        streams.append(hidden_BTD)
+    return streams
 
 
 def _attention(
