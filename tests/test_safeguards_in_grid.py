@@ -130,13 +130,16 @@ def test_jobs_without_a_safeguard_know_nothing_of_those_that_are_defined(three: 
     assert set(dag.all_jobs(alone)) <= set(dag.all_jobs(three))
 
 
-def test_a_twin_is_another_model_of_the_grid_that_is_made_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sam.Config, "twins", ["moral", "moral/sft"], raising=False)
+def constrained(*twins: str) -> list[dict[str, Any]]:
+    kinds = zip(("harmful", "refusal"), twins, strict=False)
+    constraints = [{"kind": kind, "twin": twin} for kind, twin in kinds]
+    return [{"method": "constrained", "constraints": constraints}]
+
+
+def test_a_twin_is_another_model_of_the_grid_that_is_made_before() -> None:
     values = with_arms("early").model_dump(mode="json")
+    values["safeguards"]["early"]["parts"] = constrained("moral", "moral/sft")
     values["recipes"]["moral"] = values["recipes"]["raw"]
-    values["grid"].append(values["grid"][0] | {"recipes": ["raw"], "safeguards": ["early"]})
     settings = parse_config(values, "f.yaml")
     check_grid(settings, "f.yaml")
     assert [str(folder) for folder in dag.reads(settings, "pretrain", **names("early"))] == [
@@ -148,7 +151,8 @@ def test_a_twin_is_another_model_of_the_grid_that_is_made_before(
     order = list(dag.all_jobs(settings))
     twin, own = Path("models/0/moral/none/sft/aligned"), Path("models/0/raw/early/base")
     assert order.index(twin) < order.index(own)
-    monkeypatch.setattr(sam.Config, "twins", ["score0/dpo"])
+    values["safeguards"]["early"]["parts"] = constrained("score0/dpo")
+    settings = parse_config(values, "f.yaml")
     with pytest.raises(ValueError) as error:
         check_grid(settings, "f.yaml")
     text = "f.yaml: safeguards.early: its twin's"

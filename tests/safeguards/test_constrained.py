@@ -242,3 +242,10 @@ def test_a_twins_loss_on_the_same_batch_is_the_bound() -> None:
 def test_constraints_without_a_bound_or_twice_are_refused(constraints, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config(*constraints)
+
+
+def test_a_twin_is_a_recipe_or_its_aligned_model() -> None:
+    with pytest.raises(ValueError, match="twin"):
+        config({"kind": "harmful", "twin": "results/x/models/base"})
+    both = config({"kind": "harmful", "twin": "a"}, {"kind": "refusal", "twin": "a/sft"})
+    assert both.twins == ["a", "a/sft"]

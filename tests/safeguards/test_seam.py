@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rebar.model.forward import layers_loss
 from rebar.model.safeguarded import Batches, State
+from rebar.safeguard_settings import Safeguard
 from rebar.safeguards.seam import Config, gradient
 from tests.model.tiny import tiny_llama
 from tests.safeguards.tiny import (
@@ -114,3 +115,19 @@ def test_layers_are_read_alike_by_both_forwards() -> None:
 def test_other_decoders_are_refused() -> None:
     with pytest.raises(ValueError, match="Linear: reading each layer"):
         layers_loss(nn.Linear(1, 1), *batch(1))
+
+
+def test_the_stages_own_loss_comes_in_by_its_weight_for_a_pass_more() -> None:
+    """In a combination too: the rule takes plain training away once a part, and this adds it."""
+    model, data = tiny_network(), batches()
+    silent, aware = Config(method="seam"), Config(method="seam", language_weight=0.5)
+    assert (silent.passes, aware.passes) == (6, 7)
+    plain = numeric_gradient(model, cross_entropy(data.language))
+    found = gradient(aware, model, data, State())
+    assert distance(found, plus((1, gradient(silent, model, data, State())), (0.5, plain))) < 1e-5
+
+
+def test_in_pretraining_something_learns_the_text() -> None:
+    with pytest.raises(ValueError, match=r"language_weight of seam is 0: .* set it to 1"):
+        Safeguard(acts_in="pretraining", parts=[Config(method="seam")])
+    Safeguard(acts_in="pretraining", parts=[Config(method="seam", language_weight=1.0)])

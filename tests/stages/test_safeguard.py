@@ -13,12 +13,13 @@ import torch
 
 from rebar.cli import main
 from rebar.config import Config
+from rebar.grid_check import check_grid
 from rebar.manifest import load_manifest
 from rebar.model.batches import row_batches
 from rebar.model.build import load_model
 from rebar.model.train import train
 from rebar.recorder import Recorder
-from rebar.safeguards import sam
+from rebar.safeguards import constrained
 from tests.grid_runs import run_job
 from tests.stages import safeguard_jobs as jobs
 from tests.stages.training_jobs import arguments, content
@@ -155,17 +156,19 @@ def test_attack_and_evaluation_read_the_released_model(
 
 
 def test_parts_are_given_the_twins_that_they_name(
-    settings: Config, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sam.Config, "twins", ["raw", "raw/sft"], raising=False)
-    seen: list[dict[str, torch.nn.Module]] = []
-    gradient = sam.gradient
+    twins = [{"kind": "harmful", "twin": "raw"}, {"kind": "refusal", "twin": "raw/sft"}]
+    settings = jobs.config(parts=[{"method": "constrained", "constraints": twins}])
+    check_grid(settings, "f.yaml")
+    seen: list[dict[str, Any]] = []
+    gradient = constrained.gradient
 
     def looking(config: Any, model: Any, batches: Any, state: Any) -> dict[str, torch.Tensor]:
         seen.append(state.twins)
         return gradient(config, model, batches, state)
 
-    monkeypatch.setattr(sam, "gradient", looking)
+    monkeypatch.setattr(constrained, "gradient", looking)
     root = jobs.copied(results, tmp_path / "r", "corpus", "models")
     job = run_job(settings, root, "safeguard", **jobs.names("after"))
     plain = jobs.models(settings, "none")

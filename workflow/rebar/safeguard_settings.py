@@ -75,4 +75,11 @@ class Safeguard(Settings):
                 "training: belongs to acts_in: own_stage, and must stand there; in pretraining and "
                 "alignment a safeguard acts in their own runs"
             )
+        if self.acts_in == "pretraining":
+            silent = [p for p in self.parts if getattr(p, "language_weight", 1.0) == 0]
+            if silent:
+                raise ValueError(
+                    "language_weight of seam is 0: in pretraining nothing would learn the text; "
+                    "set it to 1"
+                )
         return self

@@ -12,10 +12,10 @@ The constraints are ours, in nats a token:
 - tamper: the same with h at theta - alpha h' / ||h'||, where one attack step leads (after
   2409.01586; the derivative of the step is dropped).
 
-A bound in nats means another thing in every model. With `twin`, an unsafeguarded model of the same
-grid, it is that model's loss on the same batch, plus `bound`: for the harmful answers a twin that
-learned from filtered data (`score0`: it never knew them), for refusals one that was aligned
-(`score0/sft`). The twin is made first and costs a forward pass.
+A bound in nats means another thing in every model. With `twin`, the name of another model of the
+grid without a safeguard, it is that model's loss on the same batch, plus `bound`: for the harmful
+answers a twin that learned from filtered data (`twin: score0`; it never knew them), for refusals
+an aligned one (`twin: score0/sft`). It is trained before, loaded once, and costs a forward pass.
 
 A multiplier is the price of safety: in a settled run, how much plain loss a nat of the bound
 costs. Under `every: n` the pressure is the multiplier / n, averaged over steps. Violations are
@@ -55,8 +55,8 @@ class Constraint(Settings):
     )
     twin: str | None = Field(
         default=None,
-        description="a model of the grid without safeguards, `recipe` or `recipe/alignment`: its "
-        "loss on the same batch is the bound",
+        pattern=r"^[^/]+(/[^/]+)?$",
+        description="recipe, or recipe/alignment: that model's loss on the same batch is the bound",
     )
     start: Share = Field(default=0.0, description="share of the run's steps before it counts")
 
@@ -101,7 +101,7 @@ class Config(Settings):
 
     @property
     def twins(self) -> list[str]:
-        """Models of the grid whose losses are bounds."""
+        """Other models of the grid that it looks at."""
         return [constraint.twin for constraint in self.constraints if constraint.twin]
 
     @property
@@ -169,6 +169,7 @@ def _violation(
     is_refusal = constraint.kind == "refusal"
     bound: Any = constraint.bound or 0.0
     if constraint.twin is not None:
+        assert constraint.twin in state.twins, f"the stage gave no twin {constraint.twin}"
         twin = state.twins[constraint.twin]
         bound = bound + loss_at(twin, batches.refusal if is_refusal else batches.harmful, state)
     if is_refusal:

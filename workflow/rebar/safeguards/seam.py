@@ -15,8 +15,9 @@ The gradient of L_sd is found by differences, without a Hessian. With unit vecto
 
 These four gradients are computed in float32 whatever the run's precision: bf16 rounds the steps
 away. The layers are those of the decoder, without the embeddings. The stage's own text is not part
-of the objective, as published; `benign_weight` (ours) trains on the benign chats, whose gradient is
-there anyway. A model that collapses under an attack can collapse under harmless fine-tuning, too.
+of the objective, as published: `language_weight` (ours) adds its loss for a pass more, which
+pretraining needs; `benign_weight` (ours) trains on the benign chats, whose gradient is there
+anyway. A model that collapses under an attack can collapse under harmless fine-tuning, too.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     Gradient = dict[str, Tensor]
 
-PLACES = ("alignment", "own_stage")
+PLACES = ("pretraining", "alignment", "own_stage")  # pretraining is ours
 NORM_FLOOR = 1e-12  # a gradient of zeros has no direction
 
 
@@ -52,17 +53,21 @@ class Config(Settings):
         default=0.0, ge=0, description="how much the benign loss counts; ours, 0 as published"
     )
 
+    language_weight: float = Field(
+        default=0.0, ge=0, description="how much the stage's own loss counts; ours, 0 as published"
+    )
+
     @property
     def passes(self) -> float:
         """Forward-backward passes a step."""
-        return 6
+        return 6 + (self.language_weight > 0)
 
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
-    """Gradient of L_ul + alpha L_up + beta L_sd (+ benign_weight x that of the benign loss)."""
+    """Gradient of L_ul + alpha L_up + beta L_sd, and of what keeps the model useful."""
     from rebar.model.forward import layers_loss
     from rebar.model.gradients import combined
-    from rebar.model.safeguarded import gradient_at
+    from rebar.model.safeguarded import gradient_at, plain_gradient
 
     depth, unlearning = gradient_at(model, batches.harmful, state, layers_loss)
     refusal, upholding = gradient_at(model, batches.refusal, state)
@@ -70,12 +75,15 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
     loss = -(1 + depth).log() + config.alpha * refusal + config.beta * cosine
     loss = loss + config.benign_weight * benign_loss
     state.log |= {"loss": loss, "cosine": cosine, "refusal_loss": refusal}
-    return combined(
+    terms = [
         (-1 / (1 + depth), unlearning),
         (config.alpha, upholding),
         (config.beta, opposing),
         (config.benign_weight, benign),
-    )
+    ]
+    if config.language_weight:
+        terms.append((config.language_weight, plain_gradient(model, batches, state)))
+    return combined(*terms)
 
 
 def _opposition(
