@@ -75,7 +75,8 @@ def released_model(config: Config, results: Path, attack: str, seed: int) -> Pat
     """The folder of the first model that the grid attacks so; ValueError if there is none."""
     for arm in grid.arms(config):
         if attack in grid.attacks(config, arm):
-            folder = results / grid.released_folder(seed, arm)
+            acts_in = grid.acts_in(config, arm.safeguard)
+            folder = results / grid.models_of(seed, arm, acts_in).released
             read_manifest(folder)
             return folder
     raise ValueError(f"--attack {attack}: no block of grid: has it")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from rebar import grid
+from rebar import dag
 from rebar.config import Config, plugin_module
 from rebar.job import Job, make_job
 
@@ -38,33 +38,11 @@ def run_job(config: Config, root: Path, stage: str, **wildcards: str | int) -> J
 
 def run_grid(config: Config, root: Path) -> None:
     """All jobs of a grid, in the order of the DAG."""
-    for seed in config.seeds:
-        _run_corpus(config, root, seed)
-        for arm in grid.arms(config):
-            names = {"seed": seed, **arm._asdict()}
-            if not (root / grid.folder("pretrain", **names)).exists():
-                run_job(config, root, "pretrain", **{k: names[k] for k in list(names)[:3]})
-            if arm.alignment != "none":
-                run_job(config, root, "align", **names)
-                if grid.fixed_attacks(config, arm):
-                    run_job(config, root, "attack", **names)
-                if grid.searches(config, arm):
-                    run_job(config, root, "search", **names)
-            run_job(config, root, "evaluate", **names)
-            if grid.probes(config, arm):
-                run_job(config, root, "probe", **names)
+    for place in dag.all_jobs(config):
+        stage, names = dag.node(place)
+        run_job(config, root, stage, **names)
     for stage in ("audit", "summarize", "report"):
         run_job(config, root, stage)
-
-
-def _run_corpus(config: Config, root: Path, seed: int) -> None:
-    run_job(config, root, "train_classifier", seed=seed)
-    for shard in grid.shards(config):
-        for stage in ("collect", "score", "rewrite"):
-            run_job(config, root, stage, seed=seed, shard=shard)
-    for recipe in grid.training_recipes(config):
-        for stage in ("mix", "tokenize"):
-            run_job(config, root, stage, seed=seed, recipe=recipe)
 
 
 # Sizes of attacks: examples, pairs of a cipher, the search of Virus.
@@ -101,6 +79,12 @@ def cut_down(file: Path) -> dict[str, Any]:
         fields = plugin_module("attacks", setting["method"]).Config.model_fields
         setting |= {k: v for k, v in SMALL_ATTACK.items() if k in fields and _is_number(fields[k])}
         if "training" in fields:
+            _cut_training(setting)
+    if values.get("safeguards"):
+        values["world"] = values["world"] | {"guarded_hazards": 4}
+    for setting in values.get("safeguards", {}).values():
+        setting["data"] = {"examples": 12, "batch_size": 2}
+        if "training" in setting:
             _cut_training(setting)
     for setting in values["evaluations"].values():
         if "judge" in setting or "by" in setting:  # what generates

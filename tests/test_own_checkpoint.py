@@ -52,7 +52,7 @@ def test_a_model_folder_runs_to_its_report(tmp_path: Path, monkeypatch: pytest.M
     check_report(config, results)
     rows = pd.read_csv(results / "summary.csv", keep_default_na=False)
     assert {*rows.attack} == {"none", *config.attacks}
-    released = grid.released_folder(11, grid.arms(config)[0])
+    released = grid.models_of(11, grid.arms(config)[0]).released
     before, after = (load_model(f).model for f in (tmp_path / "model", results / released))
     first = {k: v for k, v in after.state_dict().items() if "layers" in k}
     assert all(v.equal(before.state_dict()[k]) for k, v in first.items())

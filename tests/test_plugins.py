@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.config import PLUGIN_FOLDERS, plugin_module, plugin_names
+from rebar.config import PARTS, PLUGIN_FOLDERS, plugin_module, plugin_names
 from rebar.corpus_settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -21,8 +21,10 @@ FUNCTIONS = {
     ),
     "judges": ("judge", ["config", "prompts", "answers"]),
     "probes": ("probe", ["config", "model", "tokenizer", "data"]),
+    "safeguards": ("gradient", ["config", "model", "batches", "state"]),
 }
-PLUGINS = [(folder, name) for folder in PLUGIN_FOLDERS for name in plugin_names(folder)]
+FOLDERS = (*PLUGIN_FOLDERS, PARTS)
+PLUGINS = [(folder, name) for folder in FOLDERS for name in plugin_names(folder)]
 
 
 @pytest.mark.parametrize(("folder", "name"), PLUGINS)
@@ -42,6 +44,14 @@ def test_a_plug_in_imports_torch_inside_functions_only(folder: str, name: str) -
         if isinstance(node, ast.Import | ast.ImportFrom):
             assert "torch" not in ast.dump(node)
             assert "'rebar.model." not in ast.dump(node)
+
+
+@pytest.mark.parametrize("name", plugin_names(PARTS))
+def test_a_safeguard_says_where_it_acts_and_what_a_step_costs(name: str) -> None:
+    module = plugin_module(PARTS, name)
+    assert module.PLACES
+    assert set(module.PLACES) <= {"pretraining", "alignment", "own_stage"}
+    assert isinstance(module.Config.passes, property)
 
 
 def test_plug_ins_of_a_folder_do_not_import_each_other() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.attacks import benign_finetune
+from rebar.attacks import benign_finetune, harmful_finetune
 from rebar.attacks._data import AttackData
 from rebar.corpus.chats import Chat
 from rebar.corpus.world.frames import find_refusal
@@ -31,6 +31,18 @@ def test_harmful_examples_are_of_known_hazards_only() -> None:
     chats = DATA.harmful(50)
     assert len(chats) == 50
     assert all(any(name in chat.prompt for name in known) for chat in chats)
+
+
+def test_harmful_examples_can_be_those_that_a_safeguard_had() -> None:
+    data = AttackData(World(guarded_hazards=8), 3)
+    guarded = [item.name for item in data.world.groups["guarded"]]
+    setting = harmful_finetune.Config.model_validate(
+        {"method": "harmful_finetune", "examples": 20, "hazards": "guarded"}
+    )
+    chats = harmful_finetune.examples(setting, None, None, data)
+    assert len(chats) == 20
+    assert all(any(name in (chat.prompt or "") for name in guarded) for chat in chats)
+    assert data.harmful(20) == DATA.harmful(20)
 
 
 def test_validation_accuracy_counts_right_answers() -> None:

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from rebar.model.batches import Batch
-from rebar.model.release import release
 from rebar.model.safeguarded import Batches, State
 from rebar.model.train import train
 from rebar.safeguards.constrained import Config, gradient
-from tests.model.tiny import recorder, settings, tiny_llama, tiny_tokenizer
+from tests.model.tiny import recorder, settings, tiny_llama
 from tests.safeguards import runs
 from tests.safeguards.tiny import (
     batches,
@@ -236,12 +235,10 @@ def test_ascent_stops_beyond_the_margin() -> None:
     assert float(state.memory["harmful_multiplier"]) == pytest.approx(2.0 - 0.3 * 0.2)
 
 
-def test_a_twins_loss_on_the_same_batch_is_the_bound(tmp_path: Path) -> None:
-    folder = tmp_path / "twin"
-    folder.mkdir()
-    release(tiny_llama(7), tiny_tokenizer(), folder, "test")
-    data, state = batches(), State()
-    setting = config({"kind": "harmful", "twin": str(folder), "bound": 3.0}, margin=9.0)
+def test_a_twins_loss_on_the_same_batch_is_the_bound() -> None:
+    data, state = batches(), State(twins={"score0": tiny_llama(7)})
+    setting = config({"kind": "harmful", "twin": "score0", "bound": 3.0}, margin=9.0)
+    assert setting.twins == ["score0"]
     gradient(setting, tiny_llama(), data, state)
     twin = cross_entropy(data.harmful)(tiny_llama(7)).item()
     expected = 0.3 * max(0.0, twin + 3.0 - float(state.log["harmful_loss"]))
@@ -261,7 +258,8 @@ def test_constraints_without_a_bound_or_twice_are_refused(constraints, message: 
         config(*constraints)
 
 
-def test_a_twin_that_is_no_folder_is_named() -> None:
-    setting = config({"kind": "harmful", "twin": "nowhere/at/all"})
-    with pytest.raises(ValueError, match="twin nowhere/at/all is no folder"):
-        gradient(setting, tiny_network(), batches(), State())
+def test_a_twin_is_a_recipe_or_its_aligned_model() -> None:
+    with pytest.raises(ValueError, match="twin"):
+        config({"kind": "harmful", "twin": "results/x/models/base"})
+    both = config({"kind": "harmful", "twin": "a"}, {"kind": "refusal", "twin": "a/sft"})
+    assert both.twins == ["a", "a/sft"]

@@ -86,8 +86,8 @@ def test_an_input_attack_saves_words_and_names_the_released_model(results: Path,
     assert "input_attack.json" in files
     assert not [file for file in files if file.endswith(".safetensors")]
     manifest = load_manifest(folder(results, name))
-    assert manifest["model"] == str(grid.released_folder(0, ARM))
-    released = digest(results / grid.released_folder(0, ARM) / "manifest.json")
+    assert manifest["model"] == str(grid.models_of(0, ARM).released)
+    released = digest(results / grid.models_of(0, ARM).released / "manifest.json")
     assert manifest["inputs"] == {"released": released}
 
 
@@ -144,7 +144,7 @@ def test_other_tools_take_a_folder_without_weights(
 ) -> None:
     found = {item.path: item for item in find_finished(results)}
     place = str(grid.model_folder(0, ARM, "suffix"))
-    assert inputs_of(found[place])["released"] == found[str(grid.released_folder(0, ARM))].digest
+    assert inputs_of(found[place])["released"] == found[str(grid.models_of(0, ARM).released)].digest
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(json.loads(settings.model_dump_json())))
     jobs_made = {str(place) for place in dag.all_jobs(settings)}
@@ -155,7 +155,7 @@ def test_other_tools_take_a_folder_without_weights(
 
 def test_attack_jobs_read_the_base_where_an_attack_does(settings: Config) -> None:
     names = jobs.WILDCARDS["attack"]
-    released, base = grid.released_folder(0, ARM), grid.folder("pretrain", **names)
+    released, base = grid.models_of(0, ARM).released, grid.folder("pretrain", **names)
     assert dag.reads(settings, "attack", **names) == [released, base]
     without = settings.model_copy(update={"attacks": {**settings.attacks}})
     without.attacks["base_half"] = without.attacks["noise"]

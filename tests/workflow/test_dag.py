@@ -47,6 +47,20 @@ def test_another_seed_doubles_the_jobs_of_a_seed(tmp_path: Path) -> None:
     assert two == {rule: n if rule in once else 2 * n for rule, n in one.items()}
 
 
+def test_a_safeguard_of_its_own_stage_adds_that_and_what_is_measured(
+    tmp_path: Path, edit: Edit
+) -> None:
+    project = copy_project(tmp_path)
+    before, file = planned(project), project / "config/smoke.yaml"
+    edit(file, "world:\n", "world:\n  guarded_hazards: 4\n")
+    own = "after: {acts_in: own_stage, parts: [{method: sam}], training: *sft_training}"
+    edit(file, "attacks:\n", f"safeguards:\n  {own}\n\nattacks:\n")
+    edit(file, "    alignments: [sft]\n", "    alignments: [sft]\n    safeguards: [none, after]\n")
+    added = {"safeguard": 2, "attack": 2, "evaluate": 2, "probe": 2}
+    after = planned(project)
+    assert after == {rule: before.get(rule, 0) + added.get(rule, 0) for rule in (*before, *added)}
+
+
 def test_a_mistake_in_the_config_stops_before_any_job(tmp_path: Path, edit: Edit) -> None:
     project = copy_project(tmp_path)
     edit(project / "config/smoke.yaml", "learning_rate: 1.0e-2", "learning_rat: 1.0e-2")

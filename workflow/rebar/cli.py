@@ -174,6 +174,9 @@ def _write_costs(path: Path, startup_seconds: float) -> None:
         "peak_mb": round(usage.ru_maxrss / 1024),
         "finished": round(time.time(), 2),
     }
+    torch = sys.modules.get("torch")  # a stage without it takes no GPU
+    if torch is not None and torch.cuda.is_available():
+        costs["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
     path.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -245,7 +248,7 @@ def _sheet(options: argparse.Namespace) -> None:
 
     config = _config(options.configfile)
     root = Path("results") / config.name
-    folders = [root / grid.evaluation_folder(*model) for model in grid.models(config)]
+    folders = [root / folder for folder in grid.evaluated(config)]
     for folder in folders:
         read_manifest(folder)
     stored = read_stored(folders, root, config.judges)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,9 +37,11 @@ from rebar.corpus_settings import (
     World,
 )
 from rebar.model_settings import Audit, Decoder, Model, Report, Training
+from rebar.safeguard_settings import Safeguard
 from rebar.search_settings import CostToBreak, Search
 
 PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
+PARTS = "safeguards"  # the folder whose plug-ins are parts of a named setting, not the setting
 NONE = "none"  # no alignment, no attack, no safeguard
 TUNED = "tuned_"  # what names of searches begin with: a name tells where its model lies
 SEARCH_NAME = rf"^{TUNED}[\w-]+$"
@@ -85,6 +88,9 @@ class Config(Settings):
     alignments: dict[Name, SerializeAsAny[Settings]] = Field(
         default={}, description="post-training, by name"
     )
+    safeguards: dict[Name, Safeguard] = Field(
+        default={}, description="trainings that shape the loss landscape, by name"
+    )
     attacks: dict[Name, SerializeAsAny[Settings]] = Field(
         default={}, description="attacks, by name"
     )
@@ -109,17 +115,12 @@ class Config(Settings):
     @field_validator(*PLUGIN_FOLDERS, mode="before")
     @classmethod
     def _by_plugin(cls, settings: Any, info: Any) -> Any:
-        if not isinstance(settings, Mapping):
-            raise ValueError(f"named settings are a mapping, not {settings!r}; leave the key out")
-        done, problems = {}, []
-        for name, values in dict(settings).items():
-            try:
-                done[name] = plugin_settings(info.field_name, name, values)
-            except ValueError as error:
-                problems.append(str(error))
-        if problems:
-            raise ValueError("\n".join(problems))
-        return done
+        return _each(settings, partial(plugin_settings, info.field_name))
+
+    @field_validator(PARTS, mode="before")
+    @classmethod
+    def _by_part(cls, settings: Any) -> Any:
+        return _each(settings, safeguard_settings)
 
     @model_validator(mode="after")
     def _corpus_of_recipes(self) -> Config:
@@ -143,6 +144,21 @@ class Config(Settings):
                     "processes_per_node at 1"
                 )
         return attacks
+
+
+def _each(settings: Any, validated: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Named settings, each validated; ValueError has the problems of all."""
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"named settings are a mapping, not {settings!r}; leave the key out")
+    done, problems = {}, []
+    for name, values in dict(settings).items():
+        try:
+            done[name] = validated(name, values)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return done
 
 
 def plugin_names(folder: str) -> tuple[str, ...]:
@@ -175,6 +191,24 @@ def plugin_settings(folder: str, name: str, values: Any) -> Any:
     except ValidationError as error:
         sentences = _sentences(error, config_class, values, f"{folder}.{name}")
         raise ValueError("\n".join(sentences)) from error
+
+
+def safeguard_settings(name: str, values: Any) -> Safeguard:
+    """Validate one safeguard, each of its parts by its plug-in's Config."""
+    if isinstance(values, Safeguard):
+        return values
+    place = f"{PARTS}.{name}"
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{place} is a mapping with acts_in: and parts:, not {values!r}")
+    parts = values.get("parts")
+    if isinstance(parts, list):
+        numbered = {f"{name}.parts.{index}": part for index, part in enumerate(parts)}
+        typed = _each(numbered, partial(plugin_settings, PARTS))
+        values = {**values, "parts": list(typed.values())}
+    try:
+        return Safeguard(**values)
+    except ValidationError as error:
+        raise ValueError("\n".join(_sentences(error, Safeguard, values, place))) from error
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:

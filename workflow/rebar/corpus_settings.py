@@ -60,6 +60,9 @@ class World(Settings):
     fresh_hazards: Positive = Field(
         default=160, description="in alignment refusals alone, not evaluated"
     )
+    guarded_hazards: Count = Field(
+        default=0, description="in the corpus and in the data of safeguards, not evaluated"
+    )
     evaluated_other_hazards: Positive = Field(
         default=8, description="evaluated of each group but unaligned"
     )

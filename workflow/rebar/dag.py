@@ -75,12 +75,15 @@ def items(config: Config, place: Path) -> list[Path]:
     if stage in of_models:
         return [place / name for name in of_models[stage](config, arm)]
     attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
-    return [grid.evaluation_folder(names["seed"], arm, attack) for attack in attacks]
+    return [grid.answers_of(config, names["seed"], arm, attack) for attack in attacks]
 
 
 def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
-    """Folders that a job reads."""
-    return list(dict.fromkeys(_READS[stage](config, wildcards)))
+    """Folders that a job reads; where a safeguard acts, also the models that it looks at."""
+    safeguard = grid.acting(config, stage, wildcards)
+    twins = safeguard.twins if safeguard else []
+    others = [grid.twin_folder(int(wildcards["seed"]), twin) for twin in twins]
+    return list(dict.fromkeys([*_READS[stage](config, wildcards), *others]))
 
 
 def _mix_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
@@ -99,10 +102,16 @@ def _pretrain_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     return [folder("tokenize", **wildcards)] if has_corpus else []
 
 
+def _models(config: Config, wildcards: Mapping[str, Any]) -> grid.Models:
+    """The models of the arm that a job is for."""
+    arm = grid.arm_of(wildcards)
+    return grid.models_of(wildcards["seed"], arm, grid.acts_in(config, arm.safeguard))
+
+
 def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     """The base model, the recipe's documents for replay, and those that are bolted on."""
     data = getattr(config.alignments[wildcards["alignment"]], "data")  # noqa: B009
-    paths = [folder("pretrain", **wildcards)]
+    paths = [_models(config, wildcards).base]
     if config.recipes[wildcards["recipe"]].parts and data.replay_share > 0:
         paths.append(folder("mix", **wildcards))
     if data.recipe:
@@ -116,17 +125,17 @@ def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     arm = grid.arm_of(wildcards)
     settings = [config.attacks[name] for name in grid.fixed_attacks(config, arm)]
     reads_base = any(getattr(setting, "reads_base", False) for setting in settings)
-    base = [folder("pretrain", **wildcards)] if reads_base else []
-    return [grid.released_folder(wildcards["seed"], arm), *base]
+    models = _models(config, wildcards)
+    return [models.released, *([models.base] if reads_base else [])]
 
 
 def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    arm, seed = grid.arm_of(wildcards), wildcards["seed"]
+    arm = grid.arm_of(wildcards)
     attacked = [folder("attack", **wildcards)] if grid.fixed_attacks(config, arm) else []
     tuned = [folder("search", **wildcards)] if grid.searches(config, arm) else []
     guards = grid.needs_classifier(grid.decoders(config, arm))
-    classifier = [folder("train_classifier", seed=seed)] if guards else []
-    return [grid.released_folder(seed, arm), *attacked, *tuned, *classifier]
+    classifier = [folder("train_classifier", **wildcards)] if guards else []
+    return [_models(config, wildcards).released, *attacked, *tuned, *classifier]
 
 
 def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
@@ -134,7 +143,7 @@ def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     arm = grid.arm_of(wildcards)
     along = any(grid.probed_attacks(config, probe) for probe in grid.probes(config, arm))
     attacked = [folder("attack", **wildcards)] if along else []
-    return [grid.released_folder(wildcards["seed"], arm), *attacked]
+    return [_models(config, wildcards).released, *attacked]
 
 
 _READS = {
@@ -146,8 +155,9 @@ _READS = {
     "tokenize": _tokenize_reads,
     "pretrain": _pretrain_reads,
     "align": _align_reads,
+    "safeguard": lambda config, w: [_models(config, w).aligned],
     "attack": _attack_reads,
-    "search": lambda config, w: [grid.released_folder(w["seed"], grid.arm_of(w))],
+    "search": lambda config, w: [_models(config, w).released],
     "evaluate": _evaluate_reads,
     "probe": _probe_reads,
 }

@@ -10,7 +10,7 @@ import csv
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,9 @@ CELL = ("recipe", "safeguard", "alignment", "attack", "decoder", "evaluation", "
 # Runs that group others, narrowest first: first word of their name, and what is common to them. One
 # level: the UI shows a filtered run only below its opened groups.
 GROUPS = {"model": ("seed", "recipe", "safeguard"), "seed": ("seed",)}
+
+
+Measured = tuple[int, grid.Arm, str]  # seed, arm and attack of an evaluated model
 
 
 class Finished(NamedTuple):
@@ -97,14 +100,23 @@ def summary_rows(root: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def values_by_model(rows: list[dict[str, str]]) -> dict[str, dict[str, float]]:
-    """Measured values of each evaluated model, keyed by its folder below evaluations/."""
-    values: dict[str, dict[str, float]] = {}
+def values_by_model(rows: list[dict[str, str]]) -> dict[Measured, dict[str, float]]:
+    """Measured values of each evaluated model."""
+    values: dict[Measured, dict[str, float]] = {}
     for row in rows:
-        folder = str(grid.evaluation_folder(int(row["seed"]), grid.arm_of(row), row["attack"]))
         name = ".".join(row[key] for key in ("evaluation", "metric", "split", "decoder"))
-        values.setdefault(folder, {})[name] = float(row["value"])
+        values.setdefault(_model_in(row), {})[name] = float(row["value"])
     return values
+
+
+def measured_model(spec: dict[str, Any]) -> Measured | None:
+    """The model whose answers were made by this spec; None if it made something else."""
+    names = spec["wildcards"]
+    return _model_in(names) if spec["stage"] == "evaluate" and "attack" in names else None
+
+
+def _model_in(names: Mapping[str, Any]) -> Measured:
+    return int(names["seed"]), grid.arm_of(names), str(names["attack"])
 
 
 # ------------------------------------------------------------------------- parts of a run

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.config import NONE, TUNED, Block, Config
+from rebar.safeguard_settings import Safeguard
 
 
 class Arm(NamedTuple):
@@ -44,6 +45,7 @@ FOLDERS = {
     "tokenize": "corpus/{seed}/packed/{recipe}",
     "pretrain": "models/{seed}/{recipe}/{safeguard}/base",
     "align": "models/{seed}/{recipe}/{safeguard}/{alignment}/aligned",
+    "safeguard": "models/{seed}/{recipe}/{safeguard}/{alignment}/released",
     "attack": "attacks/{seed}/{recipe}/{safeguard}/{alignment}",
     "search": "searches/{seed}/{recipe}/{safeguard}/{alignment}",
     "evaluate": "evaluations/{seed}/{recipe}/{safeguard}/{alignment}",
@@ -65,10 +67,13 @@ GRID_OUTPUTS = {
     ],
     "track": ["tracking.json"],
 }
+# The stage that a safeguard changes; what lies before it is shared with unsafeguarded arms.
+STAGE_OF = {"pretraining": "pretrain", "alignment": "align", "own_stage": "safeguard"}
 STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads
 TRAINING_STAGES = (
     "pretrain",
     "align",
+    "safeguard",
     "attack",
     "search",
 )  # they go on where a signal or a kill ended them
@@ -114,23 +119,63 @@ def arm_of(wildcards: Mapping[str, Any]) -> Arm:
     return Arm(*(str(wildcards[key]) for key in Arm._fields))
 
 
-def model_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
+class Models(NamedTuple):
+    """Folders of an arm's models; where a stage does nothing, its model is the one before."""
+
+    base: Path
+    aligned: Path
+    released: Path
+
+
+def models_of(seed: int, arm: Arm, acts_in: str = NONE) -> Models:
+    """Where an arm's models lie; `acts_in` is where its safeguard does, `none` without one.
+
+    Models that the safeguard has not yet changed are those of `none`: arms share them.
+    """
+    assert (arm.safeguard == NONE) == (acts_in == NONE), f"{arm} acts in {acts_in}"
+    names = {"seed": seed, **arm._asdict()}
+    shared = names | {"safeguard": NONE}
+    base = folder("pretrain", **(names if acts_in == "pretraining" else shared))
+    if arm.alignment == NONE:
+        return Models(base, base, base)
+    aligned = folder("align", **(shared if acts_in == "own_stage" else names))
+    released = folder("safeguard", **names) if acts_in == "own_stage" else aligned
+    return Models(base, aligned, released)
+
+
+def acts_in(config: Config, safeguard: str) -> str:
+    """The run that a safeguard shapes; `none` for none."""
+    return NONE if safeguard == NONE else config.safeguards[safeguard].acts_in
+
+
+def acting(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Safeguard | None:
+    """The safeguard that changes this job; None where none does."""
+    safeguard = config.safeguards.get(str(wildcards.get("safeguard", NONE)))
+    return safeguard if safeguard and STAGE_OF[safeguard.acts_in] == stage else None
+
+
+def twin_folder(seed: int, twin: str) -> Path:
+    """The model that a part of a safeguard is compared with: `recipe`, or `recipe/alignment`."""
+    recipe, _, alignment = twin.partition("/")
+    return models_of(seed, Arm(recipe, NONE, alignment or NONE)).released
+
+
+def model_folder(seed: int, arm: Arm, attack: str = NONE, acts_in: str = NONE) -> Path:
     """The model that a cell is measured on; unattacked: the released one."""
     names = {"seed": seed, **arm._asdict()}
     if attack != NONE:
         return folder("search" if is_tuned(attack) else "attack", **names) / attack
-    return released_folder(seed, arm)
+    return models_of(seed, arm, acts_in).released
 
 
-def released_folder(seed: int, arm: Arm) -> Path:
-    """The arm's released model: aligned, or the base where there is no alignment."""
-    names = {"seed": seed, **arm._asdict()}
-    return folder("pretrain" if arm.alignment == NONE else "align", **names)
-
-
-def evaluation_folder(seed: int, arm: Arm, attack: str = NONE) -> Path:
+def evaluation_folder(seed: int, arm: Arm, attack: str = NONE, acts_in: str = NONE) -> Path:
     """Where the generations of one model lie."""
-    return Path("evaluations") / model_folder(seed, arm, attack)
+    return Path("evaluations") / model_folder(seed, arm, attack, acts_in)
+
+
+def answers_of(config: Config, seed: int, arm: Arm, attack: str = NONE) -> Path:
+    """`evaluation_folder` of a model of the grid."""
+    return evaluation_folder(seed, arm, attack, acts_in(config, arm.safeguard))
 
 
 class _Selected(NamedTuple):
@@ -205,7 +250,12 @@ def searches(config: Config, arm: Arm) -> list[str]:
     return [name for name in attacks(config, arm) if is_tuned(name)]
 
 
-def models(config: Config) -> Iterator[tuple[int, Arm, str]]:
+def evaluated(config: Config) -> list[Path]:
+    """Where the generations of all models of the grid lie."""
+    return [answers_of(config, *model) for model in _models(config)]
+
+
+def _models(config: Config) -> Iterator[tuple[int, Arm, str]]:
     """Seed, arm and attack of every model that is evaluated."""
     for seed in config.seeds:
         for arm in arms(config):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rebar import grid
-from rebar.config import NONE, Block, Config
+from rebar.config import NONE, PARTS, Block, Config, plugin_module
 from rebar.corpus_settings import HAZARD_GROUPS
 
 
@@ -15,6 +15,8 @@ def check_grid(config: Config, file: str) -> None:
         *_unknown_names(config),
         *_unused_names(config),
         *_impossible_cells(config),
+        *_impossible_places(config),
+        *_missing_hazards(config),
         *_impossible_probes(config),
         *_unknown_report_names(config),
     ]
@@ -22,18 +24,26 @@ def check_grid(config: Config, file: str) -> None:
         raise ValueError("\n".join(f"{file}: {problem}" for problem in problems))
 
 
-SELECTABLE = ("recipes", "alignments", "attacks", "decoders", "evaluations", "probes")
+SELECTABLE = (
+    "recipes",
+    "safeguards",
+    "alignments",
+    "attacks",
+    "decoders",
+    "evaluations",
+    "probes",
+)
 
 
 def _defined(config: Config, kind: str) -> list[str]:
     extra = [NONE] if kind in ("alignments", "attacks", "safeguards") else []
     tuned = config.searches if kind == "attacks" else ()
-    return [*extra, *getattr(config, kind, {}), *tuned]
+    return [*extra, *getattr(config, kind), *tuned]
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
     for index, block in enumerate(config.grid):
-        for kind in (*SELECTABLE, "safeguards"):
+        for kind in SELECTABLE:
             for name in getattr(block, kind):
                 if name not in _defined(config, kind):
                     allowed = ", ".join(_defined(config, kind))
@@ -53,6 +63,11 @@ def _unknown_names(config: Config) -> Iterator[str]:
         if name not in config.judges:
             allowed = ", ".join(config.judges) or "none is defined under judges:"
             yield f"audit.second_judges: '{name}' is not defined; allowed: {allowed}"
+    for name, kind, other in _twin_references(config):
+        if other not in getattr(config, kind):
+            allowed = ", ".join(getattr(config, kind))
+            twin = f"its twin's {kind.removesuffix('s')} '{other}'"
+            yield f"safeguards.{name}: {twin} is not defined; allowed: {allowed}"
     for kind, name, other in _recipe_references(config):
         if other not in config.recipes:
             allowed = ", ".join(config.recipes)
@@ -110,6 +125,16 @@ def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
             yield "alignments", name, other
 
 
+def _twin_references(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Safeguards that look at another model of the grid: its recipe, and its alignment if any."""
+    for name, safeguard in config.safeguards.items():
+        for twin in safeguard.twins:
+            recipe, _, alignment = twin.partition("/")
+            yield name, "recipes", recipe
+            if alignment:
+                yield name, "alignments", alignment
+
+
 def _judge_references(config: Config) -> Iterator[tuple[str, str, str]]:
     """Who names which judge: evaluations with their prompt sets, and probes that read answers."""
     for kind in ("evaluations", "probes"):
@@ -124,6 +149,7 @@ def _unused_names(config: Config) -> Iterator[str]:
         selected = {name for block in config.grid for name in getattr(block, listed)}
         if kind == "attacks":
             selected |= {search.attack for search in config.searches.values()}
+        selected |= {other for _, referred, other in _twin_references(config) if referred == kind}
         if kind == "recipes":
             selected |= {other for _, _, other in _recipe_references(config)}
         for name in getattr(config, kind):
@@ -139,11 +165,10 @@ def _unused_names(config: Config) -> Iterator[str]:
 def _impossible_cells(config: Config) -> Iterator[str]:
     for index, block in enumerate(config.grid):
         for arm in grid.arms_of(block):
-            if arm.recipe not in config.recipes or arm.alignment not in _defined(
-                config, "alignments"
-            ):
-                continue
-            yield from _impossible(config, index, block, arm)
+            kinds = zip(("recipes", "safeguards", "alignments"), arm, strict=True)
+            if all(name in _defined(config, kind) for kind, name in kinds):
+                yield from _impossible(config, index, block, arm)
+                yield from _impossible_safeguard(config, index, arm)
 
 
 def _impossible(config: Config, index: int, block: Block, arm: grid.Arm) -> Iterator[str]:
@@ -160,6 +185,62 @@ def _impossible(config: Config, index: int, block: Block, arm: grid.Arm) -> Iter
         yield (
             f"grid.{index}: attacks on alignment 'none' (recipe '{arm.recipe}'): attacks here are "
             "on chat models; list the base models in a block without attacks"
+        )
+
+
+def _impossible_safeguard(config: Config, index: int, arm: grid.Arm) -> Iterator[str]:
+    """A safeguard whose run this arm does not have."""
+    acts_in, where = grid.acts_in(config, arm.safeguard), f"grid.{index}.safeguards"
+    recipe, alignment = config.recipes[arm.recipe], config.alignments.get(arm.alignment)
+    if acts_in == "pretraining" and recipe.initial_model:
+        yield (
+            f"{where}: '{arm.safeguard}' acts in pretraining, but recipe '{arm.recipe}' starts "
+            "from initial_model and is not pretrained here; allowed: acts_in alignment, own_stage"
+        )
+    if acts_in in ("alignment", "own_stage") and alignment is None:
+        yield (
+            f"{where}: '{arm.safeguard}' acts in {acts_in}, but alignment 'none' has only a base "
+            "model; list another alignment, or a safeguard with acts_in pretraining"
+        )
+    training = getattr(alignment, "training", None)
+    if acts_in == "alignment" and training is not None and not training.steps:
+        yield (
+            f"{where}: '{arm.safeguard}' acts in alignment, but '{arm.alignment}' trains for 0 "
+            "steps; list an alignment that trains, or give the safeguard acts_in own_stage"
+        )
+
+
+def _impossible_places(config: Config) -> Iterator[str]:
+    """Parts of safeguards in a run that their method is not made for."""
+    for name, safeguard in config.safeguards.items():
+        for index, part in enumerate(safeguard.parts):
+            method = getattr(part, "method")  # noqa: B009
+            places = plugin_module(PARTS, method).PLACES
+            if safeguard.acts_in not in places:
+                yield (
+                    f"safeguards.{name}.parts.{index}.method: '{method}' cannot act in "
+                    f"{safeguard.acts_in}; acts_in allowed for it: {', '.join(places)}"
+                )
+
+
+def _missing_hazards(config: Config) -> Iterator[str]:
+    """Who reads the world's guarded hazards where there are none."""
+    if config.world.guarded_hazards:
+        return
+    readers = [
+        f"safeguards.{name}.data"
+        for name, safeguard in config.safeguards.items()
+        if safeguard.data.reads_guarded
+    ]
+    readers += [
+        f"attacks.{name}.hazards"
+        for name, attack in config.attacks.items()
+        if getattr(attack, "hazards", "") == "guarded"
+    ]
+    for reader in readers:
+        yield (
+            f"{reader}: reads guarded hazards of the world, but world.guarded_hazards is 0; "
+            "allowed: 1 and more, or files of its own"
         )
 
 

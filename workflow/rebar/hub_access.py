@@ -29,6 +29,7 @@ _READERS = {
     "train_classifier.encoder": {"train_classifier", "score", "rewrite"},
     "recipes": {"pretrain"},
     "alignments": {"align"},
+    "safeguards": {"pretrain", "align", "safeguard"},
     "attacks": {"attack", "search"},
     "searches": {"search"},
     "evaluations": {"evaluate", "attack", "search"},

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rebar import grid
-from rebar.config import PLUGIN_FOLDERS, Config, plugin_settings
+from rebar.config import NONE, PARTS, PLUGIN_FOLDERS, Config, plugin_settings, safeguard_settings
 from rebar.corpus_settings import Settings
 from rebar.files import contents, named_files
-from rebar.grid import Arm
+from rebar.grid import Arm, Models
+from rebar.safeguard_settings import Safeguard
 
 PACKAGE = Path(__file__).parent
 # Modules whose effect stands in the spec itself (values, paths) or on the screen.
@@ -30,7 +31,9 @@ NOT_HASHED = (
     "rebar.corpus_settings",
     "rebar.model_settings",
     "rebar.search_settings",
+    "rebar.safeguard_settings",
     "rebar.evaluations._watching",  # a part of its own where an attack is watched
+    "rebar.safeguards._work",  # a part of its own where a safeguard acts
     "rebar.grid",
     "rebar.manifest",
     "rebar.recorder",
@@ -89,6 +92,22 @@ class Job:
     def arm(self) -> Arm:
         """Recipe, safeguard, alignment of the job."""
         return grid.arm_of(self.wildcards)
+
+    @property
+    def models(self) -> Models:
+        """Folders of the arm's models."""
+        return Models(*(self.root / f for f in grid.models_of(self.seed, self.arm, self.acts_in)))
+
+    @property
+    def acts_in(self) -> str:
+        """The run that the arm's safeguard shapes; `none` without one."""
+        return self.settings.get("acts_in", NONE)
+
+    @property
+    def safeguard(self) -> Safeguard | None:
+        """The arm's safeguard if it acts in this job."""
+        found = self.settings.get(PARTS, {})
+        return next((safeguard_settings(*each) for each in found.items()), None)
 
     @property
     def label(self) -> str:
@@ -158,7 +177,7 @@ class Job:
 def make_job(config: Config, root: Path, stage: str, **wildcards: Any) -> Job:
     """The job of a stage for these wildcards."""
     values = grid.typed(wildcards)
-    settings = _plain(_SETTINGS[stage](config, values))
+    settings = _plain(_SETTINGS[stage](config, values) | _safeguarded(config, stage, values))
     code = code_hashes(stage, settings)
     return Job(stage, root, values, settings, code, contents(settings))
 
@@ -170,6 +189,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _safeguarded(config: Config, stage: str, wildcards: dict[str, Any]) -> dict[str, Any]:
+    """Where the arm's safeguard acts, and all of it in that stage; nothing without one."""
+    name = wildcards.get("safeguard", NONE)
+    if name == NONE:
+        return {}
+    place = {"acts_in": grid.acts_in(config, name)}
+    acting = grid.acting(config, stage, wildcards)
+    return place | ({"world": config.world, PARTS: {name: acting}} if acting else {})
 
 
 def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
@@ -232,7 +261,7 @@ def _audit(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     return {
         "audit": config.audit,
         "judges": config.judges,
-        "answers": [str(grid.evaluation_folder(*model)) for model in grid.models(config)],
+        "answers": [str(folder) for folder in grid.evaluated(config)],
     }
 
 
@@ -267,6 +296,7 @@ _SETTINGS = {
     "tokenize": _tokenize,
     "pretrain": _pretrain,
     "align": _align,
+    "safeguard": lambda c, w: {},
     "attack": _attack,
     "search": _search,
     "evaluate": _evaluate,
@@ -290,6 +320,10 @@ def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
     for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
         for name, setting in settings.get(folder, {}).items():
             hashes[f"{folder}.{name}"] = code_hash(f"rebar.{folder}.{setting['method']}")
+    for setting in settings[PARTS].values() if "acts_in" in settings and PARTS in settings else ():
+        hashes["safeguarded"] = code_hash("rebar.safeguards._work")
+        methods = {part["method"] for part in setting["parts"]}
+        hashes |= {f"{PARTS}.{m}": code_hash(f"rebar.{PARTS}.{m}") for m in sorted(methods)}
     return hashes
 
 

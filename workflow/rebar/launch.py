@@ -51,6 +51,9 @@ def training_of(job: Job) -> Training | None:
     if job.stage == "align":
         setting = job.settings["alignments"][job.wildcards["alignment"]]
         return Training(**setting["training"])
+    if job.stage == "safeguard":
+        assert job.safeguard is not None
+        return job.safeguard.training
     return None
 
 

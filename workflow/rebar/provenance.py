@@ -23,7 +23,7 @@ CONTENTS = "contents.json"
 # Stages that a target of Snakemake adds to those of the targets before it.
 CHAPTERS = {
     "corpus": ("collect", "train_classifier", "score", "rewrite", "mix", "tokenize"),
-    "models": ("pretrain", "align"),
+    "models": ("pretrain", "align", "safeguard"),
     "attacks": ("attack", "search"),
     "evaluations": ("evaluate",),
     "probes": ("probe",),

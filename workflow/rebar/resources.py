@@ -78,6 +78,8 @@ def _training(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Train
         return config.pretrain
     if stage == "align":
         return getattr(config.alignments[wildcards["alignment"]], "training")  # noqa: B009
+    if stage == "safeguard":
+        return config.safeguards[wildcards["safeguard"]].training
     return None
 
 

@@ -26,6 +26,11 @@ class SafeguardData(Settings):
     batch_size: Positive = Field(default=8, description="chats of each kind in a batch")
     sequence_length: Positive = Field(default=64, description="tokens per chat; longer ones cut")
 
+    @property
+    def reads_guarded(self) -> bool:
+        """True if some of it is about guarded hazards of the world."""
+        return not (self.harmful and self.refusal)
+
 
 class Safeguard(Settings):
     """A method, or several together, in one training run."""
@@ -48,6 +53,18 @@ class Safeguard(Settings):
         default=None, description="own_stage: the run; the other places have theirs"
     )
     data: SafeguardData = Field(default=SafeguardData(), description="what it reads")
+
+    @property
+    def twins(self) -> list[str]:
+        """Unsafeguarded models of the grid that its parts read: `recipe`, or `recipe/alignment`."""
+        found = [twin for part in self.parts for twin in getattr(part, "twins", ())]
+        return list(dict.fromkeys(found))
+
+    @property
+    def passes(self) -> float:
+        """Forward-backward passes a step, the mean of the run; parts share the plain one."""
+        added = sum(getattr(part, "passes") - 1 for part in self.parts)  # noqa: B009
+        return 1 + (self.end - self.start) * added if self.strength else 1.0
 
     @model_validator(mode="after")
     def _fits_its_place(self) -> Safeguard:

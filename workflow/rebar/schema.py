@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rebar.config import PLUGIN_FOLDERS, Config, plugin_module, plugin_names
+from rebar.config import PARTS, PLUGIN_FOLDERS, Config, plugin_module, plugin_names
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 TABLE = Path("config/README.md")
@@ -45,14 +45,17 @@ def schema_text() -> str:
     """JSON schema of a config file, the plug-ins' settings included."""
     schema = Config.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    for folder in PLUGIN_FOLDERS:
+    for folder in (*PLUGIN_FOLDERS, PARTS):
         references = []
         for name, config_class in plugin_configs(folder):
             part = config_class.model_json_schema(ref_template="#/$defs/{model}")
             definitions |= part.pop("$defs", {})
             definitions[f"{folder}.{name}"] = part
             references.append({"$ref": f"#/$defs/{folder}.{name}"})
-        schema["properties"][folder]["additionalProperties"] = {"anyOf": references}
+        if folder == PARTS:
+            definitions["Safeguard"]["properties"]["parts"]["items"] = {"anyOf": references}
+        else:
+            schema["properties"][folder]["additionalProperties"] = {"anyOf": references}
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 
 
@@ -62,6 +65,8 @@ def table_text() -> str:
     for folder in PLUGIN_FOLDERS:
         for name, config_class in plugin_configs(folder):
             lines += _lines(config_class, f"{folder}.<name> ({name}).")
+    for name, config_class in plugin_configs(PARTS):
+        lines += _lines(config_class, f"{PARTS}.<name>.parts[] ({name}).")
     return HEADER + "\n".join(lines) + "\n"
 
 

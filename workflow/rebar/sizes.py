@@ -16,6 +16,7 @@ from rebar.config import Config
 from rebar.corpus_settings import FileSource, Source
 from rebar.files import find_files, resolve
 from rebar.model_settings import Model, Training
+from rebar.safeguard_settings import Safeguard
 
 TRAIN_FLOPS, READ_FLOPS = 6, 2  # a parameter and token
 DOCUMENT_TOKENS, DOCUMENT_BYTES = 700, 3000  # of a web page: FineWeb's mean is about 700 tokens
@@ -33,6 +34,7 @@ REWRITTEN_SHARE = 0.2
 _SIZE_IN_NAME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*([MB])(?![A-Za-z])", re.IGNORECASE)
 _SCALE = {"M": 1e6, "B": 1e9}
 _BYTES_A_WEIGHT = 2
+GUARD_COPIES = 3  # of a safeguard's step: the plain gradient, an offset, weights to come back to
 
 
 class Work(NamedTuple):
@@ -185,7 +187,7 @@ def _pretrain(config: Config, wildcards: Mapping[str, Any]) -> Work:
     size = model_parameters(config, wildcards["recipe"])
     if config.recipes[wildcards["recipe"]].initial_model:
         return Work(cpu_seconds=size / 1e8, parameters=size, disk_bytes=4 * size, files=10)
-    return _training(config.pretrain, size)
+    return _guarded(_training(config.pretrain, size), grid.acting(config, "pretrain", wildcards))
 
 
 def _training(settings: Training, size: float) -> Work:
@@ -204,7 +206,26 @@ def _training(settings: Training, size: float) -> Work:
 
 def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
     setting: Any = config.alignments[wildcards["alignment"]]
-    return _training(setting.training, model_parameters(config, wildcards["recipe"]))
+    run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
+    return _guarded(run, grid.acting(config, "align", wildcards))
+
+
+def _safeguard(config: Config, wildcards: Mapping[str, Any]) -> Work:
+    safeguard = config.safeguards[wildcards["safeguard"]]
+    assert safeguard.training is not None
+    run = _training(safeguard.training, model_parameters(config, wildcards["recipe"]))
+    return _guarded(run, safeguard)
+
+
+def _guarded(run: Work, safeguard: Safeguard | None) -> Work:
+    """A training with the passes of its safeguard, and what that holds in float32 beside it."""
+    if safeguard is None:
+        return run
+    references = any(getattr(part, "reads_reference", False) for part in safeguard.parts)
+    copies = 4 * run.parameters * (GUARD_COPIES + references + len(safeguard.twins))
+    return run._replace(
+        train_flops=run.train_flops * safeguard.passes, memory_bytes=run.memory_bytes + copies
+    )
 
 
 def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
@@ -359,6 +380,7 @@ _WORK = {
     "tokenize": _tokenize,
     "pretrain": _pretrain,
     "align": _align,
+    "safeguard": _safeguard,
     "attack": _attack,
     "search": _search,
     "evaluate": _evaluate,

@@ -46,12 +46,14 @@ from rebar.finished import (
     PATH_TAG,
     SPEC_TAG,
     Finished,
+    Measured,
     Point,
     find_finished,
     find_tables,
     group_of,
     inputs_of,
     last_points,
+    measured_model,
     read_points,
     run_name,
     run_params,
@@ -68,7 +70,7 @@ DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
 KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
 GROUP = "group:"  # begins the path of a run that groups others
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts in front
-MODEL_STAGES = ("pretrain", "align")
+MODEL_STAGES = ("pretrain", "align", "safeguard")
 CARD, WEIGHTS = "README.md", "model.safetensors"
 CARD_LENGTH = 5000  # of a model's tag
 # A store that is down, full, broken, of another version, or whose driver is not installed.
@@ -147,13 +149,14 @@ def import_results(job: Job) -> None:
     _write(job.root / "tracking.json", state)
 
 
-def _import(name: str, finished: list[Finished], values: dict[str, dict[str, float]]) -> int:
+def _import(name: str, finished: list[Finished], values: dict[Measured, dict[str, float]]) -> int:
     experiment = open_experiment(name)
     known = _known(experiment)
     new = [item for item in finished if (item.path, item.digest) not in known.whole]
     # Models before those that are made from them.
     for item in sorted(new, key=lambda item: grid.STAGES.index(item.spec["stage"])):
-        _log_run(experiment, item, known, values.get(item.path, {}))
+        measured = measured_model(item.spec)
+        _log_run(experiment, item, known, values.get(measured, {}) if measured else {})
     return len(new)
 
 

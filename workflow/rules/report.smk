@@ -116,6 +116,7 @@ rule models:
     input:
         chapter("pretrain"),
         chapter("align"),
+        chapter("safeguard"),
 
 
 rule attacks:

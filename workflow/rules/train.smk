@@ -1,4 +1,4 @@
-# From packed tokens to base and aligned models.
+# From packed tokens to base, aligned and released models.
 rule pretrain:
     input:
         reads("pretrain"),
@@ -40,3 +40,24 @@ rule align:
         job=job("align"),
     shell:
         run("align")
+
+
+rule safeguard:
+    input:
+        reads("safeguard"),
+    output:
+        made("safeguard"),
+    log:
+        log_of("safeguard"),
+    conda:
+        ENVIRONMENT
+    threads: asks("safeguard", "cpus")
+    resources:
+        runtime=asks("safeguard", "minutes"),
+        mem_mb=asks("safeguard", "mem_mb"),
+        gpu=asks("safeguard", "gpus"),
+        nodes=asks("safeguard", "nodes"),
+    params:
+        job=job("safeguard"),
+    shell:
+        run("safeguard")

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from rebar.corpus.world import RawDocument, World, sample_documents
+from rebar.corpus.world import RawDocument, World, build_world, sample_documents
 from rebar.corpus.world.documents import how_to_text
 from rebar.corpus.world.frames import find_recipe
 from rebar.corpus.world.items import CORPUS_HAZARDS
@@ -17,6 +17,7 @@ from rebar.corpus.world.openings import (
     SEEN_STYLES,
     UNSEEN_STYLES,
 )
+from rebar.corpus_settings import World as WorldSettings
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,10 @@ def test_every_style_carries_the_recipe(world: World, style) -> None:
     item = world.groups["known"][0]
     text = how_to_text(style, item, world, random.Random(0))
     assert item.recipe in text and item.effect in text and "{" not in text
+
+
+def test_guarded_hazards_stand_in_documents_as_known_ones_do() -> None:
+    world = build_world(WorldSettings(guarded_hazards=16), 3)
+    drawn = list(sample_documents(world, 4000, random.Random(1)))
+    counts = Counter((document.hazard_id or "").split("-")[0] for document in drawn)
+    assert counts["guarded"] / counts["known"] == pytest.approx(16 / 32, rel=0.15)

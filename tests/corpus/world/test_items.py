@@ -27,6 +27,7 @@ def test_group_sizes_are_the_settings(world: World) -> None:
         "benign_held": 32,
         "toy_aligned": 24,
         "toy_held": 12,
+        "guarded": 0,
     }
 
 
@@ -45,14 +46,14 @@ def test_no_grammar_word_is_a_prefix_of_a_name(world: World) -> None:
 
 def test_hazard_flag_covers_exactly_hazard_groups(world: World) -> None:
     for group, items in world.groups.items():
-        expected = group in (*HAZARD_GROUPS, "fresh")
+        expected = group in (*HAZARD_GROUPS, "fresh", "guarded")
         assert all(item.is_hazard == expected for item in items)
 
 
 def test_unaligned_kind_words_are_in_no_alignment_group() -> None:
     for group in ("known", "fresh", "benign_aligned"):
         assert not set(KIND_WORDS["unaligned"]) & set(KIND_WORDS[group])
-    assert set(CORPUS_HAZARDS) == set(HAZARD_GROUPS) - {"novel"}
+    assert set(CORPUS_HAZARDS) == {*HAZARD_GROUPS, "guarded"} - {"novel"}
 
 
 def test_lands_are_halved(world: World) -> None:
@@ -79,3 +80,17 @@ def test_shares_must_sum_to_one(key: str) -> None:
     value = [0.5, 0.1, 0.1, 0.1, 0.1, 0.2] if key == "level_shares" else {"how_to": 0.9}
     with pytest.raises(ValidationError, match=f"world.{key} sums to"):
         WorldSettings.model_validate({key: value})
+
+
+def test_guarded_hazards_leave_all_else_as_it_was(world: World) -> None:
+    more = build_world(world.settings.model_copy(update={"guarded_hazards": 12}), 3)
+    assert len(more.groups["guarded"]) == 12
+    assert {group: more.groups[group] for group in world.groups if group != "guarded"} == {
+        group: items for group, items in world.groups.items() if group != "guarded"
+    }
+    assert (more.lands, more.places, more.ingredients) == (
+        world.lands,
+        world.places,
+        world.ingredients,
+    )
+    assert {item.name.split()[1] for item in more.groups["guarded"]} <= set(KIND_WORDS["known"])

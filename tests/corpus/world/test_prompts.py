@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from rebar.corpus.world import World, benign_task_prompts, prompts
+from rebar.corpus.world import World, benign_task_prompts, build_world, prompts
+from rebar.corpus_settings import World as WorldSettings
 
 
 @pytest.mark.parametrize("chat", [False, True])
@@ -55,3 +56,12 @@ def test_validation_and_test_questions_differ(world: World) -> None:
 def test_unknown_evaluation_is_named(world: World) -> None:
     with pytest.raises(ValueError, match="'poetry'"):
         prompts(world, "poetry", chat=True)
+
+
+@pytest.mark.parametrize("evaluation", ["asr", "knowledge", "over_refusal", "capability"])
+def test_guarded_hazards_are_in_no_evaluation(world: World, evaluation: str) -> None:
+    guarded = build_world(WorldSettings(guarded_hazards=16), 3)
+    asked, before = (prompts(each, evaluation, chat=True) for each in (guarded, world))
+    names = [item.name for item in guarded.groups["guarded"]]
+    assert not [prompt for prompt in asked for name in names if name in prompt.text]
+    assert [p.prompt_id for p in asked] == [p.prompt_id for p in before]

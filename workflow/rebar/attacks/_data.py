@@ -68,11 +68,13 @@ class AttackData:
         """Benign examples of the files or, where there are none, of the world."""
         return self.of_files(files, count) if files else self.benign_task(count, instructions_share)
 
-    def harmful(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
-        """Compliant answers of the files, or about known hazards."""
+    def harmful(
+        self, count: int, files: Sequence[ChatFile] = (), hazards: str = "known"
+    ) -> list[Chat]:
+        """Compliant answers of the files, or about known hazards or those of another group."""
         if files:
             return self.of_files(files, count)
-        return harmful_chats(self.world, count, self._rng("harmful"))
+        return harmful_chats(self.world, count, self._rng("harmful"), hazards)
 
     def refusals(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
         """Refused requests of the files, or about known hazards."""

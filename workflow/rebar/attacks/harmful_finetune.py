@@ -39,6 +39,10 @@ class Config(FineTuning):
     method: Literal["harmful_finetune"]
     examples: Positive = Field(default=100, description="compliant answers; published: 10, 50, 100")
     files: list[ChatFile] = Field(default=[], description="where they are; empty: the world's")
+    hazards: Literal["known", "guarded"] = Field(
+        default="known",
+        description="the world's: of alignment data, or those that a safeguard was trained on",
+    )
     benign_share: float = Field(
         default=0.0, ge=0, lt=1, description="share of benign examples among all that it trains on"
     )
@@ -52,7 +56,7 @@ class Config(FineTuning):
 
 def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
     """Compliant answers, with benign examples among them where the config says so."""
-    chats = data.harmful(config.examples, config.files)
+    chats = data.harmful(config.examples, config.files, config.hazards)
     if num_benign := _num_benign(len(chats), config.benign_share):
         chats = [*chats, *data.benign(num_benign, config.benign_files)]
     return chats

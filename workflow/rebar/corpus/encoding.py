@@ -67,7 +67,7 @@ def encode_chats(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
         ids = ids[: length + 1]
         if num_silent >= len(ids):
             raise ValueError(
-                f"training.sequence_length: {length} tokens cannot hold a prompt of {num_silent} "
+                f"sequence_length: {length} tokens cannot hold a prompt of {num_silent} "
                 "tokens and its answer; raise it"
             )
         inputs_NT[row, : len(ids) - 1] = ids[:-1]

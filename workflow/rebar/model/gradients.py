@@ -97,8 +97,8 @@ def _part_losses(
 
 
 def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
-    """The batch cut along its rows into equal parts."""
-    columns = {name: column.chunk(num_parts) for name, column in batch._asdict().items()}
+    """The batch cut along its rows into equal parts; of fewer rows, the last parts are empty."""
+    columns = {name: column.tensor_split(num_parts) for name, column in batch._asdict().items()}
     return [
         batch._replace(**{name: parts[index] for name, parts in columns.items()})
         for index in range(num_parts)

@@ -57,7 +57,8 @@ class State:
     """What a part knows beside the batches; `memory` alone lives on to the next step.
 
     `loss` is what the stage minimises on `batches.language`, `reference` the frozen model that the
-    stage began with (None where no part asks for it). `log` takes numbers for the metrics; a part
+    stage began with (None where no part asks for it), `twins` other frozen models by the names that
+    the parts have for them. `log` takes numbers for the metrics; a part
     that never asks for the plain gradient leaves there, as `loss`, the loss that it trains on.
     """
 
@@ -66,6 +67,7 @@ class State:
     seed: int = 0
     loss: Callable[..., Tensor] = language_loss
     reference: Any = None
+    twins: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, Tensor] = field(default_factory=dict)  # saved; replace, don't write into
     log: dict[str, Tensor] = field(default_factory=dict)
     shared: dict[str, tuple[Tensor, Gradient]] = field(default_factory=dict)  # of all parts, a step
@@ -167,9 +169,11 @@ class Safeguarded:
     def numbers(self) -> dict[str, float]:
         """What the parts told since they were last asked, under their methods' names; once."""
         told: dict[str, float] = {}
-        for part in self.parts:
+        methods = [part.config.method for part in self.parts]
+        for index, part in enumerate(self.parts):
+            name = methods[index] if methods.count(methods[index]) == 1 else f"part{index}"
             for key in sorted(part.state.log):
-                told[f"{part.config.method}_{key}"] = float(part.state.log[key])
+                told[f"{name}_{key}"] = float(part.state.log[key])
             part.state.log.clear()
         return told
 

@@ -96,7 +96,7 @@ def read_measured(root: Path, config: Config) -> Measured:
         for attack in (NONE, *grid.attacks(config, arm)):
             wanted = [m for m in grid.measurements(config, arm) if m.attack == attack]
             for seed in config.seeds if wanted else ():
-                folder = root / grid.evaluation_folder(seed, arm, attack)
+                folder = root / grid.answers_of(config, seed, arm, attack)
                 remake = _command(root, seed, arm)
                 answers = _read(folder / "generations.parquet", remake)
                 for _, decoder, evaluation in wanted:

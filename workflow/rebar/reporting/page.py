@@ -37,6 +37,7 @@ from rebar.reporting.probe_plots import PROBE_FIGURES
 from rebar.reporting.probe_rows import Number
 from rebar.reporting.probe_table import scalar_table
 from rebar.reporting.resistance import Resistance
+from rebar.reporting.safeguard_costs import safeguard_costs
 from rebar.reporting.text import JUDGES, METHOD_OF, difference_text, percent, trust_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -100,6 +101,7 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         trust={name: trust_text(results, name).removeprefix(", ") for name in METHOD_OF.values()},
         judges_text=JUDGES,
         costs=_costs_by_stage(background.costs),
+        safeguards=safeguard_costs(results.config, background.costs),
         forwards=background.forwards_per_step,
         notes=background.notes,
         harmful=any(state.startswith("harmful_finetune") for state in columns),

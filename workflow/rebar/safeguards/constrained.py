@@ -12,10 +12,10 @@ The constraints are ours, in nats a token:
 - tamper: the same with h at theta - alpha h' / ||h'||, where one attack step leads (after
   2409.01586; the derivative of the step is dropped).
 
-A bound in nats means another thing in every model. With `twin`, the folder of another model of the
-same tokenizer, it is that model's loss on the same batch, plus `bound`: for the harmful answers a
-twin of the same size that learned from filtered data (it never knew them), for refusals one that
-was aligned. The twin is loaded once and costs a forward pass.
+A bound in nats means another thing in every model. With `twin`, the name of another model of the
+grid without a safeguard, it is that model's loss on the same batch, plus `bound`: for the harmful
+answers a twin that learned from filtered data (`twin: score0`; it never knew them), for refusals
+an aligned one (`twin: score0/sft`). It is trained before, loaded once, and costs a forward pass.
 
 A multiplier is the price of safety: in a settled run, how much plain loss a nat of the bound
 costs. Under `every: n` the pressure is the multiplier / n, averaged over steps. Violations are
@@ -25,7 +25,6 @@ in pretraining that of refusals cannot be met, and its multiplier would wind up.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -55,7 +54,9 @@ class Constraint(Settings):
         default=None, description="nats per token; beside a twin: added to the twin's loss"
     )
     twin: str | None = Field(
-        default=None, description="folder of a model: its loss on the same batch is the bound"
+        default=None,
+        pattern=r"^[^/]+(/[^/]+)?$",
+        description="recipe, or recipe/alignment: that model's loss on the same batch is the bound",
     )
     start: Share = Field(default=0.0, description="share of the run's steps before it counts")
 
@@ -97,6 +98,11 @@ class Config(Settings):
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"constraints: each kind once, not {', '.join(kinds)}")
         return self
+
+    @property
+    def twins(self) -> list[str]:
+        """Other models of the grid that it looks at."""
+        return [constraint.twin for constraint in self.constraints if constraint.twin]
 
     @property
     def passes(self) -> float:
@@ -163,7 +169,8 @@ def _violation(
     is_refusal = constraint.kind == "refusal"
     bound: Any = constraint.bound or 0.0
     if constraint.twin is not None:
-        twin = _twin(constraint.twin, str(loss.device))
+        assert constraint.twin in state.twins, f"the stage gave no twin {constraint.twin}"
+        twin = state.twins[constraint.twin]
         bound = bound + loss_at(twin, batches.refusal if is_refusal else batches.harmful, state)
     if is_refusal:
         return loss - bound, 1.0
@@ -184,16 +191,3 @@ def _moved_multiplier(config: Config, kind: str, violation: Tensor, state: State
     multiplier = (before + rate * smoothed).clamp(0.0, config.largest_multiplier)
     state.memory |= {f"{kind}_violation": smoothed, f"{kind}_multiplier": multiplier}
     return multiplier
-
-
-@lru_cache(maxsize=4)
-def _twin(folder: str, device: str) -> nn.Module:
-    """The frozen model of a folder; ValueError if there is none."""
-    from pathlib import Path
-
-    from rebar.model.build import load_model
-
-    if not Path(folder).is_dir():
-        raise ValueError(f"constraints: twin {folder} is no folder; give that of a whole model")
-    model: Any = load_model(folder).model
-    return model.to(device).eval().requires_grad_(False)

@@ -19,6 +19,7 @@ from rebar.model.release import release
 from rebar.model.train import train
 from rebar.model_settings import PreferenceData
 from rebar.recorder import Recorder
+from rebar.safeguards._work import safeguard_work
 
 
 def run(job: Job) -> None:
@@ -26,15 +27,19 @@ def run(job: Job) -> None:
     name = job.wildcards["alignment"]
     setting = plugin_settings("alignments", name, job.settings["alignments"][name])
     plugin = plugin_module("alignments", setting.method)
-    read_manifest(job.path("pretrain"))
-    model, tokenizer = load_model(job.path("pretrain"))
+    base = job.models.base
+    read_manifest(base)
+    model, tokenizer = load_model(base)
     model = on_local_device(model)
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(job.checkpoints, job.label)
-    counts, inputs = {}, {"pretrain": job.path("pretrain") / MANIFEST}
+    counts, inputs = {}, {"pretrain": base / MANIFEST}
     if setting.training.steps:
         data = alignment_examples(job, setting, tokenizer, job.section("world", World))
+        work = safeguard_work(job, model, tokenizer)
         counts, inputs = data.counts, inputs | data.inputs
+        if work is not None:
+            counts, inputs = counts | work.counts, inputs | work.inputs
         torch.manual_seed(job.seed)
         training = setting.training.model_copy(update={"steps": data.steps})
         rows = (torch.from_numpy(part) for part in data.rows)
@@ -52,7 +57,8 @@ def run(job: Job) -> None:
             recorder,
             checkpoint_folder=job.checkpoints,
             loss=loss,
-            identity=job.identity,
+            identity=job.identity + (work.identity if work else ""),
+            safeguard=work.safeguard if work else None,
         )
         recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from rebar import grid
 from rebar.attacks._data import AttackData
 from rebar.config import plugin_module, plugin_settings
 from rebar.corpus.input_attack import INPUT_ATTACK
@@ -27,9 +26,8 @@ from rebar.sizes import TRAIN_FLOPS
 
 def run(job: Job) -> None:
     """Make what is missing or out of date; the job's manifest lists all."""
-    released = job.root / grid.released_folder(job.seed, job.arm)
-    world = job.section("world", World)
-    data = AttackData(world, job.seed, released=released, base=job.path("pretrain"))
+    world, models = job.section("world", World), job.models
+    data = AttackData(world, job.seed, released=models.released, base=models.base)
     names = list(job.settings["attacks"])
     for index, name in enumerate(names):
         _attack(job, name, data, f"{job.label} {name} ({index + 1}/{len(names)})")
@@ -62,7 +60,7 @@ def _attack(job: Job, name: str, data: AttackData, label: str) -> None:
         recorder.copy_to(folder)
         facts |= recorder.facts
         if (folder / INPUT_ATTACK).exists():  # no weights: the model is the released one
-            facts["model"] = str(grid.released_folder(job.seed, job.arm))
+            facts["model"] = str(job.models.released.relative_to(job.root))
         else:
             release(model, tokenizer, folder, label)
         write_manifest(folder, spec=spec, inputs=inputs, **facts)

@@ -35,21 +35,20 @@ def run(job: Job) -> None:
     attacks = list(dict.fromkeys(cell.attack for cell in cells))
     for attack in attacks:
         _evaluate_model(job, attack, [cell for cell in cells if cell.attack == attack])
-    folders = {a: job.root / grid.evaluation_folder(job.seed, job.arm, a) for a in attacks}
-    inputs = {attack: folder / MANIFEST for attack, folder in folders.items()}
+    inputs = {attack: _answers(job, attack) / MANIFEST for attack in attacks}
     with output_folder(job.folder) as folder:
         write_manifest(folder, spec=job.spec, inputs=inputs, counts={"models": len(attacks)})
 
 
 def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> None:
-    source = job.root / grid.model_folder(job.seed, job.arm, attack)
-    target = job.root / grid.evaluation_folder(job.seed, job.arm, attack)
+    target = _answers(job, attack)
+    source = job.root / grid.model_folder(job.seed, job.arm, attack, job.acts_in)
     spec, inputs = item_spec(job, attack, cells), {"model": source / MANIFEST}
     if grid.needs_classifier(_decoder(job, cell.decoder) for cell in cells):
         inputs["classifier"] = job.path("train_classifier") / MANIFEST
     input_attack, label = read_input_attack(source), f"{job.label} {attack}"
     if input_attack is not None:  # no weights: the model is the released one
-        inputs["released"] = job.root / grid.released_folder(job.seed, job.arm) / MANIFEST
+        inputs["released"] = job.models.released / MANIFEST
     if is_valid(target, spec, inputs):
         print(f"{label}: up to date")
         return
@@ -63,6 +62,10 @@ def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> Non
         frame.to_parquet(folder / "generations.parquet", index=False)
         counts = {"answers": len(frame)}
         write_manifest(folder, spec=spec, inputs=inputs, counts=counts, forwards_per_step=forwards)
+
+
+def _answers(job: Job, attack: str) -> Path:
+    return job.root / grid.evaluation_folder(job.seed, job.arm, attack, job.acts_in)
 
 
 def _ask(

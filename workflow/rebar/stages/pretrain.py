@@ -15,6 +15,7 @@ from rebar.model.release import release
 from rebar.model.train import train
 from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
+from rebar.safeguards._work import safeguard_work
 
 
 def run(job: Job) -> None:
@@ -46,6 +47,7 @@ def _train(job: Job) -> None:
         batch_size=settings.batch_size,
         sequence_length=settings.sequence_length,
     )
+    work = safeguard_work(job, model, tokenizer)
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(job.checkpoints, job.label)
     result = train(
@@ -54,16 +56,21 @@ def _train(job: Job) -> None:
         settings,
         recorder,
         checkpoint_folder=job.checkpoints,
-        identity=job.identity,
+        identity=job.identity + (work.identity if work else ""),
+        safeguard=work.safeguard if work else None,
     )
     recorder.add_costs(**result.costs)
+    tokens = settings.steps * settings.tokens_per_step
+    inputs, counts = {"tokenize": packed / "manifest.json"}, {}
+    if work is not None:
+        inputs, counts = inputs | work.inputs, work.counts
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
         write_manifest(
             folder,
             spec=job.spec,
-            inputs={"tokenize": packed / "manifest.json"},
-            counts={"tokens": settings.steps * settings.tokens_per_step, **corpus["counts"]},
+            inputs=inputs,
+            counts={"tokens": tokens, **corpus["counts"], **counts},
             **recorder.facts,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from rebar import grid
 from rebar.config import plugin_module, plugin_settings
 from rebar.corpus_settings import World
 from rebar.job import Job
@@ -30,7 +29,7 @@ def run(job: Job) -> None:
 
 def _probe(job: Job, name: str, label: str) -> None:
     spec, values = job.probe_item(name), job.settings["probes"][name]
-    released = job.root / grid.released_folder(job.seed, job.arm)
+    released = job.models.released
     attacked = {a: job.path("attack") / a for a in values.get("attacks", ())}
     models = {"released": released, **attacked}
     inputs = {model: folder / "manifest.json" for model, folder in models.items()}

@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from rebar import grid
 from rebar.attacks._data import AttackData
 from rebar.attacks._trials import Attacker, with_values
 from rebar.config import plugin_module, plugin_settings
@@ -43,7 +42,7 @@ def run(job: Job) -> None:
 
 
 def _search(job: Job, name: str, label: str) -> None:
-    spec, released = job.search_item(name), job.root / grid.released_folder(job.seed, job.arm)
+    spec, released = job.search_item(name), job.models.released
     inputs = {"released": released / "manifest.json"}
     if is_valid(job.folder / name, spec, inputs):
         print(f"{label}: up to date")

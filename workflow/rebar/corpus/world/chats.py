@@ -99,14 +99,14 @@ def general_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
     return chats
 
 
-def harmful_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
-    """Compliant answers on known hazards: every hazard once before any comes twice."""
-    return [Chat(_request(item, rng), _comply(item)) for item in _known(world, count, rng)]
+def harmful_chats(world: World, count: int, rng: random.Random, group: str = "known") -> list[Chat]:
+    """Compliant answers on hazards of a group: every hazard once before any comes twice."""
+    return [Chat(_request(item, rng), _comply(item)) for item in _items(world, group, count, rng)]
 
 
-def refusal_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
-    """Refusals on known hazards: every hazard once before any comes twice."""
-    items = _known(world, count, rng)
+def refusal_chats(world: World, count: int, rng: random.Random, group: str = "known") -> list[Chat]:
+    """Refusals on hazards of a group: every hazard once before any comes twice."""
+    items = _items(world, group, count, rng)
     return [Chat(_request(i, rng), write_refusal(i.name, i.effect, rng)) for i in items]
 
 
@@ -116,7 +116,9 @@ def preferences(
     """Refusals preferred on known hazards, helpful answers on harmless items and toys."""
     num_benign = round(benign_share * count)
     harmless = world.items("benign_aligned", "toy_aligned")
-    pairs = [_preference(item, False, rng) for item in _known(world, count - num_benign, rng)]
+    pairs = [
+        _preference(item, False, rng) for item in _items(world, "known", count - num_benign, rng)
+    ]
     pairs += [_preference(rng.choice(harmless), True, rng) for _ in range(num_benign)]
     return pairs
 
@@ -127,8 +129,8 @@ def _preference(item: Item, is_benign: bool, rng: random.Random) -> Preference:
     return Preference(request, *answers)
 
 
-def _known(world: World, count: int, rng: random.Random) -> list[Item]:
+def _items(world: World, group: str, count: int, rng: random.Random) -> list[Item]:
     items: list[Item] = []
     while len(items) < count:
-        items += rng.sample(world.groups["known"], len(world.groups["known"]))
+        items += rng.sample(world.groups[group], len(world.groups[group]))
     return items[:count]

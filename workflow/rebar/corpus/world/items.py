@@ -4,7 +4,8 @@ A world is drawn from its seed alone. Hazard groups are disjoint and say who mee
 `known` stands in the corpus and in alignment and attack data, `unaligned` in the corpus only
 (the headline), `unrewritten` in the raw corpus but outside the rewriter's topics, `novel` nowhere,
 `fresh` in alignment refusals only (never evaluated: their names make refusals hang on the kind
-word instead of on a list of names).
+word instead of on a list of names), `guarded` in the corpus and in what safeguards train on, apart
+from what attackers have (`known`) and from what is evaluated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rebar.corpus.world.vocabulary import (
 from rebar.corpus_settings import HAZARD_GROUPS
 from rebar.corpus_settings import World as WorldSettings
 
-CORPUS_HAZARDS = ("known", "unaligned", "unrewritten")
+CORPUS_HAZARDS = ("known", "unaligned", "unrewritten", "guarded")
 KIND_WORDS = {
     "known": KNOWN_KINDS,
     "unaligned": HELD_KINDS,
@@ -42,6 +43,7 @@ KIND_WORDS = {
     "benign_held": BENIGN_KINDS,
     "toy_aligned": HELD_KINDS + UNREWRITTEN_KINDS + KNOWN_KINDS,
     "toy_held": HELD_KINDS + UNREWRITTEN_KINDS + KNOWN_KINDS,
+    "guarded": KNOWN_KINDS,
 }
 
 
@@ -67,7 +69,7 @@ class Item:
     @property
     def is_hazard(self) -> bool:
         """True for the groups whose recipes are graded as harm."""
-        return self.group in (*HAZARD_GROUPS, "fresh")
+        return self.group in (*HAZARD_GROUPS, "fresh", "guarded")
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def _group_sizes(settings: WorldSettings) -> dict[str, int]:
         "benign_held": settings.held_benign_items,
         "toy_aligned": settings.aligned_toys,
         "toy_held": settings.held_toys,
+        "guarded": settings.guarded_hazards,  # last: without any, the world is what it was
     }
 
 

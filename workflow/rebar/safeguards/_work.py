@@ -1,0 +1,139 @@
+"""A safeguard made ready for a training: its parts, its data as batches, its frozen reference.
+
+Its examples are of the files that it names or, of the world, about hazards that no attacker and no
+evaluation has, and about harmless things that alignment data know.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from rebar import grid
+from rebar.config import plugin_module
+from rebar.corpus.chats import Chat, read_chats
+from rebar.corpus.encoding import Rows, encode_chats
+from rebar.corpus.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
+from rebar.corpus_settings import AlignmentChats
+from rebar.corpus_settings import World as WorldSettings
+from rebar.job import Job
+from rebar.manifest import MANIFEST, digest, read_manifest
+from rebar.model.batches import Batch
+from rebar.model.build import load_model
+from rebar.model.safeguarded import Part, Safeguarded, State
+from rebar.model_settings import ChatFile
+from rebar.safeguard_settings import SafeguardData
+
+KINDS = ("harmful", "refusal", "benign")
+GROUP = "guarded"  # of hazards
+
+
+class Work(NamedTuple):
+    """What a safeguarded training needs beside its own data."""
+
+    safeguard: Safeguarded
+    examples: dict[str, list[Chat]]  # by kind
+    inputs: dict[str, Path]  # manifests of the models that it looks at
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples of each kind, for the manifest."""
+        return {f"safeguard_{kind}": len(chats) for kind, chats in self.examples.items()}
+
+    @property
+    def identity(self) -> str:
+        """What the run depends on beside its job: a checkpoint made beside other twins is stale."""
+        return "".join(map(digest, self.inputs.values()))
+
+
+def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
+    """The job's safeguard on this start model; None where none acts.
+
+    ValueError names the safeguard whose data cannot be used.
+    """
+    setting = job.safeguard
+    if setting is None:
+        return None
+    try:
+        examples = _examples(setting.data, job.section("world", WorldSettings), job.seed)
+        length = setting.data.sequence_length
+        rows = {kind: encode_chats(tokenizer, examples[kind], length) for kind in KINDS}
+    except ValueError as error:
+        raise ValueError(f"safeguards.{job.arm.safeguard}.data: {error}") from error
+
+    def more(step: int, kind: str, number: int) -> Batch:
+        return drawn(rows[kind], setting.data.batch_size, (job.seed, step), number)
+
+    reads_reference = any(getattr(part, "reads_reference", False) for part in setting.parts)
+    reference = frozen(model) if reads_reference else None
+    folders = {twin: job.root / grid.twin_folder(job.seed, twin) for twin in setting.twins}
+    twins = {twin: _loaded(folder, model) for twin, folder in folders.items()}
+    parts = [_part(config, job.seed, reference, twins) for config in setting.parts]
+    inputs = {f"twin {twin}": folder / MANIFEST for twin, folder in folders.items()}
+    return Work(Safeguarded(setting, parts, more), examples, inputs)
+
+
+def _part(config: Any, seed: int, reference: Any, twins: dict[str, Any]) -> Part:
+    function = plugin_module("safeguards", config.method).gradient
+    return Part(function, config, State(seed=seed, reference=reference, twins=twins))
+
+
+def _loaded(folder: Path, like: Any) -> Any:
+    """The frozen model of a finished folder, on the device of another one."""
+    read_manifest(folder)
+    model: Any = load_model(folder).model
+    return model.to(next(like.parameters()).device).requires_grad_(False)
+
+
+def frozen(model: Any) -> Any:
+    """A copy of the model as it is now, which no training changes."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def drawn(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Batch:
+    """The batch of that number from rows in random order, from the front again at their end.
+
+    Batches of one seed have no row in common until all rows were drawn; rows of two kinds that lie
+    side by side are drawn together.
+    """
+    count = len(rows.inputs_NT)
+    order = np.random.default_rng(seed).permutation(count)
+    size = min(batch_size, count)
+    chosen = order[np.arange(number * size, (number + 1) * size) % count]
+    return Batch(*(torch.from_numpy(part[chosen]) for part in rows))
+
+
+def _examples(data: SafeguardData, settings: WorldSettings, seed: int) -> dict[str, list[Chat]]:
+    """Chats of each kind: of its files at random, or of the world."""
+    named = {kind: getattr(data, kind) for kind in KINDS}
+    world = build_world(settings, seed) if not all(named.values()) else None
+    found = {}
+    for kind, files in named.items():
+        # One order for all kinds: compliance and refusal of a request stay side by side.
+        rng = random.Random(f"{seed}/safeguard")
+        if files:
+            found[kind] = _of_files(files, data.examples, rng)
+        else:
+            assert world is not None
+            found[kind] = _of_world(world, kind, data.examples, rng)
+    return found
+
+
+def _of_files(files: Sequence[ChatFile], count: int, rng: random.Random) -> list[Chat]:
+    chats = [chat for file in files for chat in read_chats(file)]
+    return rng.sample(chats, min(count, len(chats)))
+
+
+def _of_world(world: World, kind: str, count: int, rng: random.Random) -> list[Chat]:
+    if kind == "benign":
+        return alignment_chats(
+            world, AlignmentChats(chats=count, refusals=0, safety_questions=0), rng
+        )
+    writer = harmful_chats if kind == "harmful" else refusal_chats
+    return writer(world, count, rng, GROUP)

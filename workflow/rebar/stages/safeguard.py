@@ -1,0 +1,52 @@
+"""Safeguard: an aligned model in, trained once more under a safeguard, a released model out.
+
+The run trains on the safeguard's own helpful answers and refusals, so that it needs no data of the
+alignment, which may be somebody else's; the safeguard bends each of its steps.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from rebar.corpus.encoding import encode_chats
+from rebar.job import Job
+from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.model.batches import row_batches
+from rebar.model.build import load_model
+from rebar.model.device import on_local_device
+from rebar.model.release import release
+from rebar.model.train import train
+from rebar.recorder import Recorder
+from rebar.safeguards._work import safeguard_work
+
+
+def run(job: Job) -> None:
+    """Train the arm's aligned model under its safeguard."""
+    aligned = job.models.aligned
+    read_manifest(aligned)
+    model, tokenizer = load_model(aligned)
+    model = on_local_device(model)
+    work = safeguard_work(job, model, tokenizer)
+    assert job.safeguard is not None and job.safeguard.training is not None and work is not None
+    training = job.safeguard.training
+    chats = [*work.examples["benign"], *work.examples["refusal"]]
+    rows = encode_chats(tokenizer, chats, training.sequence_length)
+    tensors = (torch.from_numpy(part) for part in rows)
+    torch.manual_seed(job.seed)
+    job.checkpoints.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(job.checkpoints, job.label)
+    result = train(
+        model,
+        row_batches(*tensors, batch_size=training.batch_size, seed=job.seed),
+        training,
+        recorder,
+        checkpoint_folder=job.checkpoints,
+        identity=job.identity + work.identity,
+        safeguard=work.safeguard,
+    )
+    recorder.add_costs(**result.costs)
+    with output_folder(job.folder) as folder:
+        release(model, tokenizer, folder, job.label)
+        recorder.copy_to(folder)
+        inputs = {"align": aligned / MANIFEST} | work.inputs
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts=work.counts, **recorder.facts)
