@@ -17,9 +17,10 @@ from rebar.corpus.world import build_world, preferences
 from rebar.corpus.world.frames import find_recipe, find_refusal
 from rebar.corpus_settings import World
 from rebar.model.batches import PairBatch, pair_batches
-from rebar.model.gradients import gradient
+from rebar.model.gradients import gradient, moved, norm
 from rebar.model_settings import PairFile
 from tests.model.tiny import rows, settings, tiny_llama
+from tests.safeguards import runs
 
 PAIRS = PairBatch(*rows(num_rows=6, seed=1), *rows(num_rows=6, seed=2))
 
@@ -109,3 +110,22 @@ def test_pairs_come_from_a_file(tmp_path: Path) -> None:
     assert read_preferences(file.model_copy(update={"limit": 1})) == [Preference("q", "no", "sure")]
     with pytest.raises(ValueError, match=r"line 2: 'rejected' holds a int, not text"):
         read_preferences(file)
+
+
+def test_a_safeguard_acts_on_preferences() -> None:
+    """SAM's gradient is that of the preferences at their own worst point."""
+    model, reference = tiny_llama(deviation=0.1).train(), tiny_llama(1)
+
+    def loss(model, *batch):
+        return dpo.loss(config(), model, batch, reference)
+
+    guard = runs.safeguarded(model, runs.config("sam"))
+    plan = settings(batch_size=6)
+    guard.set_gradients(model, PAIRS, plan, loss, 0)
+    found = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad(set_to_none=True)
+    slope = gradient(model, PAIRS, plan, loss)[1]
+    with moved(model, slope, 0.05 / norm(slope)):
+        expected = gradient(model, PAIRS, plan, loss)[1]
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
