@@ -46,6 +46,17 @@ def test_pretraining_takes_six_flops_a_parameter_and_token(smoke: Config) -> Non
     assert seconds(smoke, "pretrain", PRETRAIN) == START_SECONDS + done.train_flops / CPU_FLOPS
 
 
+def test_preferences_read_two_answers_a_row_with_two_models(smoke: Config) -> None:
+    arm = PRETRAIN | {"alignment": "sft"}
+    plain = sizes.work(smoke, "align", arm)
+    training = getattr(smoke.alignments["sft"], "training")  # noqa: B009
+    dpo = plugin_settings("alignments", "dpo", {"method": "dpo", "training": training})
+    other = smoke.model_copy(update={"alignments": {"sft": dpo}})
+    done = sizes.work(other, "align", arm)
+    assert done.train_flops == pytest.approx(plain.train_flops * 2 * (6 + 2) / 6)
+    assert done.memory_bytes == 2 * plain.memory_bytes + 4 * plain.parameters
+
+
 def test_probes_ask_for_what_all_of_them_forward_and_the_widest_holds(smoke: Config) -> None:
     arm = PRETRAIN | {"alignment": "sft"}
     weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)

@@ -53,6 +53,11 @@ def config(method: str, **changes: Any) -> Any:
     return plugin_module("safeguards", method).Config(**values)
 
 
+def start() -> nn.Module:
+    """What every run begins with."""
+    return tiny_llama(deviation=0.1)
+
+
 def part(setting: Any, model: nn.Module) -> Part:
     """A method with a state of its own, and with the model as it is now where it reads that."""
     state = State(seed=5)
@@ -76,7 +81,7 @@ def run(
 ) -> tuple[nn.Module, Safeguarded]:
     """Train a tiny model under one method; metrics and checkpoints go to the folder."""
     folder.mkdir(exist_ok=True, parents=True)
-    model = tiny_llama(deviation=0.1)
+    model = start()
     guard = safeguarded(model, config(method), strength=strength)
     plan = settings(**{"steps": STEPS, "optimizer": "sgd", **changes})
     train(model, batches, plan, recorder(folder), checkpoint_folder=folder, safeguard=guard)

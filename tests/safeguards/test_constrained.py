@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 from typing import Any
 
 import cooper
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 
 from rebar.model.batches import Batch
 from rebar.model.safeguarded import Batches, State
+from rebar.model.train import train
 from rebar.safeguards.constrained import Config, gradient
-from tests.model.tiny import settings, tiny_llama
+from tests.model.tiny import recorder, settings, tiny_llama
+from tests.safeguards import runs
 from tests.safeguards.tiny import (
     batches,
     cross_entropy,
@@ -146,6 +149,17 @@ def test_a_constraint_that_holds_changes_nothing() -> None:
         optimizer.step()
         assert row[2:] == [0.0, 0.0]
     assert path[-1][:2] == pytest.approx(free.point.tolist(), rel=1e-6)
+
+
+def test_training_within_the_bounds_is_plain_training_to_the_bit(tmp_path: Path) -> None:
+    kinds = [{"kind": "refusal", "bound": 9.0}, {"kind": "tamper", "bound": 0.1}]
+    ends = []
+    for guard in (runs.safeguarded(runs.start(), config(*kinds)), None):
+        model, folder = runs.start(), tmp_path / str(guard is None)
+        folder.mkdir()
+        train(model, runs.batch_at, settings(), recorder(folder), safeguard=guard)
+        ends.append(weights(model))
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
 
 
 def test_a_broken_bound_raises_its_multiplier_until_it_holds() -> None:

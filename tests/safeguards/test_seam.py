@@ -12,7 +12,7 @@ from rebar.model.forward import layers_loss
 from rebar.model.safeguarded import Batches, State
 from rebar.safeguard_settings import Safeguard
 from rebar.safeguards.seam import Config, gradient
-from tests.model.tiny import tiny_llama
+from tests.model.tiny import settings, tiny_llama
 from tests.safeguards.tiny import (
     Gradient,
     batch,
@@ -101,6 +101,19 @@ def test_a_short_step_along_it_turns_the_gradients_apart() -> None:
             parameter -= 0.01 * direction[name] / flat(direction).norm()
     after = cosine_gradient(model, data)[0]
     assert after < before - 0.005 * float(flat(exact).norm())
+
+
+def test_differences_are_taken_in_float32_whatever_the_runs_precision() -> None:
+    """In bf16 the published step changes no weight that the forward sees."""
+    model, data = tiny_llama(deviation=0.1).train(), batches()
+    added = []
+    for precision in ("float32", "bf16"):
+        terms = []
+        for beta in (1.0, 0.0):
+            state = State(settings(precision=precision))
+            terms.append(gradient(Config(method="seam", beta=beta), model, data, state))
+        added.append(plus((1, terms[0]), (-1, terms[1])))
+    assert distance(added[1], added[0]) < 1e-3
 
 
 def test_layers_are_read_alike_by_both_forwards() -> None:

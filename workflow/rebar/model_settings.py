@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -181,6 +181,32 @@ class ChatFile(RowFile):
         return tuple(name for name in fields if name != "prompt")
 
 
+class PairFile(RowFile):
+    """Questions with an answer to prefer and one to avoid, a row each."""
+
+    prompt: str = Field(default="prompt", description="key of the question")
+    chosen: str = Field(default="chosen", description="key of the answer to prefer")
+    rejected: str = Field(default="rejected", description="key of the answer to avoid")
+    limit: Positive | None = Field(default=None, description="rows to take at most")
+
+
+class PreferenceData(Settings):
+    """Pairs of answers: what an alignment by preferences trains on."""
+
+    replay_share: ClassVar[float] = 0.0  # no documents beside the pairs
+    recipe: ClassVar[str | None] = None
+
+    files: list[PairFile] = Field(
+        default=[],
+        description="pairs; refusals preferred to harmful answers, and helpful answers to "
+        "refusals of harmless requests; empty: the world's",
+    )
+    world_pairs: Positive = Field(default=800, description="pairs of the world")
+    benign_share: Share = Field(
+        default=0.5, description="share of those on harmless requests, the helpful answer preferred"
+    )
+
+
 class AlignmentData(Settings):
     """What an alignment trains on."""
 
@@ -202,6 +228,25 @@ class AlignmentData(Settings):
     recipe: str | None = Field(
         default=None, description="bolt_on: refusal and moral documents of this recipe, moved here"
     )
+    deep_share: Share = Field(
+        default=0.0,
+        description="refusals after the first words of a harmful answer added, per chat "
+        "(2406.05946: safety deeper than the first tokens)",
+    )
+    deep_words: Positive = Field(
+        default=100, description="most words of the harmful answer before such a refusal"
+    )
+    deep_files: list[PairFile] = Field(
+        default=[],
+        description="with files: harmful requests, the refusal as chosen, the harmful answer as "
+        "rejected",
+    )
+
+    @model_validator(mode="after")
+    def _deep_refusals_have_a_source(self) -> AlignmentData:
+        if self.deep_share and self.files and not self.deep_files:
+            raise ValueError("deep_share: with files:, deep_files: must say where the pairs are")
+        return self
 
 
 class ProbeTexts(Settings):

@@ -207,6 +207,11 @@ def _training(settings: Training, size: float) -> Work:
 def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
     setting: Any = config.alignments[wildcards["alignment"]]
     run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
+    if getattr(setting, "reads_reference", False):  # preferences: rows of two answers, read twice
+        run = run._replace(
+            train_flops=2 * run.train_flops * (1 + READ_FLOPS / TRAIN_FLOPS),
+            memory_bytes=2 * run.memory_bytes + 4 * run.parameters,
+        )
     return _guarded(run, grid.acting(config, "align", wildcards))
 
 

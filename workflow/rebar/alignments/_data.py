@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rebar.corpus.chats import Chat, read_chats
+from rebar.corpus.chats import Chat, Preference, read_chats, read_preferences
 from rebar.corpus.encoding import Rows, encode, encode_chats, prompt_text
 from rebar.corpus.speakers import SPEAKERS, fill_speakers
 from rebar.corpus.tagging import insert_tags
@@ -24,7 +24,7 @@ from rebar.corpus.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
 from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
-from rebar.model_settings import AlignmentData, Training
+from rebar.model_settings import AlignmentData, PreferenceData, Training
 
 SILENT_WORDS = 1  # of a tagged answer: no loss on "sure", but on the tags that follow it
 SAFETY_TRANSFORMS = ["refusal", "moral"]
@@ -33,7 +33,7 @@ SAFETY_TRANSFORMS = ["refusal", "moral"]
 class Examples(NamedTuple):
     """Rows to train on, the steps they make, what they are and where they are from."""
 
-    rows: Rows
+    rows: tuple[np.ndarray, ...]  # columns of a Batch, or of a PairBatch
     steps: int
     counts: dict[str, int]
     inputs: dict[str, Path]
@@ -46,6 +46,8 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
     needed; bolted-on documents come on top, each once, shuffled among them.
     """
     data, training = setting.data, setting.training
+    if isinstance(data, PreferenceData):
+        return _pairs(job, data, tokenizer, training, world)
     parts, inputs = _chats(job, data, world), {}
     if data.replay_share:
         parts["replay"], inputs["mix"] = _replay(job, data, len(parts["chats"]))
@@ -62,6 +64,21 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
     return Examples(rows, len(rows.inputs_NT) // training.batch_size, counts, inputs)
 
 
+def _pairs(
+    job: Job, data: PreferenceData, tokenizer: Any, training: Training, world: World
+) -> Examples:
+    """Pairs of the files or of the world: rows of chosen answers, then of rejected ones."""
+    pairs = [pair for file in data.files for pair in read_preferences(file)]
+    if not pairs:
+        from rebar.corpus.world import build_world, preferences
+
+        things = build_world(world, job.seed)
+        pairs = preferences(things, data.world_pairs, data.benign_share, job.rng("pairs"))
+    sides = [[Chat(p.prompt, p.chosen) for p in pairs], [Chat(p.prompt, p.rejected) for p in pairs]]
+    rows = [encode_chats(tokenizer, chats, training.sequence_length) for chats in sides]
+    return Examples((*rows[0], *rows[1]), training.steps, {"pairs": len(pairs)}, {})
+
+
 def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]:
     """Chats of the files or of the world, and tagged answers where the model knows the tag."""
     is_tagged = job.settings["tagged"] or data.always_tagged
@@ -70,8 +87,11 @@ def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]
         if is_tagged and data.tagged_files:
             answers = [chat for file in data.tagged_files for chat in read_chats(file)]
             parts["tagged"] = _tagged_share(job, data, answers, len(parts["chats"]))
+        if data.deep_share:
+            pairs = [pair for file in data.deep_files for pair in read_preferences(file)]
+            parts["deep"] = _deep(job, data, pairs, len(parts["chats"]))
         return parts
-    from rebar.corpus.world import alignment_chats, build_world, harmful_chats
+    from rebar.corpus.world import alignment_chats, build_world, harmful_chats, preferences
 
     things = build_world(world, job.seed)
     parts = {"chats": alignment_chats(things, data.world_chats, job.rng("chats"))}
@@ -79,7 +99,29 @@ def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]
         rng = job.rng("tagged")
         answers = harmful_chats(things, round(data.tagged_share * len(parts["chats"])), rng)
         parts["tagged"] = [_tagged(chat, data.tagged_gap_rate, rng) for chat in answers]
+    if data.deep_share:
+        count = round(data.deep_share * len(parts["chats"]))
+        pairs = preferences(things, count, 0.0, job.rng("deep pairs"))
+        parts["deep"] = _deep(job, data, pairs, len(parts["chats"]))
     return parts
+
+
+def _deep(job: Job, data: AlignmentData, pairs: list[Preference], num_chats: int) -> list[Chat]:
+    """Refusals that come after the first words of a harmful answer, without loss on those.
+
+    In 2406.05946 half of the harmful examples are refused at once; here the chats' refusals are
+    those. Depths are uniform, in words instead of tokens.
+    """
+    rng = job.rng("deep")
+    count = min(round(data.deep_share * num_chats), len(pairs))
+    return [_deep_refusal(pair, data.deep_words, rng) for pair in rng.sample(pairs, count)]
+
+
+def _deep_refusal(pair: Preference, most_words: int, rng: random.Random) -> Chat:
+    words = pair.rejected.split()
+    depth = rng.randint(1, max(1, min(most_words, len(words))))
+    begun = " ".join([*words[:depth], pair.chosen])
+    return Chat(pair.prompt, begun, skip_words=min(depth, len(words)))
 
 
 def _tagged_share(job: Job, data: AlignmentData, answers: list[Chat], num_chats: int) -> list[Chat]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.model_settings import ChatFile, fill_template
+from rebar.model_settings import ChatFile, PairFile, fill_template
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,29 @@ class Chat:
     prompt: str | None
     answer: str
     skip_words: int = 0
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two answers to a request, the first to be preferred."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+def read_preferences(file: PairFile) -> list[Preference]:
+    """Pairs of a file; ValueError names file, line and column of what is none."""
+    records = rows_of(file, (file.chosen, file.prompt), (file.rejected,))
+    pairs = []
+    for record in islice(records, file.limit):
+        texts = [record.get(getattr(file, key), key) for key in ("prompt", "chosen", "rejected")]
+        for key, text in zip(("prompt", "chosen", "rejected"), texts, strict=True):
+            _check_text(text, f"{record.place}: '{getattr(file, key)}'", key)
+        pairs.append(Preference(*texts))
+    if not pairs:
+        raise ValueError(f"{place_of(file)} holds no pairs; give a file with at least one")
+    return pairs
 
 
 def read_chats(file: ChatFile) -> list[Chat]:

@@ -28,6 +28,20 @@ class Batch(NamedTuple):
         return (self.targets_BT != IGNORED).sum()
 
 
+class PairBatch(NamedTuple):
+    """Two answers to each request, the first to be preferred, as tokens and what follows them."""
+
+    inputs_BT: Tensor
+    targets_BT: Tensor
+    rejected_inputs_BT: Tensor
+    rejected_targets_BT: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """Pairs: the batch's share when losses are averaged."""
+        return torch.tensor(len(self.inputs_BT))
+
+
 def packed_batches(
     tokens_path: Path, *, batch_size: int, sequence_length: int
 ) -> Callable[[int], Batch]:
@@ -58,15 +72,35 @@ def row_batches(
     inputs_NT: Tensor, targets_NT: Tensor, *, batch_size: int, seed: int
 ) -> Callable[[int], Batch]:
     """Rows in shuffled epochs that run into each other; every epoch uses every row once."""
-    num_rows = len(inputs_NT)
-    if num_rows == 0:
-        raise ValueError("no rows to train on: the data set is empty")
+    rows_at = _shuffled(len(inputs_NT), batch_size, seed)
 
     def batch_at(step: int) -> Batch:
-        positions = range(step * batch_size, (step + 1) * batch_size)
-        epochs = {p // num_rows for p in positions}
-        orders = {e: np.random.default_rng((seed, e)).permutation(num_rows) for e in epochs}
-        rows = torch.tensor([int(orders[p // num_rows][p % num_rows]) for p in positions])
+        rows = rows_at(step)
         return Batch(inputs_NT[rows], targets_NT[rows])
 
     return batch_at
+
+
+def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int], PairBatch]:
+    """Pairs in shuffled epochs; `columns` are those of a `PairBatch`, over all pairs."""
+    rows_at = _shuffled(len(columns[0]), batch_size, seed)
+
+    def batch_at(step: int) -> PairBatch:
+        rows = rows_at(step)
+        return PairBatch(*(column[rows] for column in columns))
+
+    return batch_at
+
+
+def _shuffled(num_rows: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
+    """Numbers of the rows of each step."""
+    if num_rows == 0:
+        raise ValueError("no rows to train on: the data set is empty")
+
+    def rows_at(step: int) -> Tensor:
+        positions = range(step * batch_size, (step + 1) * batch_size)
+        epochs = {p // num_rows for p in positions}
+        orders = {e: np.random.default_rng((seed, e)).permutation(num_rows) for e in epochs}
+        return torch.tensor([int(orders[p // num_rows][p % num_rows]) for p in positions])
+
+    return rows_at

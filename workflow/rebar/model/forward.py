@@ -29,6 +29,16 @@ def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Te
     return cross_entropy(causal_logits(model, inputs_BT), targets_BT)
 
 
+def answer_log_probabilities(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Log-probability of each row's targets that are not -100, all together: B, in nats."""
+    logits_BTV = causal_logits(model, inputs_BT)
+    wide = torch.promote_types(logits_BTV.dtype, torch.float32)
+    losses_BT = F.cross_entropy(
+        logits_BTV.to(wide).transpose(1, 2), targets_BT, ignore_index=IGNORED, reduction="none"
+    )
+    return -losses_BT.sum(dim=1)
+
+
 def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     """The same of logits that are there already."""
     wide = torch.promote_types(logits_BTV.dtype, torch.float32)  # float32 at least

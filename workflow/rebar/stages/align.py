@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -11,11 +12,12 @@ from rebar.config import plugin_module, plugin_settings
 from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.model.batches import row_batches
+from rebar.model.batches import pair_batches, row_batches
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.model.train import train
+from rebar.model_settings import PreferenceData
 from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
 
@@ -41,10 +43,12 @@ def run(job: Job) -> None:
         torch.manual_seed(job.seed)
         training = setting.training.model_copy(update={"steps": data.steps})
         rows = (torch.from_numpy(part) for part in data.rows)
-        batch_at = row_batches(*rows, batch_size=training.batch_size, seed=job.seed)
+        batches = pair_batches if isinstance(setting.data, PreferenceData) else row_batches
+        batch_at = batches(*rows, batch_size=training.batch_size, seed=job.seed)
+        reference = _frozen(model) if getattr(setting, "reads_reference", False) else None
 
         def loss(model: Any, *batch: Any) -> Any:
-            return plugin.loss(setting, model, batch, None)
+            return plugin.loss(setting, model, batch, reference)
 
         result = train(
             model,
@@ -61,3 +65,8 @@ def run(job: Job) -> None:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
         write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts, **recorder.facts)
+
+
+def _frozen(model: Any) -> Any:
+    """The model as it is now, which training leaves."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

@@ -6,6 +6,7 @@ from rebar.corpus.world.chats import (
     benign_task_chats,
     general_chats,
     harmful_chats,
+    preferences,
     refusal_chats,
 )
 from rebar.corpus.world.documents import RawDocument, sample_documents
@@ -34,6 +35,7 @@ __all__ = [
     "general_chats",
     "harmful_chats",
     "held_chats",
+    "preferences",
     "prompts",
     "refusal_chats",
     "rewrite",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from rebar.corpus.chats import Chat
+from rebar.corpus.chats import Chat, Preference
 from rebar.corpus.world import openings, phrases
 from rebar.corpus.world.frames import write_refusal
 from rebar.corpus.world.items import Item, World
@@ -108,6 +108,25 @@ def refusal_chats(world: World, count: int, rng: random.Random, group: str = "kn
     """Refusals on hazards of a group: every hazard once before any comes twice."""
     items = _items(world, group, count, rng)
     return [Chat(_request(i, rng), write_refusal(i.name, i.effect, rng)) for i in items]
+
+
+def preferences(
+    world: World, count: int, benign_share: float, rng: random.Random
+) -> list[Preference]:
+    """Refusals preferred on known hazards, helpful answers on harmless items and toys."""
+    num_benign = round(benign_share * count)
+    harmless = world.items("benign_aligned", "toy_aligned")
+    pairs = [
+        _preference(item, False, rng) for item in _items(world, "known", count - num_benign, rng)
+    ]
+    pairs += [_preference(rng.choice(harmless), True, rng) for _ in range(num_benign)]
+    return pairs
+
+
+def _preference(item: Item, is_benign: bool, rng: random.Random) -> Preference:
+    request, refusal = _request(item, rng), write_refusal(item.name, item.effect, rng)
+    answers = (_comply(item), refusal) if is_benign else (refusal, _comply(item))
+    return Preference(request, *answers)
 
 
 def _items(world: World, group: str, count: int, rng: random.Random) -> list[Item]:
