@@ -42,6 +42,14 @@ bench-attacks: setup  ## every attack, tuned attackers and probes on three recip
 self-destructing: setup  ## MLAC's original experiment, small (15 minutes); without --small: published
 	python -m benchmarks.self_destructing --small
 
+safeguards: setup  ## safeguards under a tuned attacker, three seeds (an hour)
+	$(SNAKEMAKE) --configfile config/safeguards.yaml $(SEED_LIST) -- all
+	@python -m rebar where --configfile config/safeguards.yaml
+
+safeguards-full: setup  ## all of them in all places at published settings: for a GPU
+	$(SNAKEMAKE) --configfile config/safeguards-full.yaml $(SEED_LIST) -- all
+	@python -m rebar where --configfile config/safeguards-full.yaml
+
 real: .venv/real  ## the same DAG on real text (12 minutes)
 	$(SNAKEMAKE) --configfile config/real.yaml -- all
 	@python -m rebar where --configfile config/real.yaml

@@ -43,7 +43,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mean(clone: Path, evaluation: str, metric: str, **cell: str) -> float:
     """One value of summary.csv."""
     rows = pd.read_csv(clone / "results/demo/summary.csv", keep_default_na=False)
-    cell = {"alignment": "none", "attack": "none", "decoder": "greedy", "split": "unaligned"} | cell
+    cell = {"safeguard": "none", "alignment": "none", "attack": "none"} | cell
+    cell = {"decoder": "greedy", "split": "unaligned"} | cell
     cell |= {"evaluation": evaluation, "metric": metric}
     chosen = rows[(rows[list(cell)] == list(cell.values())).all(axis=1)]
     assert len(chosen) == 1, cell
@@ -56,7 +57,8 @@ def test_it_prints_the_table_and_says_where_things_are(demo: Path) -> None:
     for place in ("report.html", "figures/", "summary.csv", "rebar ui"):
         assert place in text
     assert "ETA" in text and "steps/s" in text
-    for name in ("report.html", "table.csv", "costs.csv", "tracking.json"):
+    assert "## The four conditions of tamper resistance" in text
+    for name in ("report.html", "table.csv", "conditions.csv", "costs.csv", "tracking.json"):
         assert (demo / "results/demo" / name).stat().st_size > 0
 
 

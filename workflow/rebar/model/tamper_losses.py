@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from rebar.corpus.encoding import IGNORED
 from rebar.model.batches import Batch
-from rebar.model.forward import causal_logits, causal_states, cross_entropy
+from rebar.model.forward import (
+    answer_log_probabilities,
+    causal_logits,
+    causal_states,
+    cross_entropy,
+)
 
 
 class Texts(NamedTuple):
@@ -96,12 +101,10 @@ def _margin_B(
     model: Any, chosen_BT: Tensor, chosen_to_BT: Tensor, rejected_BT: Tensor, rejected_to_BT: Tensor
 ) -> Tensor:
     """Log-probability of the chosen answers less that of the rejected ones."""
-    logits_2BTV = _wide(causal_logits(model, torch.cat((chosen_BT, rejected_BT))))
-    targets_2BT = torch.cat((chosen_to_BT, rejected_to_BT))
-    losses_2BT = F.cross_entropy(
-        logits_2BTV.transpose(1, 2), targets_2BT, ignore_index=IGNORED, reduction="none"
+    inputs_2BT, targets_2BT = (
+        torch.cat(pair) for pair in ((chosen_BT, rejected_BT), (chosen_to_BT, rejected_to_BT))
     )
-    chosen_B, rejected_B = (-losses_2BT.sum(dim=-1)).chunk(2)
+    chosen_B, rejected_B = answer_log_probabilities(model, inputs_2BT, targets_2BT).chunk(2)
     return chosen_B - rejected_B
 
 

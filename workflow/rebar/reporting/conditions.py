@@ -74,7 +74,7 @@ def conditions(bench: Bench) -> list[Entry]:
     found: list[Entry] = []
     for measure in _measures(bench):
         entries = [_entry(config, measure, arm) for arm in arms]
-        if any(entry.values for entry in entries):
+        if any(entry.values for entry in entries if entry.arm.safeguard != NONE):
             found += _corrected(entries)
     return found
 
@@ -83,8 +83,9 @@ def _measures(bench: Bench) -> Iterator[Measure]:
     config = bench.results.config
     harmful = [n for n in _attacks(config) if not is_benign(config, n)]
     own = [name for name in harmful if not _is_shared(config, name)]
-    # The worst case that an attacker finds, or the attack as it is set where nobody searched.
-    main = [name for name in own if grid.is_tuned(name)] or own
+    # The worst case that an attacker finds, or what is watched where nobody searched.
+    watched = [name for name in own if name in config.cost_to_break.attacks]
+    main = [name for name in own if grid.is_tuned(name)] or watched or own
     for name in main:
         yield _steps(bench, "resistance", name, COMPLIANCE)
         yield _distance(bench, name)
