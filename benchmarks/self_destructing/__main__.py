@@ -58,11 +58,12 @@ class Numbers(NamedTuple):
 SMALL = Numbers(
     outer=Outer(steps=500, batch=16, learning_rate=1e-3),
     defence=Defence(inner_steps=4, adversary_rate=1e-3),
-    budget=Budget(trials=8, patience=4, seeds=3, steps=(25, 150)),
+    budget=Budget(trials=6, patience=3, seeds=3, steps=(25, 150)),
     biographies=5000,
-    held=400,
+    held=300,
     attackers=1200,
     masked_steps=600,
+    length=26,
 )
 
 
