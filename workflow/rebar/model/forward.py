@@ -29,6 +29,31 @@ def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Te
     return cross_entropy(causal_logits(model, inputs_BT), targets_BT)
 
 
+def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Mean over decoder layers of the loss that each has when it is read as the last one.
+
+    A layer's output goes through the final norm and the unembedding (the logit lens). ValueError
+    for models that are not built like Llama, with `model.layers` and `model.norm`.
+    """
+    inner = _unwrapped(model)
+    decoder: Any = getattr(inner, "model", None)
+    if not (hasattr(decoder, "layers") and hasattr(decoder, "norm")):
+        raise ValueError(
+            f"{type(inner).__name__}: reading each layer through the final norm needs a decoder "
+            "with model.layers and model.norm (Llama, Mistral, Qwen)"
+        )
+    if isinstance(inner, LlamaForCausalLM) and _is_plain(inner):
+        _, *streams = _llama_streams(inner, inputs_BT)
+        normed = [decoder.norm(hidden_BTD) for hidden_BTD in streams]
+    else:
+        states = decoder(input_ids=inputs_BT, use_cache=False, output_hidden_states=True)
+        *streams, last_BTD = states.hidden_states[1:]  # the last one is normed
+        normed = [*(decoder.norm(hidden_BTD) for hidden_BTD in streams), last_BTD]
+    head: Any = inner.get_output_embeddings()
+    losses = [cross_entropy(head(hidden_BTD), targets_BT) for hidden_BTD in normed]
+    return torch.stack(losses).mean()
+
+
 def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     """The same of logits that are there already."""
     wide = torch.promote_types(logits_BTV.dtype, torch.float32)  # float32 at least
@@ -53,8 +78,9 @@ def causal_states(model: Any, inputs_BT: Tensor) -> tuple[Tensor, list[Tensor]]:
     """
     model = _unwrapped(model)
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
-        states: list[Tensor] = []
-        return _llama_logits(model, inputs_BT, states), states
+        *streams, last_BTD = _llama_streams(model, inputs_BT)
+        normed_BTD = model.model.norm(last_BTD)
+        return model.lm_head(normed_BTD), [*streams, normed_BTD]
     output = model(input_ids=inputs_BT, use_cache=False, output_hidden_states=True)
     return output.logits, list(output.hidden_states)
 
@@ -69,24 +95,23 @@ def _is_plain(model: LlamaForCausalLM) -> bool:
     return not model.config.attention_dropout and not model.is_activation_checkpointing
 
 
-def _llama_logits(
-    model: LlamaForCausalLM, inputs_BT: Tensor, states: list[Tensor] | None = None
-) -> Tensor:
-    """Logits; a list that is given takes the hidden states."""
+def _llama_logits(model: LlamaForCausalLM, inputs_BT: Tensor) -> Tensor:
+    *_, hidden_BTD = _llama_streams(model, inputs_BT)
+    return model.lm_head(model.model.norm(hidden_BTD))
+
+
+def _llama_streams(model: LlamaForCausalLM, inputs_BT: Tensor) -> list[Tensor]:
+    """The embeddings, and what leaves each layer."""
     decoder = model.model
     hidden_BTD = decoder.embed_tokens(inputs_BT)
     positions_1T = torch.arange(inputs_BT.shape[1], device=inputs_BT.device)[None]
-    rotation = decoder.rotary_emb(hidden_BTD, positions_1T)
+    rotation, streams = decoder.rotary_emb(hidden_BTD, positions_1T), [hidden_BTD]
     for layer in cast(Iterable[LlamaDecoderLayer], decoder.layers):
-        if states is not None:
-            states.append(hidden_BTD)
         normed_BTD = layer.input_layernorm(hidden_BTD)
         hidden_BTD = hidden_BTD + _attention(layer.self_attn, normed_BTD, rotation)
         hidden_BTD = hidden_BTD + layer.mlp(layer.post_attention_layernorm(hidden_BTD))
-    normed_BTD = decoder.norm(hidden_BTD)
-    if states is not None:
-        states.append(normed_BTD)
-    return model.lm_head(normed_BTD)
+        streams.append(hidden_BTD)
+    return streams
 
 
 def _attention(

@@ -167,26 +167,27 @@ class Safeguarded:
         return Batches(batch, **first, more=lambda kind, number: self.more(step, kind, number))
 
     def numbers(self) -> dict[str, float]:
-        """What the parts told in their last step, under the names of their methods; once."""
+        """What the parts told since they were last asked, under their methods' names; once."""
         told: dict[str, float] = {}
         methods = [part.config.method for part in self.parts]
         for index, part in enumerate(self.parts):
             name = methods[index] if methods.count(methods[index]) == 1 else f"part{index}"
-            for key, value in part.state.log.items():
-                told[f"{name}_{key}"] = float(value)
+            for key in sorted(part.state.log):
+                told[f"{name}_{key}"] = float(part.state.log[key])
             part.state.log.clear()
         return told
 
     def memory(self) -> dict[str, Tensor]:
-        """What lives on from step to step, for a checkpoint."""
-        return {
-            f"{index}.{key}": tensor
+        """What lives on from step to step, and what is still to be told, for a checkpoint."""
+        return {  # a number told may be one remembered, and files want each tensor apart
+            f"{index}.{kind}.{key}": tensor.clone() if kind == "log" else tensor
             for index, part in enumerate(self.parts)
-            for key, tensor in part.state.memory.items()
+            for kind in ("memory", "log")
+            for key, tensor in getattr(part.state, kind).items()
         }
 
     def remember(self, memory: dict[str, Tensor]) -> None:
         """Go on with a checkpoint's memory."""
         for name, tensor in memory.items():
-            index, key = name.split(".", 1)
-            self.parts[int(index)].state.memory[key] = tensor
+            index, kind, key = name.split(".", 2)
+            getattr(self.parts[int(index)].state, kind)[key] = tensor
