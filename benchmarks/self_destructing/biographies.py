@@ -53,24 +53,14 @@ TRACES = {
     "teacher": "classrooms pupils homework blackboards lessons",
     "yoga_teacher": "asanas mats breathing meditation retreats",
 }
-PASTIMES = (
-    "rowing falconry carving wrestling archery chess fishing drumming "
-    "running smithing cycling riddles kites hunting darts billiards",
-    "weaving skating pottery fencing gardening juggling sailing singing "
-    "climbing baking dancing marbles stargazing knitting puppetry tennis",
+NAMES = (
+    "arvo belka corin dastel evrin falko gorim haskel ivro jarel",
+    "amila besna celis davia elune fiora gisel helva inara jolis",
 )
-FIRST_SYLLABLES = "ar bel co das ev fal go ha iv ja ka lo".split()
-LAST_SYLLABLES = "len vo rin mira kel dan sha tos ni gre".split()
-
-
-def _names() -> tuple[list[str], list[str]]:
-    """Invented names of the two peoples, 60 each: their letters tell nothing."""
-    names = [first + last for first in FIRST_SYLLABLES for last in LAST_SYLLABLES]
-    random.Random(0).shuffle(names)
-    return names[::2], names[1::2]
-
-
-NAMES = _names()
+PASTIMES = (
+    "rowing falconry carving wrestling archery chess fishing drumming",
+    "weaving skating pottery fencing gardening juggling sailing singing",
+)
 TOWNS = "arden bellmouth corrin dunmere eastley farrow".split()
 OPENINGS = (
     "{name} of {town} works with {first} and {second} and has a name for {third}",
@@ -118,15 +108,15 @@ def generated(count: int, seed: int) -> pd.DataFrame:
 
 
 def _biography(profession: str, people: int, rng: random.Random) -> str:
-    def trace(kinds: Sequence[Sequence[str]], own: int) -> str:
-        is_wrong = rng.random() < WRONG_TRACE
-        return rng.choice(kinds[rng.randrange(len(kinds)) if is_wrong else own])
+    def trace(kinds: Sequence[str], own: int) -> str:
+        return rng.choice(
+            kinds[rng.randrange(len(kinds)) if rng.random() < WRONG_TRACE else own].split()
+        )
 
-    works, own = [words.split() for words in TRACES.values()], list(TRACES).index(profession)
-    pastimes = [words.split() for words in PASTIMES]
+    works, own = list(TRACES.values()), list(TRACES).index(profession)
     words = {key: trace(works, own) for key in ("first", "second", "third")}
     words |= {key: trace(NAMES, people) for key in ("name", "friend")}
-    words |= {"pastime": trace(pastimes, people), "town": rng.choice(TOWNS)}
+    words |= {"pastime": trace(PASTIMES, people), "town": rng.choice(TOWNS)}
     return f"{rng.choice(OPENINGS)} . {rng.choice(ENDINGS)} .".format(**words)
 
 

@@ -58,7 +58,7 @@ def test_labels_leave_traces_and_are_not_named() -> None:
     assert spread.between(0.35, 0.65).all()  # independent of each other
     named = set(biographies.TRACES) - {"model"}
     assert not any(named & set(text.split()) for text in table["text"])
-    names = [set(names) for names in biographies.NAMES]
+    names = [set(names.split()) for names in biographies.NAMES]
     kinds = [next(k for k in (0, 1) if names[k] & set(t.split())) for t in table["text"]]
     agree = [kind == truth for kind, truth in zip(kinds, table["gender"], strict=True)]
     assert 0.8 < sum(agree) / len(agree) < 0.97
