@@ -10,6 +10,10 @@ one tuned for professions, and AC (adversarial censoring: K = 0). The attacker h
 defender saw. Every encoder is also fine-tuned for professions: what it stays good for. Writes
 attacks.csv, table.csv and few_shot.png.
 
+In the generated biographies single words tell the attribute. A random encoder, which attends evenly
+and so counts words, learns them fastest there: it is not the floor that it is in the paper, and the
+comparison that counts is with `profession`.
+
 Of the paper it lacks: the choice of the best of the outer checkpoints on validation data.
 """
 
@@ -56,13 +60,15 @@ class Numbers(NamedTuple):
 
 
 SMALL = Numbers(
-    outer=Outer(steps=500, batch=16, learning_rate=1e-3),
+    # At 1e-3 such an encoder collapses to one answer for all, under AC on some seeds.
+    outer=Outer(steps=800, batch=16, learning_rate=4e-4),
     defence=Defence(inner_steps=4, adversary_rate=1e-3),
-    budget=Budget(trials=8, patience=4, seeds=3, steps=(25, 150)),
+    budget=Budget(trials=6, patience=4, seeds=3, steps=(25, 150)),
     biographies=5000,
     held=400,
     attackers=1200,
-    masked_steps=600,
+    masked_steps=400,
+    length=26,
 )
 
 

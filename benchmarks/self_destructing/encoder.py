@@ -41,11 +41,17 @@ class Classifier(nn.Module):
         return F.cross_entropy(self.logits_NC(ids_NT, task), labels_N)
 
     def masked_loss(self, ids_NT: Tensor, masked_NT: Tensor) -> Tensor:
-        """Cross-entropy of hidden words, read out by the embeddings; their ids are made 1."""
+        """Cross-entropy of hidden words, read out by the embeddings; their ids are made 1.
+
+        They are guessed where they stand, and from the pooler, which BERT trains on sentences.
+        """
         hidden = ids_NT.masked_fill(masked_NT, 1)
         output = self.encoder(input_ids=hidden, attention_mask=(ids_NT != PAD).long())
         table = self.encoder.get_input_embeddings().weight
-        return F.cross_entropy(output.last_hidden_state[masked_NT] @ table.T, ids_NT[masked_NT])
+        pooled = output.pooler_output[masked_NT.nonzero()[:, 0]]
+        states = torch.stack([output.last_hidden_state[masked_NT], pooled])
+        words = ids_NT[masked_NT].expand(2, -1)
+        return F.cross_entropy((states @ table.T).flatten(0, 1), words.flatten())
 
 
 def fresh(vocabulary: int, professions: int, length: int, seed: int) -> Classifier:

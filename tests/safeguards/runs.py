@@ -36,6 +36,8 @@ NEEDED: dict[str, dict[str, Any]] = {
         ],
         "every": 2,
     },
+    "mlac": {"inner_steps": 3},
+    "tar": {"inner_steps": 4, "switch_share": 0.5},
 }
 
 
