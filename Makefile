@@ -8,7 +8,7 @@ SEEDS ?=
 SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]',)
 SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: setup demo smoke ladder bench-attacks self-destructing real test test-slow check bench screenshots schema clean
+.PHONY: setup demo smoke ladder bench-attacks safeguards safeguards-full self-destructing real test test-slow check bench screenshots schema clean
 
 setup: .venv/ready
 
