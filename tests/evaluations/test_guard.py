@@ -127,7 +127,7 @@ def test_judges_of_a_guard_are_part_of_the_job() -> None:
     check_grid(config, "f.yaml")
     names = {"seed": 0, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
     job = make_job(config, Path("r"), "evaluate", **names)
-    assert list(job.settings["judges"]) == ["world", "phrases"] and "judges.phrases" in job.code
+    assert list(job.settings["judges"]) == ["phrases", "world"] and "judges.phrases" in job.code
     assert Path("classifier/0") not in dag.reads(config, "evaluate", **names)
     arm = grid.arm_of(names)
     cells = {cell.decoder: cell for cell in grid.measurements(config, arm)}

@@ -66,7 +66,7 @@ def test_most_good_rewrites_pass(corpus: Path) -> None:
     counts = jobs.counts(corpus / "corpus/5/rewritten/0")["outputs"]
     for made in counts.values():
         too_high = sum(n for reason, n in made.items() if reason.startswith("rejected: score"))
-        assert too_high < 0.15 * made["made"]
+        assert too_high < 0.2 * made["made"]  # a classifier of few labels reads them
 
 
 def test_a_limit_is_shared_by_shards_and_spread(scored: Path) -> None:
