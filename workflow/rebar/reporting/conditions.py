@@ -40,7 +40,7 @@ class Measure(NamedTuple):
 
     condition: str
     name: str
-    unit: str  # %, steps or nats
+    unit: str  # %, % of the norm, steps or nats
     more_is_better: bool
     find: Callable[[Arm, int], Value | None]
 
@@ -157,7 +157,7 @@ def _distance(bench: Bench, attack: str) -> Measure:
         one = seen.get((arm, seed))
         return Value(100 * one.weight_distance, not one.is_broken) if one else None
 
-    return Measure("resistance", f"distance, {attack}", "%", True, find)
+    return Measure("resistance", f"distance, {attack}", "% of the norm", True, find)
 
 
 def _seen(bench: Bench, attack: str, by: str) -> Mapping[tuple[Arm, int], Break]:
