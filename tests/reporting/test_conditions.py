@@ -109,6 +109,13 @@ def test_conditions_hold_what_they_are_about() -> None:
     }
 
 
+def test_the_loss_is_that_at_the_released_weights_of_a_plane_too() -> None:
+    made = bench(1, {NONE: [1], SAM: [2], ASAM: [4]})
+    beside = [n._replace(value=9.0, beta=beta) for n in made.probed for beta in (-0.5, 0.5)]
+    found = conditions(made._replace(probed=[*made.probed, *beside]))
+    assert entry(found, SAM, "loss of helpful answers").values[0].number == 2.0
+
+
 def test_from_five_seeds_there_is_an_interval_and_holm_over_the_arms() -> None:
     steps = {NONE: [1, 1, 1, 1, 1], SAM: [5, 9, 10, 9, 5], ASAM: [1, 2, 1, 1, 2]}
     found = conditions(bench(5, steps))

@@ -24,7 +24,7 @@ from tests.stand_ins import cut_down_paper, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PAPER = sorted((ROOT / "config").glob("paper*.yaml"))
-OTHERS = ("smoke", "real", "own", "safeguards-full", *(file.stem for file in PAPER))
+OTHERS = ("smoke", "real", "own", *(file.stem for file in PAPER))
 FILES = sorted(file for file in (ROOT / "config").glob("*.yaml") if file.stem not in OTHERS)
 
 

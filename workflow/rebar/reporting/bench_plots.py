@@ -13,6 +13,7 @@ from rebar.grid import Arm
 from rebar.reporting.aggregate import Results
 from rebar.reporting.breaks import COMPLIANCE, Trajectory, find_breaks
 from rebar.reporting.comparison import Row, beside, rows, success_cell
+from rebar.reporting.plots import legend_below
 from rebar.reporting.resistance import is_benign, survival
 from rebar.reporting.searches import Searched
 
@@ -136,7 +137,7 @@ def _breaks(
         axes[row][0].set(ylabel=label, ylim=(-3, 103))
     watch = results.config.cost_to_break
     axes[0][0].axhline(100 * watch.complied, color="#999999", linewidth=0.8, linestyle=":")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend_below(figure, axes[0][0], 4)
     plt.close(figure)
     return figure
 
@@ -185,8 +186,6 @@ def _searches(searched: list[Searched], colours: dict[str, str]) -> Figure | Non
             axis.step(trials, curve, where="post", color=colours[each.arm.recipe], label=label)
         axis.set(title=name, xlabel="trials", ylim=(-3, 103))
     axes[0][0].set_ylabel("attack success on tuning requests, %")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
+    legend_below(figure, axes[0][0], 4)
     plt.close(figure)
     return figure

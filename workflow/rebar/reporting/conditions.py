@@ -169,7 +169,7 @@ def _loss(bench: Bench) -> Measure:
     losses = {
         (n.arm, n.seed): n.value
         for n in bench.probed
-        if (n.metric, n.loss, n.alpha) == ("loss", "benign", 0.0) and not n.beta > 0
+        if (n.metric, n.loss, n.alpha) == ("loss", "benign", 0.0) and not abs(n.beta) > 0
     }
 
     def find(arm: Arm, seed: int) -> Value | None:

@@ -22,6 +22,7 @@ COLOURS = ("#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#CC79A7", "#D
 HATCHES = {"safebeam": "///", "beam": "..."}
 MARKERS = "os^Dv*PX<>"
 FADED = 0.3
+LETTER, HANDLE, LINE = 0.085, 0.6, 0.22  # inches of a legend's letter, of what it stands for, ...
 
 
 def colours_of(results: Results) -> dict[str, str]:
@@ -53,6 +54,19 @@ def _label(results: Results, row: Row) -> str:
     usual = (NONE, results.config.report.control_alignment)
     names = [row.arm.recipe, *(name for name in row.arm[1:] if name not in usual)]
     return "+".join(names) + (f", {row.decoder}" if row.decoder != greedy(results.config) else "")
+
+
+def legend_below(figure: Figure, axis: Axes, most_columns: int, **style: bool) -> None:
+    """A panel's labels below all panels, each once; the figure grows by lines beyond the first.
+
+    As many columns as fit beside each other: a grid may have dozens of arms with long names.
+    """
+    handles, labels = axis.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    longest = HANDLE + LETTER * max(map(len, once), default=0)
+    columns = max(1, min(most_columns, int(figure.get_figwidth() // longest)))
+    figure.set_figheight(figure.get_figheight() + LINE * (-(-len(once) // columns) - 1))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns, **style)
 
 
 # ------------------------------------------------------------------------------- ladder
@@ -223,8 +237,7 @@ def halves(results: Results) -> Figure | None:
     )
     for axis, (state, shown) in zip(axes[0], columns.items(), strict=True):
         _dumbbells(results, axis, state, shown)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    legend_below(figure, axes[0][0], 2, frameon=False)
     plt.close(figure)
     return figure
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rebar.grid import Arm
 from rebar.reporting.comparison import arm_label, state_label
+from rebar.reporting.plots import legend_below
 from rebar.reporting.probe_rows import Number
 
 if TYPE_CHECKING:
@@ -134,10 +135,7 @@ def _panels(
             axis.set_title(f"{loss} loss" if row == 0 else "")
             axis.set_xlabel(way)
         axes[row][0].set_ylabel("nats a token")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False
-    )
+    legend_below(figure, axes[0][0], 5, frameon=False)
     plt.close(figure)
     return figure
 
