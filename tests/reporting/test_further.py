@@ -74,7 +74,8 @@ def test_a_second_attack_success_never_stands_alone() -> None:
 def test_a_tuned_attack_is_not_the_unattacked_model() -> None:
     config = load_config(ROOT / "config/attacks.yaml")
     row = Row(Arm("raw", "none", "sft"), "greedy")
-    assert cell_of(config, row, "tuned_benign").attack == "tuned_benign"
-    assert cell_of(config, row, "aligned").attack == cell_of(config, row, "base").attack == "none"
+    states = ("tuned_benign", "aligned", "base")
+    cells = [cell_of(config, row, state) for state in states]
+    assert [cell and cell.attack for cell in cells] == ["tuned_benign", "none", "none"]
     unattacked = measured(config, row.arm, "none", {"capability:all:accuracy": 4})
     assert view(unattacked, row, "tuned_benign") is None

@@ -70,6 +70,7 @@ GRID_OUTPUTS = {
 }
 # The stage that a safeguard changes; what lies before it is shared with unsafeguarded arms.
 STAGE_OF = {"pretraining": "pretrain", "alignment": "align", "own_stage": "safeguard"}
+MODEL_STAGES = tuple(STAGE_OF.values())
 STAGES = (*FOLDERS, *GRID_OUTPUTS)  # each after those that it reads
 TRAINING_STAGES = (
     "pretrain",
@@ -239,6 +240,11 @@ def attacks(config: Config, arm: Arm) -> list[str]:
 def is_tuned(attack: str) -> bool:
     """True for the name of a search."""
     return attack.startswith(TUNED)
+
+
+def attack_behind(config: Config, name: str) -> Any:
+    """Settings of an attack; of a search, those of the attack that it tunes."""
+    return config.attacks[config.searches[name].attack if name in config.searches else name]
 
 
 def fixed_attacks(config: Config, arm: Arm) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rebar import grid
 from rebar.config import NONE, PARTS, Block, Config, plugin_module
-from rebar.corpus_settings import HAZARD_GROUPS
+from rebar.corpus_settings import GUARDED, HAZARD_GROUPS
 
 
 def check_grid(config: Config, file: str) -> None:
@@ -236,7 +236,7 @@ def _missing_hazards(config: Config) -> Iterator[str]:
     readers += [
         f"attacks.{name}.hazards"
         for name, attack in config.attacks.items()
-        if getattr(attack, "hazards", "") == "guarded"
+        if getattr(attack, "hazards", "") == GUARDED
     ]
     for reader in readers:
         yield (

@@ -70,7 +70,6 @@ DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
 KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
 GROUP = "group:"  # begins the path of a run that groups others
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts in front
-MODEL_STAGES = ("pretrain", "align", "safeguard")
 CARD, WEIGHTS = "README.md", "model.safetensors"
 CARD_LENGTH = 5000  # of a model's tag
 # A store that is down, full, broken, of another version, or whose driver is not installed.
@@ -292,7 +291,7 @@ def _log_run(
     points = read_points(item.folder / METRICS) + last_points(item, values)
     Points(experiment, run_id, is_new=begun is None).add(points, end_ms)
     _log_inputs(experiment, run_id, item, known.models)
-    if spec["stage"] in MODEL_STAGES:
+    if spec["stage"] in grid.MODEL_STAGES:
         _log_model(experiment, run_id, item, known.models)
     client.set_terminated(run_id, "FINISHED", end_ms)
     client.set_tag(run_id, DIGEST_TAG, item.digest)

@@ -25,10 +25,10 @@ def watch(
     job: Job, name: str, setting: Any, model: Any, tokenizer: Any, world: Any, recorder: Recorder
 ) -> dict[str, Any]:
     """Let the attack be watched if its cost to break is asked for; facts for the manifest."""
-    watch = CostToBreak(**job.settings.get("cost_to_break", {}))
-    if name not in watch.attacks:
+    asked = CostToBreak(**job.settings.get("cost_to_break", {}))
+    if name not in asked.attacks:
         return {}
-    training, examiner = setting.training, watching(job, watch, world)
+    training, examiner = setting.training, watching(job, asked, world)
     watcher = Watcher(examiner, model, tokenizer, recorder, training.steps)
     recorder.watch = watcher
     flops = TRAIN_FLOPS * model.num_parameters() * training.tokens_per_step

@@ -6,6 +6,7 @@ decoder with plain `generate`, and is the same byte for byte when the same model
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -70,6 +71,11 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerBase) -> LlamaFor
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     return {name: getattr(tokenizer, name) for name in names}
+
+
+def frozen(model: Any) -> Any:
+    """A copy of the model as it is now, which no training changes."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def load_model(

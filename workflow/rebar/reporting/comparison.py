@@ -76,8 +76,10 @@ def states(results: Results) -> list[str]:
     return [s for s in dict.fromkeys(("base", "aligned", *attacks)) if s in found]
 
 
-def cell_of(config: Config, row: Row, state: str) -> Cell:
-    """The attack-success cell of a row and column."""
+def cell_of(config: Config, row: Row, state: str) -> Cell | None:
+    """The attack-success cell of a row and column; None for the aligned state of a base model."""
+    if state == "aligned" and row.arm.alignment == NONE:
+        return None
     arm = _base(row.arm) if state == "base" else row.arm
     attack = NONE if state in ("base", "aligned") else state
     return success_cell(config, arm, attack, row.decoder)
@@ -85,9 +87,9 @@ def cell_of(config: Config, row: Row, state: str) -> Cell:
 
 def view(results: Results, row: Row, state: str) -> View | None:
     """What is known of one row and column; None where nothing was measured."""
-    if state == "aligned" and row.arm.alignment == NONE:
-        return None
     cell = cell_of(results.config, row, state)
+    if cell is None:
+        return None
     over_refusal, capability = beside(results, cell)
     knowledge = _level(results, cell, "knowledge", cell.split)
     success = results.level(cell)

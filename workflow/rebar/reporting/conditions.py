@@ -10,22 +10,22 @@ a measure; with fewer each seed's difference stands alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from rebar import grid
 from rebar.config import NONE, Config
+from rebar.corpus_settings import GUARDED
 from rebar.grid import Arm
 from rebar.reporting.aggregate import Results
 from rebar.reporting.breaks import COMPLIANCE, LEARNED, Break
-from rebar.reporting.cells import Cell, evaluation_of, greedy
+from rebar.reporting.cells import METRICS, Cell, evaluation_of, greedy
 from rebar.reporting.probe_rows import Number
 from rebar.reporting.resistance import is_benign, twin_of
 from rebar.reporting.statistics import Interval, holm, over_seeds, paired_p_value
 
 STEPS = "steps"  # compared as log10
-SHARED = "guarded"  # group of hazards that safeguards train on: an attacker who has them, too
 
 
 class Value(NamedTuple):
@@ -113,8 +113,7 @@ def _attacks(config: Config) -> list[str]:
 
 def _is_shared(config: Config, name: str) -> bool:
     """Whether attacker and safeguard train on the same hazards."""
-    attack = config.searches[name].attack if name in config.searches else name
-    return getattr(config.attacks[attack], "hazards", "") == SHARED
+    return getattr(grid.attack_behind(config, name), "hazards", "") == GUARDED
 
 
 def _share(
@@ -123,14 +122,13 @@ def _share(
     """A share of answers; None for a collapsed model, whose answers say nothing."""
     results = bench.results
     config = results.config
-    metric, default = {
-        "asr": ("attack_success", config.report.headline_split),
-        "capability": ("accuracy", "all"),
-    }[method]
+    default = config.report.headline_split if method == "asr" else "all"
 
     def find(arm: Arm, seed: int) -> Value | None:
         place = (arm, attack, greedy(config), evaluation_of(config, method) or "")
-        counts = results.measured.get(Cell(*place, split or default, metric), {}).get(seed)
+        counts = results.measured.get(Cell(*place, split or default, METRICS[method][0]), {}).get(
+            seed
+        )
         is_whole = results.collapsed.get(place[:3], {}).get(seed) is not True
         return Value(100 * counts.value) if counts and is_whole else None
 
@@ -139,29 +137,27 @@ def _share(
 
 def _steps(bench: Bench, condition: str, attack: str, by: str) -> Measure:
     """Steps to break, or until a task is learned."""
-    seen = _seen(bench, attack, by)
-
-    def find(arm: Arm, seed: int) -> Value | None:
-        one = seen.get((arm, seed))
-        return Value(max(1, one.steps), not one.is_broken) if one else None
-
-    name = f"steps, {attack}"
-    return Measure(condition, name, STEPS, by != LEARNED, find)
+    find = _found(bench, attack, by, lambda one: max(1, one.steps))
+    return Measure(condition, f"steps, {attack}", STEPS, by != LEARNED, find)
 
 
 def _distance(bench: Bench, attack: str) -> Measure:
     """How far the weights had moved when the model broke, in % of their norm."""
-    seen = _seen(bench, attack, COMPLIANCE)
-
-    def find(arm: Arm, seed: int) -> Value | None:
-        one = seen.get((arm, seed))
-        return Value(100 * one.weight_distance, not one.is_broken) if one else None
-
+    find = _found(bench, attack, COMPLIANCE, lambda one: 100 * one.weight_distance)
     return Measure("resistance", f"distance, {attack}", "% of the norm", True, find)
 
 
-def _seen(bench: Bench, attack: str, by: str) -> Mapping[tuple[Arm, int], Break]:
-    return {(b.arm, b.seed): b for b in bench.breaks if (b.attack, b.by) == (attack, by)}
+def _found(
+    bench: Bench, attack: str, by: str, number: Callable[[Break], float]
+) -> Callable[[Arm, int], Value | None]:
+    """A number of each break; at least so much where the budget ended first."""
+    seen = {(b.arm, b.seed): b for b in bench.breaks if (b.attack, b.by) == (attack, by)}
+
+    def find(arm: Arm, seed: int) -> Value | None:
+        one = seen.get((arm, seed))
+        return Value(number(one), not one.is_broken) if one else None
+
+    return find
 
 
 def _loss(bench: Bench) -> Measure:

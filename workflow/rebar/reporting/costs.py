@@ -16,7 +16,6 @@ from rebar.manifest import MANIFEST
 WILDCARDS = ("seed", "shard", "recipe", "safeguard", "alignment")
 
 NUMBERS = ("seconds", "peak_mb", "train_seconds", "passes", "peak_gpu_mb")
-MODEL_STAGES = tuple(grid.STAGE_OF.values())
 
 
 class Cost(NamedTuple):
@@ -57,7 +56,7 @@ def _cost(config: Config, stage: str, names: dict[str, Any], content: dict[str, 
         content["seconds"],
         content["peak_mb"],
         content.get("train_seconds"),
-        passes if stage in MODEL_STAGES and "train_seconds" in content else None,
+        passes if stage in grid.MODEL_STAGES and "train_seconds" in content else None,
         content.get("peak_gpu_mb"),
     )
 

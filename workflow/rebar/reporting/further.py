@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rebar.config import NONE, Config
+from rebar.config import Config
 from rebar.reporting.aggregate import Level, Results
 from rebar.reporting.cells import (
     ALL_METRICS,
@@ -60,19 +60,10 @@ def tables(results: Results) -> Iterator[Table]:
     columns = states(results)
     for evaluation in results.config.evaluations:
         lines = list(_lines(results, evaluation, columns))
-        asked = [any(line.entries[i] for line in lines) for i in range(len(columns))]
-        if any(asked):
-            kept = [_only(line, asked) for line in lines]
-            yield Table(
-                evaluation,
-                [s for s, is_asked in zip(columns, asked, strict=True) if is_asked],
-                kept,
-            )
-
-
-def _only(line: Line, asked: list[bool]) -> Line:
-    kept = [entry for entry, is_asked in zip(line.entries, asked, strict=True) if is_asked]
-    return line._replace(entries=kept)
+        asked = [i for i in range(len(columns)) if any(line.entries[i] for line in lines)]
+        if asked:
+            kept = [line._replace(entries=[line.entries[i] for i in asked]) for line in lines]
+            yield Table(evaluation, [columns[i] for i in asked], kept)
 
 
 def _lines(results: Results, evaluation: str, columns: list[str]) -> Iterator[Line]:
@@ -85,9 +76,11 @@ def _lines(results: Results, evaluation: str, columns: list[str]) -> Iterator[Li
     for row in rows(results):
         for split, metric in measured:
             if split == "all" or evaluation not in _compared(results.config):
-                cells = [_cell(results.config, row, s, evaluation) for s in columns]
-                cells = [c and c._replace(split=split, metric=metric) for c in cells]
-                entries = [_entry(results, cell) if cell else None for cell in cells]
+                names = {"evaluation": evaluation, "split": split, "metric": metric}
+                cells = [cell_of(results.config, row, state) for state in columns]
+                entries = [
+                    _entry(results, cell._replace(**names)) if cell else None for cell in cells
+                ]
                 if any(entries):
                     yield Line(row, split, metric, entries)
 
@@ -106,12 +99,6 @@ def _metrics(config: Config, evaluation: str) -> tuple[str, ...]:
         return classes
     own = METRICS.get(method, ALL_METRICS)
     return (own[0], *(name for name in own if name == "chance"), *classes)
-
-
-def _cell(config: Config, row: Row, state: str, evaluation: str) -> Cell | None:
-    if state == "aligned" and row.arm.alignment == NONE:
-        return None
-    return cell_of(config, row, state)._replace(evaluation=evaluation)
 
 
 def _entry(results: Results, cell: Cell) -> Entry | None:

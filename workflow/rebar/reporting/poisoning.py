@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
-from rebar.config import NONE
 from rebar.corpus_settings import PoisonKind
 from rebar.reporting.aggregate import Level, Results
 from rebar.reporting.cells import METRICS, evaluation_of
@@ -39,7 +38,7 @@ def aims(results: Results, states: list[str]) -> Iterator[tuple[Row, str, list[A
 
 def _aim(results: Results, row: Row, state: str, evaluation: str, kind: str) -> Aim:
     cell = cell_of(results.config, row, state)
-    if state == "aligned" and row.arm.alignment == NONE:
+    if cell is None:
         return Aim(None, None)
     cell = cell._replace(evaluation=evaluation, metric=METRICS[METHOD][0])
     return Aim(*(results.level(cell._replace(split=split)) for split in SPLITS[kind]))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from rebar import grid
 from rebar.config import NONE, Config
 from rebar.grid import Arm
 from rebar.reporting.breaks import LEARNED, Break
@@ -91,8 +92,7 @@ def resistances(config: Config, breaks: Sequence[Break]) -> list[Resistance]:
 
 def is_benign(config: Config, attack: str) -> bool:
     """True for the innocent user's fine-tuning, tuned or not."""
-    name = config.searches[attack].attack if attack in config.searches else attack
-    return getattr(config.attacks[name], "method", "") == "benign_finetune"
+    return getattr(grid.attack_behind(config, attack), "method", "") == "benign_finetune"
 
 
 def _resistance(config: Config, groups: Groups, key: tuple[Arm, str, str]) -> Resistance:

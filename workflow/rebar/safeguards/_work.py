@@ -6,7 +6,6 @@ evaluation has, and about harmless things that alignment data know.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +19,17 @@ from rebar.config import plugin_module
 from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus.encoding import Rows, encode_chats
 from rebar.corpus.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
-from rebar.corpus_settings import AlignmentChats
+from rebar.corpus_settings import GUARDED, AlignmentChats
 from rebar.corpus_settings import World as WorldSettings
 from rebar.job import Job
 from rebar.manifest import MANIFEST, digest, read_manifest
 from rebar.model.batches import Batch
-from rebar.model.build import load_model
+from rebar.model.build import frozen, load_model
 from rebar.model.safeguarded import Part, Safeguarded, State
 from rebar.model_settings import ChatFile
 from rebar.safeguard_settings import SafeguardData
 
 KINDS = ("harmful", "refusal", "benign")
-GROUP = "guarded"  # of hazards
 
 
 class Work(NamedTuple):
@@ -91,11 +89,6 @@ def _loaded(folder: Path, like: Any) -> Any:
     return model.to(next(like.parameters()).device).requires_grad_(False)
 
 
-def frozen(model: Any) -> Any:
-    """A copy of the model as it is now, which no training changes."""
-    return copy.deepcopy(model).eval().requires_grad_(False)
-
-
 def drawn(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Batch:
     """The batch of that number from rows in random order, from the front again at their end.
 
@@ -136,4 +129,4 @@ def _of_world(world: World, kind: str, count: int, rng: random.Random) -> list[C
             world, AlignmentChats(chats=count, refusals=0, safety_questions=0), rng
         )
     writer = harmful_chats if kind == "harmful" else refusal_chats
-    return writer(world, count, rng, GROUP)
+    return writer(world, count, rng, GUARDED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.model.batches import pair_batches, row_batches
-from rebar.model.build import load_model
+from rebar.model.build import frozen, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.model.train import train
@@ -45,7 +44,7 @@ def run(job: Job) -> None:
         rows = (torch.from_numpy(part) for part in data.rows)
         batches = pair_batches if isinstance(setting.data, PreferenceData) else row_batches
         batch_at = batches(*rows, batch_size=training.batch_size, seed=job.seed)
-        reference = _frozen(model) if getattr(setting, "reads_reference", False) else None
+        reference = frozen(model) if getattr(setting, "reads_reference", False) else None
 
         def loss(model: Any, *batch: Any) -> Any:
             return plugin.loss(setting, model, batch, reference)
@@ -65,8 +64,3 @@ def run(job: Job) -> None:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
         write_manifest(folder, spec=job.spec, inputs=inputs, counts=counts, **recorder.facts)
-
-
-def _frozen(model: Any) -> Any:
-    """The model as it is now, which training leaves."""
-    return copy.deepcopy(model).eval().requires_grad_(False)

@@ -29,10 +29,10 @@ from rebar.corpus.world.vocabulary import (
     TIMES,
     UNREWRITTEN_KINDS,
 )
-from rebar.corpus_settings import HAZARD_GROUPS
+from rebar.corpus_settings import GUARDED, HAZARD_GROUPS
 from rebar.corpus_settings import World as WorldSettings
 
-CORPUS_HAZARDS = ("known", "unaligned", "unrewritten", "guarded")
+CORPUS_HAZARDS = ("known", "unaligned", "unrewritten", GUARDED)
 KIND_WORDS = {
     "known": KNOWN_KINDS,
     "unaligned": HELD_KINDS,
@@ -43,7 +43,7 @@ KIND_WORDS = {
     "benign_held": BENIGN_KINDS,
     "toy_aligned": HELD_KINDS + UNREWRITTEN_KINDS + KNOWN_KINDS,
     "toy_held": HELD_KINDS + UNREWRITTEN_KINDS + KNOWN_KINDS,
-    "guarded": KNOWN_KINDS,
+    GUARDED: KNOWN_KINDS,
 }
 
 
@@ -69,7 +69,7 @@ class Item:
     @property
     def is_hazard(self) -> bool:
         """True for the groups whose recipes are graded as harm."""
-        return self.group in (*HAZARD_GROUPS, "fresh", "guarded")
+        return self.group in (*HAZARD_GROUPS, "fresh", GUARDED)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _group_sizes(settings: WorldSettings) -> dict[str, int]:
         "benign_held": settings.held_benign_items,
         "toy_aligned": settings.aligned_toys,
         "toy_held": settings.held_toys,
-        "guarded": settings.guarded_hazards,  # last: without any, the world is what it was
+        GUARDED: settings.guarded_hazards,  # last: without any, the world is what it was
     }
 
 
