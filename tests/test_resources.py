@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rebar import dag, sizes
+from rebar import dag, sizes, work
 from rebar.config import Config, load_config, plugin_settings
 from rebar.grid import Measurement
-from rebar.model_settings import Model
 from rebar.resources import (
     CPU_FLOPS,
     GPU_FLOPS,
@@ -20,6 +19,7 @@ from rebar.resources import (
     resources,
     seconds,
 )
+from rebar.settings.model import Model
 from tests.conftest import ROOT
 
 PRETRAIN = {"seed": 0, "recipe": "raw", "safeguard": "none"}
@@ -41,18 +41,18 @@ def test_parameters_are_those_of_the_model_that_is_built() -> None:
 
 def test_pretraining_takes_six_flops_a_parameter_and_token(smoke: Config) -> None:
     weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
-    done = sizes.work(smoke, "pretrain", PRETRAIN)
+    done = work.work(smoke, "pretrain", PRETRAIN)
     assert done.train_flops == 6 * weights * 30 * 16 * 64
     assert seconds(smoke, "pretrain", PRETRAIN) == START_SECONDS + done.train_flops / CPU_FLOPS
 
 
 def test_preferences_read_two_answers_a_row_with_two_models(smoke: Config) -> None:
     arm = PRETRAIN | {"alignment": "sft"}
-    plain = sizes.work(smoke, "align", arm)
+    plain = work.work(smoke, "align", arm)
     training = getattr(smoke.alignments["sft"], "training")  # noqa: B009
     dpo = plugin_settings("alignments", "dpo", {"method": "dpo", "training": training})
     other = smoke.model_copy(update={"alignments": {"sft": dpo}})
-    done = sizes.work(other, "align", arm)
+    done = work.work(other, "align", arm)
     assert done.train_flops == pytest.approx(plain.train_flops * 2 * (6 + 2) / 6)
     assert done.memory_bytes == 2 * plain.memory_bytes + 4 * plain.parameters
 
@@ -60,7 +60,7 @@ def test_preferences_read_two_answers_a_row_with_two_models(smoke: Config) -> No
 def test_probes_ask_for_what_all_of_them_forward_and_the_widest_holds(smoke: Config) -> None:
     arm = PRETRAIN | {"alignment": "sft"}
     weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
-    done = sizes.work(smoke, "probe", arm)
+    done = work.work(smoke, "probe", arm)
     lines, planes, way, texts = 5 + 7, 5 * 5 + 7 * 5, 5, 4 * 64
     basin = 5 * 4 * (30 + 30)
     ascents = 8 * (3 * 2 + 2) + 3 * 2
@@ -77,8 +77,8 @@ def test_a_large_training_asks_for_gpus_and_is_shared(smoke: Config) -> None:
     large = scaled(smoke, model=shape, pretrain={**training, "nodes": 4, "processes_per_node": 8})
     asks = resources(large, "pretrain", PRETRAIN)
     assert (asks.gpus, asks.nodes, asks.cpus) == (8, 4, 32)
-    work = sizes.work(large, "pretrain", PRETRAIN)
-    expected = START_SECONDS + work.train_flops / (32 * GPU_FLOPS * GPU_UTILISATION)
+    planned = work.work(large, "pretrain", PRETRAIN)
+    expected = START_SECONDS + planned.train_flops / (32 * GPU_FLOPS * GPU_UTILISATION)
     assert seconds(large, "pretrain", PRETRAIN) == pytest.approx(expected)
     assert asks.minutes == math.ceil(3 * expected / 60)
     longer = scaled(large, pretrain={"steps": 10**6})
@@ -134,25 +134,25 @@ def attacked(config: Config, **settings: dict) -> Config:
 
 def test_attacks_that_do_not_train_cost_what_they_read(smoke: Config) -> None:
     names = {**PRETRAIN, "alignment": "sft"}
-    weights, read = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY), 2 * sizes.PROMPT_TOKENS
+    weights, read = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY), 2 * work.PROMPT_TOKENS
     gcg = {"steps": 8, "candidates": 16, "requests": 4}
     ablation = {"train": 32, "validation": 8, "layers": 6, "positions": 2}
     quiet = attacked(smoke, weight_noise={"strength": 0.1}, prefill={})
     config = attacked(smoke, gcg=gcg, refusal_ablation=ablation, few_shot={"examples": 3})
-    assert sizes.work(quiet, "attack", names).train_flops == 0
+    assert work.work(quiet, "attack", names).train_flops == 0
     # A gradient is three passes; of six layers one is there, and each candidate is read thrice.
     prompts = 8 * 4 * (16 + 3) + 4 * (32 + 8) + 3 * 2 * 8
-    assert sizes.work(config, "attack", names).train_flops == read * weights * prompts
+    assert work.work(config, "attack", names).train_flops == read * weights * prompts
     # Input attacks save no weights.
-    assert sizes.work(quiet, "attack", names).disk_bytes == 4 * weights + 1e4
-    assert sizes.work(config, "attack", names).disk_bytes == 4 * weights + 2e4
+    assert work.work(quiet, "attack", names).disk_bytes == 4 * weights + 1e4
+    assert work.work(config, "attack", names).disk_bytes == 4 * weights + 2e4
 
 
 def test_examples_before_a_request_are_read_with_it(smoke: Config) -> None:
     config = attacked(smoke, few_shot={"examples": 3}, prefill={})
     plain, shot = (
-        sizes._generated(config, Measurement(name, "greedy", "asr"))
+        work._generated(config, Measurement(name, "greedy", "asr"))
         for name in ("prefill", "few_shot")
     )
-    assert plain == sizes.PROMPTS * (sizes.PROMPT_TOKENS + 30)
-    assert shot == sizes.PROMPTS * (4 * sizes.PROMPT_TOKENS + 30)
+    assert plain == work.PROMPTS * (work.PROMPT_TOKENS + 30)
+    assert shot == work.PROMPTS * (4 * work.PROMPT_TOKENS + 30)

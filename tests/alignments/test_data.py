@@ -14,8 +14,8 @@ from rebar.alignments._data import _chats, _passes, _token_stream
 from rebar.corpus.encoding import Rows, encode, encode_chats
 from rebar.corpus.world import REFUSAL_OPENINGS
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import World
-from rebar.model_settings import AlignmentData
+from rebar.settings.model import AlignmentData
+from rebar.settings.world import World
 from tests.model.tiny import rows, tiny_llama
 
 TOKENIZER = build_tokenizer()

@@ -15,10 +15,10 @@ from rebar.alignments import dpo
 from rebar.corpus.chats import Preference, read_preferences
 from rebar.corpus.world import build_world, preferences
 from rebar.corpus.world.frames import find_recipe, find_refusal
-from rebar.corpus_settings import World
 from rebar.model.batches import PairBatch, pair_batches
 from rebar.model.gradients import gradient, moved, norm
-from rebar.model_settings import PairFile
+from rebar.settings.rows import PairFile
+from rebar.settings.world import World
 from tests.model.tiny import rows, settings, tiny_llama
 from tests.safeguards import runs
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebar.corpus.chats import Chat, read_chats
-from rebar.model_settings import ChatFile
+from rebar.settings.rows import ChatFile
 
 
 def put(folder: Path, *rows: dict[str, Any]) -> ChatFile:

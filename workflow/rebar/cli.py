@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rebar import grid, interrupt, launch
 from rebar.config import Config
@@ -42,12 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rebar", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for stage in grid.STAGES:
-        command = commands.add_parser(stage, help=f"run a job of the stage {stage}")
-        command.add_argument("--results", type=Path, required=True, help="results/<name>")
-        command.add_argument("--job", required=True, help="the job as JSON, or @file")
-        command.add_argument("--gpus", type=int, help="GPUs that it may use; default: as it finds")
-        command.set_defaults(run=run_stage, stage=stage)
+    _add_stages(commands)
     command = commands.add_parser("tracking_db", help="create the MLflow store")
     command.add_argument("--results", type=Path, required=True, help="results/<name>")
     command.set_defaults(run=lambda options: _tracking().create_store(options.results))
@@ -56,6 +52,27 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("ui", help="open the MLflow UI on the right store, on loopback")
     command.add_argument("--port", type=int, default=5000, help="where to listen (5000)")
     command.set_defaults(run=lambda options: serve_ui(options.port))
+    _add_grid_commands(commands)
+    command = commands.add_parser("verify", help="check size and hash of every result")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--configfile", help="a file of config/")
+    which.add_argument("--results", type=Path, help="results/<name>")
+    command.set_defaults(run=_verify)
+    return parser
+
+
+def _add_stages(commands: Any) -> None:
+    """What Snakemake's rules call."""
+    for stage in grid.STAGES:
+        command = commands.add_parser(stage, help=f"run a job of the stage {stage}")
+        command.add_argument("--results", type=Path, required=True, help="results/<name>")
+        command.add_argument("--job", required=True, help="the job as JSON, or @file")
+        command.add_argument("--gpus", type=int, help="GPUs that it may use; default: as it finds")
+        command.set_defaults(run=run_stage, stage=stage)
+
+
+def _add_grid_commands(commands: Any) -> None:
+    """What takes the config of a grid."""
     for name, run, help_text in (
         ("where", _where, "print the table and where the results are"),
         ("plan", _plan, "print what a grid will cost"),
@@ -63,16 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         ("prune", _prune, "list what no config needs; --delete removes it"),
         ("provenance", _provenance, "check what a target made, keep its records"),
         ("pin", _pin, "print the current commit of each unpinned Hub id"),
+        ("sheet", _sheet, "write stored answers as a sheet for labelling"),
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("--configfile", required=True, help="a file of config/")
         command.set_defaults(run=run)
-    command = commands.add_parser("sheet", help="write stored answers as a sheet for labelling")
-    command.add_argument("--configfile", required=True, help="a file of config/")
+    command = commands.choices["sheet"]
     command.add_argument("--rows", type=int, default=200, help="answers of the sheet (200)")
     command.add_argument("--evaluation", help="of this evaluation only; default: of all")
     command.add_argument("--out", type=Path, help="where; default: results/<name>/sheet.csv")
-    command.set_defaults(run=_sheet)
     command = commands.choices["plan"]
     command.add_argument("--gpus", type=int, default=8, help="GPUs of the cluster (8)")
     command.add_argument("--cpus", type=int, default=64, help="cores of the cluster (64)")
@@ -80,12 +96,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["provenance"].add_argument(
         "target", help="corpus, models, attacks, evaluations, probes or all"
     )
-    command = commands.add_parser("verify", help="check size and hash of every result")
-    which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("--configfile", help="a file of config/")
-    which.add_argument("--results", type=Path, help="results/<name>")
-    command.set_defaults(run=_verify)
-    return parser
 
 
 def run_stage(options: argparse.Namespace) -> None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Settings
-from rebar.model_settings import PreferenceData, Training
+from rebar.settings.base import Settings
+from rebar.settings.model import PreferenceData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
