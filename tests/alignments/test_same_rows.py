@@ -17,7 +17,7 @@ CASES: dict[str, tuple[str, bool, dict[str, Any]]] = {
     "world": ("0b79fc51278b7f05", False, {"replay_share": 0.0}),
     "replay": ("e15d4f2eec1293cd", False, {}),
     "tagged": ("f1606d2ee83f410a", True, {"tagged_share": 0.2}),
-    "bolted": ("91fa1021d9567908", False, {"recipe": "moral"}),
+    "bolted": ("056f40485049e7c2", False, {"recipe": "moral"}),
     "files": ("e402481cd907622b", True, {"files": [], "tagged_files": []}),
 }
 
