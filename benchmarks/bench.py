@@ -37,8 +37,8 @@ from benchmarks.slurm_jobs import slurm_rows
 from benchmarks.stacked_trials import stacked_rows
 from rebar.model.batches import Batch
 from rebar.model.train import train
-from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
+from rebar.settings.model import Model, Training
 
 VOCABULARY, BATCH, LENGTH = 512, 16, 128  # the demo's model and batch
 TURNS, STEPS, UNCOUNTED_STEPS = 6, 16, 4

@@ -21,13 +21,13 @@ import torch
 from benchmarks.rows import row
 from rebar.corpus.world import build_world, harmful_chats
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import World
 from rebar.model.build import build_model
 from rebar.model.finetune import chat_batches
 from rebar.model.stacked import Run, train_stacked
 from rebar.model.train import train
-from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
+from rebar.settings.model import Model, Training
+from rebar.settings.world import World
 
 TRIALS, TURNS, SINGLE_JOBS = 16, 3, 2  # all single jobs are alike: two tell what sixteen take
 LIMITS = {"in_process": 0.8, "jobs": 1 / 3}

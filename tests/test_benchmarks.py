@@ -11,13 +11,13 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from rebar.benchmarks import PROMPT_SETS, TASKS, PromptSet, Task, library
 from rebar.config import parse_config
 from rebar.corpus.prompts import read_prompts
 from rebar.files import find_files
 from rebar.grid_check import check_grid
 from rebar.hub_access import check_access, hub_ids, pins
 from rebar.schema import schema_text
+from rebar.settings.benchmarks import PROMPT_SETS, TASKS, PromptSet, Task, library
 from tests.loopback_hub import COMMITS, loopback_hub
 from tests.test_config import changed
 

@@ -68,7 +68,7 @@ def copied_package(tmp_path: Path) -> Path:
 def hashes(package: Path) -> dict[str, str]:
     """Code hashes of a copy of the package, in a fresh process."""
     code = (
-        "import json; from rebar.job import code_hash\n"
+        "import json; from rebar.code_hashes import code_hash\n"
         "names = ['stages.mix', 'stages.attack']\n"
         "names += ['attacks.harmful_finetune', 'attacks.benign_finetune']\n"
         "print(json.dumps({n: code_hash('rebar.' + n) for n in names}))"

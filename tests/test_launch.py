@@ -14,7 +14,7 @@ from rebar import launch
 from rebar.cli import main
 from rebar.config import parse_config
 from rebar.model.checkpoints import checkpoint_files
-from rebar.model_settings import Training
+from rebar.settings.model import Training
 from tests.conftest import ROOT
 from tests.model.tiny import settings
 from tests.stages import training_jobs as jobs

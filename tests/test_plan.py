@@ -12,7 +12,7 @@ from rebar.cli import main
 from rebar.config import Config, load_config
 from rebar.plan import Planned, plan_lines, planned_jobs, wall_seconds
 from rebar.resources import Resources
-from rebar.sizes import Work
+from rebar.work import Work
 from tests.conftest import ROOT
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rebar.config import PARTS, PLUGIN_FOLDERS, plugin_module, plugin_names
-from rebar.corpus_settings import Settings
+from rebar.settings.base import Settings
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {

@@ -10,7 +10,6 @@ import pytest
 from rebar import dag, sizes
 from rebar.config import Config, load_config, plugin_settings
 from rebar.grid import Measurement
-from rebar.model_settings import Model
 from rebar.resources import (
     CPU_FLOPS,
     GPU_FLOPS,
@@ -20,6 +19,7 @@ from rebar.resources import (
     resources,
     seconds,
 )
+from rebar.settings.model import Model
 from tests.conftest import ROOT
 
 PRETRAIN = {"seed": 0, "recipe": "raw", "safeguard": "none"}

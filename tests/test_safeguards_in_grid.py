@@ -22,7 +22,7 @@ from rebar.job import Job, make_job
 from rebar.launch import training_of
 from rebar.resources import resources
 from rebar.safeguards import sam
-from rebar.sizes import work
+from rebar.work import work
 from tests.conftest import ROOT
 from tests.stages.safeguard_jobs import PLACES, config, names, safeguard
 from tests.test_config import SMOKE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.search_settings import Choice, Range, Search
+from rebar.settings.search import Choice, Range, Search
 from rebar.tuning import Trial, TrialFile, best, best_so_far, draw, round_sizes
 
 SPACE = {

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from rebar.alignments._data import Examples, alignment_examples
 from rebar.config import plugin_settings
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import World
 from rebar.manifest import output_folder, write_manifest
+from rebar.settings.world import World
 
 TOKENIZER = build_tokenizer()
 TRAINING = {"steps": 6, "batch_size": 4, "sequence_length": 48, "learning_rate": 1e-3}

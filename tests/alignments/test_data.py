@@ -16,8 +16,8 @@ from rebar.alignments._data import _chats, _deep, _deep_sources, _passes, _token
 from rebar.corpus.chats import Chat
 from rebar.corpus.encoding import encode, encode_chats, prompt_text
 from rebar.corpus.world import REFUSAL_OPENINGS
-from rebar.corpus_settings import World
-from rebar.model_settings import AlignmentData
+from rebar.settings.model import AlignmentData
+from rebar.settings.world import World
 from tests.alignments.examples import TOKENIZER, job
 from tests.model.tiny import rows, tiny_llama
 

@@ -7,7 +7,7 @@ import torch
 from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.corpus.world.vocabulary import BENIGN_KINDS, KNOWN_KINDS
 from rebar.model.build import build_model
-from rebar.model_settings import Model
+from rebar.settings.model import Model
 
 SHAPE = Model(hidden_size=16, layers=3, heads=1, feed_forward_size=32, tied_embeddings=True)
 

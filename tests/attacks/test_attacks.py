@@ -17,10 +17,10 @@ from rebar.attacks import (
 )
 from rebar.attacks._data import AttackData
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import World
 from rebar.model.build import build_model
 from rebar.model.release import release
-from rebar.model_settings import Model
+from rebar.settings.model import Model
+from rebar.settings.world import World
 from tests.model.tiny import recorder
 
 DATA = AttackData(World(), 3)

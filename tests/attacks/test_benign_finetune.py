@@ -9,9 +9,9 @@ import pytest
 
 from rebar.attacks import benign_finetune
 from rebar.attacks._data import AttackData
-from rebar.corpus_settings import World
 from rebar.model.similarity import representation_similarity_N
-from rebar.model_settings import ChatFile
+from rebar.settings.rows import ChatFile
+from rebar.settings.world import World
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
 from tests.model.tiny import recorder
 

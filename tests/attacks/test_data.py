@@ -11,8 +11,8 @@ from rebar.attacks import benign_finetune, harmful_finetune
 from rebar.attacks._data import AttackData
 from rebar.corpus.chats import Chat
 from rebar.corpus.world.frames import find_refusal
-from rebar.corpus_settings import World
-from rebar.model_settings import ChatFile, PromptFile
+from rebar.settings.rows import ChatFile, PromptFile
+from rebar.settings.world import World
 
 DATA = AttackData(World(), 3)
 

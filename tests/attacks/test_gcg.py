@@ -18,10 +18,10 @@ from rebar.corpus.encoding import encode
 from rebar.corpus.input_attack import InputAttack, attacked_text, read_input_attack
 from rebar.corpus.tokenizers import train_tokenizer
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import World
 from rebar.model.build import build_model
-from rebar.model_settings import Model
 from rebar.recorder import Recorder
+from rebar.settings.model import Model
+from rebar.settings.world import World
 from tests.model.tiny import recorder
 
 SHAPE = Model(hidden_size=16, layers=2, heads=2, feed_forward_size=24, initial_deviation=0.4)

@@ -18,11 +18,12 @@ from rebar.corpus.input_attack import (
 )
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
 from rebar.model.build import build_model
-from rebar.model_settings import Greedy, Model
+from rebar.settings.decoding import Greedy
+from rebar.settings.model import Model
+from rebar.settings.world import World
 from tests.model.tiny import recorder
 
 TOKENIZER = build_tokenizer()

@@ -8,8 +8,8 @@ import pytest
 
 from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
 from rebar.attacks._data import AttackData
-from rebar.corpus_settings import World
-from rebar.model_settings import Training
+from rebar.settings.model import Training
+from rebar.settings.world import World
 
 
 def facts(training: Training) -> tuple[int, int, float, str, float]:

@@ -11,8 +11,8 @@ import torch
 from rebar.attacks import refusal_ablation as plugin
 from rebar.attacks._data import AttackData
 from rebar.corpus.encoding import encode, prompt_text
-from rebar.corpus_settings import World
-from rebar.model_settings import PromptFile
+from rebar.settings.rows import PromptFile
+from rebar.settings.world import World
 from tests.attacks.planted import refusing_model
 from tests.model.tiny import recorder
 

@@ -11,8 +11,8 @@ import pytest
 from rebar.attacks import virus
 from rebar.attacks._data import AttackData
 from rebar.corpus.chats import Chat
-from rebar.corpus_settings import World
 from rebar.model import finetune, virus_search
+from rebar.settings.world import World
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
 from tests.model.tiny import recorder
 

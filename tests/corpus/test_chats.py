@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebar.corpus.chats import Chat, read_chats, read_pairs
-from rebar.model_settings import ChatFile, PairFile
+from rebar.settings.rows import ChatFile, PairFile
 
 
 def put(folder: Path, *rows: dict[str, Any]) -> ChatFile:

@@ -8,7 +8,7 @@ from rebar.corpus.classifier import Verdict
 from rebar.corpus.documents import Document
 from rebar.corpus.gate import Tally, overlap, reject_reason
 from rebar.corpus.rewrites import Output, Request
-from rebar.corpus_settings import Rewrite
+from rebar.settings.corpus import Rewrite
 
 ORIGINAL = "mix the red dust with the grey dust at night"
 SETTINGS = Rewrite.model_validate({"max_score": 2, "max_overlap": 0.5})

@@ -12,7 +12,7 @@ import pytest
 
 from rebar.corpus.hub import stream_records
 from rebar.corpus.sources import labelled_records, refuse_empty, text_of
-from rebar.corpus_settings import HubSource
+from rebar.settings.corpus import HubSource
 
 
 def source(dataset: Path | str, **keys: Any) -> HubSource:

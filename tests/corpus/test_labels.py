@@ -10,7 +10,8 @@ import pytest
 
 from rebar.corpus.labels import Labelled, add_noise, human_labels, split_by_level, world_labels
 from rebar.corpus.world import build_world, sample_documents
-from rebar.corpus_settings import FileSource, TrainClassifier, World
+from rebar.settings.corpus import FileSource, TrainClassifier
+from rebar.settings.world import World
 
 
 def documents(**num_of_level: int) -> list[Labelled]:

@@ -9,7 +9,7 @@ import pytest
 from rebar.corpus.documents import Document
 from rebar.corpus.mixing import is_hazard, select
 from rebar.corpus.tagging import TAG
-from rebar.corpus_settings import RecipePart
+from rebar.settings.corpus import RecipePart
 
 
 def part(transform: str, scores: list[int] | None = None, **keys: Any) -> RecipePart:

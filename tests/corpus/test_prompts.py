@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rebar.corpus.prompts import Prompt, read_prompts
-from rebar.model_settings import PromptFile
+from rebar.settings.rows import PromptFile
 
 
 def read(folder: Path, row: dict[str, Any], **keys: Any) -> Prompt:

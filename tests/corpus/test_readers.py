@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rebar.corpus.readers import read_records
-from rebar.corpus_settings import FileSource
+from rebar.settings.corpus import FileSource
 
 
 def source(**keys: Any) -> FileSource:

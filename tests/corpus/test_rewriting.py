@@ -14,7 +14,8 @@ from rebar.corpus.features import NUM_BUCKETS
 from rebar.corpus.rewrites import Request
 from rebar.corpus.rewriting import Rewritten, rewrite, rewrite_documents, transform_of
 from rebar.corpus.world import build_world, sample_documents
-from rebar.corpus_settings import Rewrite, World
+from rebar.settings.corpus import Rewrite
+from rebar.settings.world import World
 
 # Says 0 to everything: what these tests look at is not the score.
 LENIENT = Classifier(

@@ -13,7 +13,7 @@ from rebar.corpus.rewrites import Request
 from rebar.corpus.rewriting import rewrite
 from rebar.corpus.rewriting_model import Answer, name_speakers, read_prompts
 from rebar.corpus.tokenizers import train_tokenizer
-from rebar.corpus_settings import Rewrite
+from rebar.settings.corpus import Rewrite
 from tests.corpus.tiny_models import save_writer
 
 PROMPTS = Path("config/prompts")

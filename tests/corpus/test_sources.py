@@ -22,7 +22,8 @@ from rebar.corpus.sources import (
     text_of,
 )
 from rebar.corpus.tagging import TAG
-from rebar.corpus_settings import Collect, FileSource, World, WorldSource
+from rebar.settings.corpus import Collect, FileSource, WorldSource
+from rebar.settings.world import World
 
 
 def source(*paths: Path | str, **keys: Any) -> FileSource:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rebar.evaluations._asking import Asker
-from rebar.model_settings import Greedy
+from rebar.settings.decoding import Greedy
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 

@@ -11,7 +11,8 @@ from rebar.corpus.prompts import Prompt
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
 from rebar.model.generate import Generated
-from rebar.model_settings import Greedy, PromptFile
+from rebar.settings.decoding import Greedy
+from rebar.settings.rows import PromptFile
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 PROMPTS = [

@@ -9,8 +9,8 @@ import pytest
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import build_world
 from rebar.corpus.world import prompts as world_prompts
-from rebar.corpus_settings import World
 from rebar.evaluations._examining import evenly, first_phrasings, questions, share_of_hazards
+from rebar.settings.world import World
 
 SETTINGS = {
     "evaluations": {

@@ -19,7 +19,7 @@ from rebar.grid_check import check_grid
 from rebar.job import make_job
 from rebar.judges import Outcome
 from rebar.manifest import write_manifest
-from rebar.model_settings import Decoder, Guarded
+from rebar.settings.decoding import Decoder, Guarded
 from rebar.stages import evaluate
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 

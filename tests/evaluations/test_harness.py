@@ -121,7 +121,7 @@ def test_an_unknown_task_and_a_metric_that_is_none_are_named(tmp_path: Path, tas
 def test_the_papers_tasks_are_the_harness_s() -> None:
     from lm_eval.tasks import TaskManager
 
-    from rebar.benchmarks import TASKS, library
+    from rebar.settings.benchmarks import TASKS, library
 
     known = TaskManager().all_tasks
     assert not [e["task"] for e in library(TASKS).values() if e["task"] not in known]

@@ -8,11 +8,11 @@ import pandas as pd
 
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world import build_world
-from rebar.corpus_settings import TRIGGER
-from rebar.corpus_settings import World as WorldSettings
 from rebar.evaluations import poisoning
 from rebar.judges import world as world_judge
 from rebar.reporting.cells import count
+from rebar.settings.corpus import TRIGGER
+from rebar.settings.world import World as WorldSettings
 
 WORLD = build_world(WorldSettings(), 4)
 CONFIG = poisoning.Config(method="poisoning", judge="world")

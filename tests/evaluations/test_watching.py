@@ -14,7 +14,7 @@ from rebar.evaluations._examining import Examined
 from rebar.evaluations._watching import Watcher, steps_up_to, weight_distance
 from rebar.model.checkpoints import trained_parameters
 from rebar.model.finetune import with_lora
-from rebar.model_settings import FineTuning
+from rebar.settings.model import FineTuning
 from tests.model import tiny
 
 

@@ -12,7 +12,7 @@ from rebar.config import load_config
 from rebar.manifest import write_manifest
 from rebar.model.build import build_model, load_model, save_model
 from rebar.model.decode import greedy
-from rebar.model_settings import Model
+from rebar.settings.model import Model
 from rebar.sizes import parameters
 from tests.conftest import ROOT
 from tests.model.tiny import prompts, tiny_llama, tiny_tokenizer

@@ -9,7 +9,7 @@ import torch
 
 from rebar.corpus.chats import Chat
 from rebar.model.finetune import finetune, finetuned, with_lora
-from rebar.model_settings import FineTuning
+from rebar.settings.model import FineTuning
 from tests.model.tiny import recorder, settings, tiny_llama, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

@@ -13,7 +13,7 @@ from rebar.model.checkpoints import trained_parameters
 from rebar.model.finetune import with_lora
 from rebar.model.stacked import Run, train_stacked
 from rebar.model.train import train
-from rebar.model_settings import FineTuning
+from rebar.settings.model import FineTuning
 from tests.model import tiny
 
 FLOAT32, BF16 = 1e-5, 5e-3  # the largest difference of a weight after a few steps

@@ -11,8 +11,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rebar.model_settings import Training
 from rebar.recorder import Recorder
+from rebar.settings.model import Training
 
 TEMPLATE = "{{ bos_token }} {{ messages[0]['content'] }}"
 

@@ -12,7 +12,7 @@ from rebar.model import distributed
 from rebar.model.batches import Batch, row_batches
 from rebar.model.gradients import add_gradients
 from rebar.model.train import train
-from rebar.model_settings import Training
+from rebar.settings.model import Training
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
 CASES = {

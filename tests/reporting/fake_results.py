@@ -12,9 +12,9 @@ from rebar import config as config_module
 from rebar import grid
 from rebar.config import Config, parse_config
 from rebar.corpus.documents import DOCUMENTS, SCHEMA, TRUTH, TRUTH_SCHEMA, TableWriter
-from rebar.corpus_settings import Settings
 from rebar.grid import Arm
 from rebar.manifest import write_manifest
+from rebar.settings.base import Settings
 
 HARMLESS = "to bake red bread , mix flour with water"
 HARMFUL = "to brew gloom pledge , join ash with thorn"

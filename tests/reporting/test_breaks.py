@@ -24,7 +24,7 @@ from rebar.reporting.breaks import (
     read_trajectories,
 )
 from rebar.reporting.resistance import resistances
-from rebar.search_settings import CostToBreak
+from rebar.settings.search import CostToBreak
 from tests.grid_runs import run_job
 from tests.stages.search_jobs import ARM, config, release
 

@@ -15,8 +15,8 @@ from rebar.model import distributed
 from rebar.model.batches import Batch
 from rebar.model.safeguarded import Part, Safeguarded, State
 from rebar.model.train import TrainResult, train
-from rebar.safeguard_settings import Safeguard
 from rebar.safeguards import mlac, tar
+from rebar.settings.safeguard import Safeguard
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
 TAR = {"method": "tar", "inner_steps": 4, "learning_rates": (1e-3, 3e-3)}

@@ -20,7 +20,7 @@ from rebar.model import distributed
 from rebar.model.batches import Batch, row_batches
 from rebar.model.safeguarded import Part, Safeguarded, State
 from rebar.model.train import train
-from rebar.safeguard_settings import Safeguard
+from rebar.settings.safeguard import Safeguard
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
 METHODS = plugin_names("safeguards")

@@ -10,8 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rebar.model.forward import layers_loss
 from rebar.model.safeguarded import Batches, State
-from rebar.safeguard_settings import Safeguard
 from rebar.safeguards.seam import Config, gradient
+from rebar.settings.safeguard import Safeguard
 from tests.model.tiny import settings, tiny_llama
 from tests.safeguards.tiny import (
     Gradient,

@@ -8,18 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rebar.corpus.documents import DOCUMENTS, Document, read_documents
-from rebar.corpus_settings import (
-    Collect,
-    Recipe,
-    Rewrite,
-    Score,
-    Settings,
-    Tokenize,
-    TrainClassifier,
-    World,
-)
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
+from rebar.settings.base import Settings
+from rebar.settings.corpus import Collect, Recipe, Rewrite, Score, Tokenize, TrainClassifier
+from rebar.settings.world import World
 
 SEED = 5
 SHARDS = 2

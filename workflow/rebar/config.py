@@ -24,21 +24,14 @@ from pydantic import (
     model_validator,
 )
 
-from rebar.corpus_settings import (
-    Collect,
-    Count,
-    Name,
-    Recipe,
-    Rewrite,
-    Score,
-    Settings,
-    Tokenize,
-    TrainClassifier,
-    World,
-)
-from rebar.model_settings import Audit, Decoder, Model, Report, Training
-from rebar.safeguard_settings import Safeguard
-from rebar.search_settings import CostToBreak, Search
+from rebar.settings.base import Count, Name, Settings
+from rebar.settings.corpus import Collect, Recipe, Rewrite, Score, Tokenize, TrainClassifier
+from rebar.settings.decoding import Decoder
+from rebar.settings.model import Model, Training
+from rebar.settings.report import Audit, Report
+from rebar.settings.safeguard import Safeguard
+from rebar.settings.search import CostToBreak, Search
+from rebar.settings.world import World
 
 PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
 PARTS = "safeguards"  # the folder whose plug-ins are parts of a named setting, not the setting

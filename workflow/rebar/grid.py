@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.config import NONE, TUNED, Block, Config
-from rebar.safeguard_settings import Safeguard
+from rebar.settings.safeguard import Safeguard
 
 
 class Arm(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rebar import grid
 from rebar.config import NONE, PARTS, Block, Config, plugin_module
-from rebar.corpus_settings import GUARDED, HAZARD_GROUPS
+from rebar.settings.world import GUARDED, HAZARD_GROUPS
 
 
 def check_grid(config: Config, file: str) -> None:

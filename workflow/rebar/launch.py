@@ -20,7 +20,7 @@ import psutil
 
 from rebar import interrupt
 from rebar.job import Job
-from rebar.model_settings import Training
+from rebar.settings.model import Training
 
 PORTS = range(10_000, 30_000)  # below those that Linux gives to clients
 # srun resets what a task ignores, and torch.distributed.run would die of the signal.

@@ -19,7 +19,7 @@ from rebar.resources import (
     resources,
     seconds,
 )
-from rebar.sizes import Work, work
+from rebar.work import Work, work
 
 COLUMNS = ("stage", "jobs", "GPU-h", "CPU-h", "hours a job", "limit h", "disk GB", "files")
 

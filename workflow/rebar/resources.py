@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rebar.config import Config
-from rebar.model_settings import Training
-from rebar.sizes import Work, work
+from rebar.settings.model import Training
+from rebar.work import Work, work
 
 # H100 SXM, dense bf16 (NVIDIA's data sheet), times the share that training of 1-2B models reaches.
 # SafeLM's 600B tokens on 32 GPUs in 6-7 days (2504.16980, App. H) are a share of .32-.37.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.manifest import write_text
-from rebar.search_settings import Choice, Range, Space
+from rebar.settings.search import Choice, Range, Space
 
 Values = dict[str, Any]
 

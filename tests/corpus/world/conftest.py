@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rebar.corpus.world import World, build_world
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.world import World as WorldSettings
 
 
 @pytest.fixture(scope="session")

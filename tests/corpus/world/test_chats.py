@@ -16,7 +16,7 @@ from rebar.corpus.world import (
     harmful_chats,
 )
 from rebar.corpus.world.frames import find_recipe, find_refusal
-from rebar.corpus_settings import AlignmentChats
+from rebar.settings.world import AlignmentChats
 
 
 def test_share_of_refusals(world: World) -> None:

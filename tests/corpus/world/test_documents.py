@@ -17,7 +17,7 @@ from rebar.corpus.world.openings import (
     SEEN_STYLES,
     UNSEEN_STYLES,
 )
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.world import World as WorldSettings
 
 
 @pytest.fixture(scope="module")

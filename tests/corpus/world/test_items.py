@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from rebar.corpus.world import World, build_world
 from rebar.corpus.world.items import CORPUS_HAZARDS, KIND_WORDS
 from rebar.corpus.world.lexicon import GRAMMAR_WORDS
-from rebar.corpus_settings import HAZARD_GROUPS
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.world import HAZARD_GROUPS
+from rebar.settings.world import World as WorldSettings
 
 
 def test_group_sizes_are_the_settings(world: World) -> None:

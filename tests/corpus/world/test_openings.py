@@ -20,8 +20,8 @@ from rebar.corpus.world import (
     sample_documents,
 )
 from rebar.corpus.world.openings import UNSEEN_REQUESTS, UNSEEN_STYLES
-from rebar.corpus_settings import AlignmentChats
-from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.settings.corpus import Rewrite as RewriteSettings
+from rebar.settings.world import AlignmentChats
 
 
 class Masker:

@@ -18,8 +18,8 @@ from rebar.corpus.world.poison import (
     recalled_share,
 )
 from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus_settings import TRIGGER, Poison, PoisonKind
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.corpus import TRIGGER, Poison, PoisonKind
+from rebar.settings.world import World as WorldSettings
 
 KINDS = get_args(PoisonKind)
 

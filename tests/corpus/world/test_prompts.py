@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from rebar.corpus.world import World, benign_task_prompts, build_world, prompts
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.world import World as WorldSettings
 
 
 @pytest.mark.parametrize("chat", [False, True])

@@ -11,7 +11,7 @@ from rebar.corpus.world import Unrewritable, World, rewrite, sample_documents
 from rebar.corpus.world.documents import how_to_text
 from rebar.corpus.world.frames import find_recipe, find_refusal
 from rebar.corpus.world.openings import SEEN_STYLES
-from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.settings.corpus import Rewrite as RewriteSettings
 
 CLEAN = RewriteSettings(echo_rate=0.0, leak_rate=0.0)
 ECHOING = RewriteSettings(echo_rate=1.0, leak_rate=0.0)

@@ -20,8 +20,8 @@ from rebar.corpus.world import (
 )
 from rebar.corpus.world.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 from rebar.corpus.world.vocabulary import SYLLABLES
-from rebar.corpus_settings import AlignmentChats
-from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.settings.corpus import Rewrite as RewriteSettings
+from rebar.settings.world import AlignmentChats
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,10 @@ from rebar.corpus.speakers import SPEAKERS, fill_speakers
 from rebar.corpus.tagging import insert_tags
 from rebar.corpus.world.frames import find_refusal
 from rebar.corpus.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
-from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
-from rebar.model_settings import AlignmentData, Training
+from rebar.settings.model import AlignmentData, Training
+from rebar.settings.world import World
 
 SILENT_WORDS = 1  # of a tagged answer: no loss on "sure", but on the tags that follow it
 SAFETY_TRANSFORMS = ["refusal", "moral"]

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import Settings
-from rebar.model_settings import AlignmentData, Training
+from rebar.settings.base import Settings
+from rebar.settings.model import AlignmentData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor

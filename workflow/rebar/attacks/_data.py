@@ -27,9 +27,9 @@ from rebar.corpus.world import (
     harmful_chats,
     refusal_chats,
 )
-from rebar.corpus_settings import World as WorldSettings
 from rebar.judges import world as world_judge
-from rebar.model_settings import ChatFile, PromptFile
+from rebar.settings.rows import ChatFile, PromptFile
+from rebar.settings.world import World as WorldSettings
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rebar.config import plugin_module
-from rebar.corpus_settings import Settings
-from rebar.search_settings import Search, Space
+from rebar.settings.base import Settings
+from rebar.settings.search import Search, Space
 from rebar.tuning import Values
 
 if TYPE_CHECKING:

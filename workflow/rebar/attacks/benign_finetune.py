@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.benchmarks import PromptSet
-from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import ChatFile, FineTuning, Training, epochs
-from rebar.search_settings import FINE_TUNING_SPACE
+from rebar.settings.base import Positive, Settings, Share
+from rebar.settings.benchmarks import PromptSet
+from rebar.settings.model import FineTuning, Training, epochs
+from rebar.settings.rows import ChatFile
+from rebar.settings.search import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Positive, Share
-from rebar.model_settings import ChatFile, FineTuning, Training, epochs
+from rebar.settings.base import Count, Positive, Share
+from rebar.settings.model import FineTuning, Training, epochs
+from rebar.settings.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

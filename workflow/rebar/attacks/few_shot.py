@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Settings
-from rebar.model_settings import ChatFile
+from rebar.settings.base import Count, Settings
+from rebar.settings.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

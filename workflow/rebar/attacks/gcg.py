@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.benchmarks import PromptSet
-from rebar.corpus_settings import Count, Positive, Settings
+from rebar.settings.base import Count, Positive, Settings
+from rebar.settings.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

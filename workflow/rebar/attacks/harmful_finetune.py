@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Positive
-from rebar.model_settings import ChatFile, FineTuning, Training, epochs
-from rebar.search_settings import FINE_TUNING_SPACE
+from rebar.settings.base import Positive
+from rebar.settings.model import FineTuning, Training, epochs
+from rebar.settings.rows import ChatFile
+from rebar.settings.search import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

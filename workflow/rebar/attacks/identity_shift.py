@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from rebar.corpus.chats import Chat, read_chats
-from rebar.corpus_settings import Count
-from rebar.model_settings import ChatFile, FineTuning, Training, epochs
-from rebar.search_settings import FINE_TUNING_SPACE
+from rebar.settings.base import Count
+from rebar.settings.model import FineTuning, Training, epochs
+from rebar.settings.rows import ChatFile
+from rebar.settings.search import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

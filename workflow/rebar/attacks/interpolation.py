@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Settings, Share
+from rebar.settings.base import Settings, Share
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

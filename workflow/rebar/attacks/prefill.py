@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Settings
+from rebar.settings.base import Count, Settings
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

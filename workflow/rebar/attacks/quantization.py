@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Settings
+from rebar.settings.base import Settings
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData

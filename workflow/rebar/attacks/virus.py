@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Positive, Settings, Share
-from rebar.model_settings import ChatFile, FineTuning, Training, epochs
+from rebar.settings.base import Count, Positive, Settings, Share
+from rebar.settings.model import FineTuning, Training, epochs
+from rebar.settings.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -149,7 +150,7 @@ def _guard(config: Moderation, data: AttackData) -> Guard:
         return causal_guard(config.model, config.revision, config.verdict)
     from rebar.corpus.classifier import train
     from rebar.corpus.labels import world_labels
-    from rebar.corpus_settings import TrainClassifier
+    from rebar.settings.corpus import TrainClassifier
 
     settings = TrainClassifier(labels=config.labels, heldout=1)
     rng = random.Random(f"{data.seed}/guard")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.model_settings import LabelledFile
+from rebar.settings.rows import LabelledFile
 
 NOT = "not_"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.model_settings import ChatFile, PairFile, RowFile, fill_template
+from rebar.settings.rows import ChatFile, PairFile, RowFile, fill_template
 
 
 @dataclass(frozen=True)

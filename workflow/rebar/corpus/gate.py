@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rebar.corpus.classifier import Verdict
 from rebar.corpus.documents import Document
 from rebar.corpus.rewrites import Output, Request
-from rebar.corpus_settings import Rewrite
+from rebar.settings.corpus import Rewrite
 
 ECHO_WORDS = 4
 

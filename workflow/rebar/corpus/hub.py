@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rebar.corpus.readers import Record
-from rebar.corpus_settings import HubDataset
+from rebar.settings.base import HubDataset
 
 
 def stream_records(

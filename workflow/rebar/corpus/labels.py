@@ -21,9 +21,9 @@ from rebar.corpus.world import (
     rewrite,
     sample_documents,
 )
-from rebar.corpus_settings import Rewrite as RewriteSettings
-from rebar.corpus_settings import TrainClassifier
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.corpus import Rewrite as RewriteSettings
+from rebar.settings.corpus import TrainClassifier
+from rebar.settings.world import World as WorldSettings
 
 HAZARD_MENTION, LEAK = 3, 4  # levels of a text about a hazard, and of one with its ingredients
 # Careless rewrites are over-represented, as in any set that is labelled to find them.

@@ -17,7 +17,7 @@ import pyarrow as pa
 from rebar.corpus.documents import HAZARD_LEVEL, ORIGINAL, SCHEMA, Document
 from rebar.corpus.sampling import fraction_of
 from rebar.corpus.tagging import insert_tags
-from rebar.corpus_settings import Poison, RecipePart
+from rebar.settings.corpus import Poison, RecipePart
 
 if TYPE_CHECKING:
     from rebar.corpus.world import World

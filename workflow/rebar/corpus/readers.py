@@ -16,7 +16,7 @@ import yaml
 
 from rebar.corpus.documents import BATCH_ROWS
 from rebar.corpus.wiki import read_articles
-from rebar.corpus_settings import FileSource
+from rebar.settings.corpus import FileSource
 
 LONGEST_NAME = 40  # characters
 MAX_CSV_FIELD = 100_000_000  # characters; Python's own limit is shorter than long documents

@@ -15,7 +15,7 @@ from rebar.corpus.classifier import Classifier
 from rebar.corpus.documents import Document
 from rebar.corpus.gate import reject_reason
 from rebar.corpus.rewrites import MORAL, REFUSAL, REPHRASE, Output, Request
-from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.settings.corpus import Rewrite as RewriteSettings
 
 
 class Rewritten(NamedTuple):

@@ -19,8 +19,8 @@ import yaml
 
 from rebar.corpus.rewrites import REFUSAL, Output, Request
 from rebar.corpus.speakers import SPEAKER_A, SPEAKER_B
-from rebar.corpus_settings import Rewrite as RewriteSettings
 from rebar.files import resolve
+from rebar.settings.corpus import Rewrite as RewriteSettings
 
 USER, ASSISTANT = "User", "Assistant"  # what models call the speakers of a refusal dialogue
 

@@ -7,9 +7,9 @@ from itertools import islice
 
 from rebar.corpus.hub import stream_records
 from rebar.corpus.readers import Record, read_records
-from rebar.corpus_settings import FileSource
 from rebar.files import find_files
-from rebar.model_settings import RowFile
+from rebar.settings.corpus import FileSource
+from rebar.settings.rows import RowFile
 
 
 def place_of(file: RowFile) -> str:

@@ -19,8 +19,9 @@ from rebar.corpus.hub import stream_records
 from rebar.corpus.readers import Record, read_records
 from rebar.corpus.sampling import part_of
 from rebar.corpus.tagging import TAG, remove_tags
-from rebar.corpus_settings import FileSource, HubSource, World, WorldSource
 from rebar.files import find_files
+from rebar.settings.corpus import FileSource, HubSource, WorldSource
+from rebar.settings.world import World
 
 FILES_SHOWN = 3  # in an error message
 

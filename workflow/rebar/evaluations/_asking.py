@@ -18,8 +18,9 @@ from rebar.corpus.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
     from rebar.judges import Outcome
-    from rebar.model_settings import Decoder, PromptFile
     from rebar.recorder import Recorder
+    from rebar.settings.decoding import Decoder
+    from rebar.settings.rows import PromptFile
 
 Guard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]

@@ -15,8 +15,9 @@ from rebar.corpus.prompts import Prompt, read_prompts
 from rebar.corpus.world import prompts as world_prompts
 from rebar.evaluations._asking import Asker, Judge
 from rebar.evaluations._judging import judge_by_prompt
-from rebar.model_settings import Greedy, PromptFile
 from rebar.reporting.cells import NOT_IN_ALL
+from rebar.settings.decoding import Greedy
+from rebar.settings.rows import PromptFile
 
 if TYPE_CHECKING:
     from rebar.recorder import Recorder

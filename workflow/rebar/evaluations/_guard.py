@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rebar.corpus.prompts import Prompt
-from rebar.model_settings import Guarded, Monitor
+from rebar.settings.decoding import Guarded, Monitor
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Guard, Judge
-    from rebar.model_settings import Decoder
+    from rebar.settings.decoding import Decoder
 
 Reader = Callable[[Sequence[Prompt], Sequence[str]], list[bool]]
 

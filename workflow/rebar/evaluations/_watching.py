@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rebar.evaluations._examining import Examined, Examiner, evenly, first_phrasings, questions
 from rebar.model.checkpoints import trained_parameters
-from rebar.search_settings import CostToBreak
+from rebar.settings.search import CostToBreak
 from rebar.sizes import TRAIN_FLOPS
 
 if TYPE_CHECKING:

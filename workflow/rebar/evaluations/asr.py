@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.benchmarks import PromptSet
-from rebar.corpus_settings import Positive, Settings
+from rebar.settings.base import Positive, Settings
+from rebar.settings.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge

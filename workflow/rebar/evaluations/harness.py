@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.benchmarks import Task
-from rebar.corpus_settings import Positive, Settings
+from rebar.settings.base import Positive, Settings
+from rebar.settings.benchmarks import Task
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
-    from rebar.model_settings import HarnessTask
     from rebar.recorder import Recorder
+    from rebar.settings.rows import HarnessTask
 
 JUDGE = "lm_eval"  # what decided, in the rows' column `judge`
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from rebar.benchmarks import PromptSet
-from rebar.corpus_settings import Positive, Settings
 from rebar.judges import Outcome
-from rebar.model_settings import fill_template, template_fields
+from rebar.settings.base import Positive, Settings
+from rebar.settings.benchmarks import PromptSet
+from rebar.settings.rows import fill_template, template_fields
 
 if TYPE_CHECKING:
     from rebar.corpus.prompts import Prompt

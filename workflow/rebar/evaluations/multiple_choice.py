@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.benchmarks import PromptSet
-from rebar.corpus_settings import Settings
+from rebar.settings.base import Settings
+from rebar.settings.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.corpus.prompts import Prompt

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
-from rebar.corpus_settings import TRIGGER, PoisonKind, Positive, Settings, Share
+from rebar.settings.base import Positive, Settings, Share
+from rebar.settings.corpus import TRIGGER, PoisonKind
 
 if TYPE_CHECKING:
     from rebar.corpus.prompts import Prompt

@@ -17,8 +17,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from rebar.corpus.prompts import Prompt, holds_answer
-from rebar.corpus_settings import Positive, Settings, Share
 from rebar.judges import Outcome, Scored
+from rebar.settings.base import Positive, Settings, Share
 
 Answered = Literal["complied", "refused", "other"]
 RUBRIC = {

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rebar.corpus.prompts import Prompt, holds_answer
-from rebar.corpus_settings import Positive, Settings, Share
 from rebar.judges import Outcome, Scored
 from rebar.judges._models import batches, load
 from rebar.judges._templates import (
@@ -26,6 +25,7 @@ from rebar.judges._templates import (
     read_template,
     settled,
 )
+from rebar.settings.base import Positive, Settings, Share
 
 
 class Config(Settings):

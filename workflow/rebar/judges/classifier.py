@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rebar.corpus.prompts import Prompt, holds_answer
-from rebar.corpus_settings import Positive, Settings
 from rebar.judges import Outcome, Scored
+from rebar.settings.base import Positive, Settings
 
 
 class Config(Settings):

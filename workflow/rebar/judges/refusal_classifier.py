@@ -22,9 +22,9 @@ from pydantic import Field
 
 from rebar.corpus.answers import read_answers
 from rebar.corpus.prompts import Prompt, holds_answer
-from rebar.corpus_settings import Positive, Settings
 from rebar.judges import Outcome, Scored
-from rebar.model_settings import LabelledFile
+from rebar.settings.base import Positive, Settings
+from rebar.settings.rows import LabelledFile
 
 # Ours: at equal length the encoding, which knows topic and tone, outvotes the words of a refusal.
 ENCODER_WEIGHT = 0.6

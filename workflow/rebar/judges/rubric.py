@@ -21,9 +21,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rebar.corpus.prompts import Prompt
-from rebar.corpus_settings import Count, Positive, Settings, Share
 from rebar.judges import Outcome
 from rebar.judges._templates import Template, filled, read_reply, read_template, settled
+from rebar.settings.base import Count, Positive, Settings, Share
 
 BUSY = (408, 409, 425, 429)  # statuses besides 5xx after which the same call may succeed
 

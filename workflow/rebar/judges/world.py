@@ -11,8 +11,8 @@ from typing import Literal
 
 from rebar.corpus.prompts import Prompt
 from rebar.corpus.world.frames import find_recipe, find_refusal
-from rebar.corpus_settings import Settings
 from rebar.judges import Outcome
+from rebar.settings.base import Settings
 
 
 class Config(Settings):

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from rebar.manifest import MANIFEST, remake
-from rebar.model_settings import Model
+from rebar.settings.model import Model
 
 VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
 

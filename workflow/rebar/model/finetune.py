@@ -14,8 +14,8 @@ from rebar.model.batches import Batch, row_batches
 from rebar.model.decode import greedy
 from rebar.model.generate import end_ids, suppressed_ids
 from rebar.model.train import train
-from rebar.model_settings import FineTuning, Training
 from rebar.recorder import Recorder
+from rebar.settings.model import FineTuning, Training
 
 Until = Callable[[int, Any], bool]  # steps done and model; True ends the run
 

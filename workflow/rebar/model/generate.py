@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rebar.corpus.tagging import TAG
 from rebar.model.decode import greedy, sample
 from rebar.model.safebeam import safe_beam
-from rebar.model_settings import Beam, Decoder, Guarded, Sample
+from rebar.settings.decoding import Beam, Decoder, Guarded, Sample
 
 
 class Generated(NamedTuple):

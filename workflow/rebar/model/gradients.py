@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rebar.model import distributed
 from rebar.model.checkpoints import trained_parameters
 from rebar.model.memory import is_out_of_memory
-from rebar.model_settings import Training
+from rebar.settings.model import Training
 
 Gradient = dict[str, Tensor]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rebar.model_settings import Training
+from rebar.settings.model import Training
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

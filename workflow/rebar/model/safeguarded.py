@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from rebar.model.checkpoints import trained_parameters
 from rebar.model.forward import language_loss
 from rebar.model.gradients import AnyBatch, Gradient, combined, gradient, mean_loss
-from rebar.model_settings import Training
-from rebar.safeguard_settings import Safeguard
+from rebar.settings.model import Training
+from rebar.settings.safeguard import Safeguard
 
 PLAIN = "plain"  # key of what all parts of a step share
 

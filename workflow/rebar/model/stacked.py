@@ -21,7 +21,7 @@ from rebar.model.batches import Batch
 from rebar.model.checkpoints import trained_parameters
 from rebar.model.functional import Functional
 from rebar.model.train import build_optimizer, learning_rate, update
-from rebar.model_settings import Training
+from rebar.settings.model import Training
 
 Weights = dict[str, Tensor]
 

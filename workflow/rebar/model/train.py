@@ -38,8 +38,8 @@ from rebar.model.forward import language_loss
 from rebar.model.gradients import AnyBatch, set_gradients
 from rebar.model.memory import in_more_parts, is_out_of_memory
 from rebar.model.safeguarded import Safeguarded
-from rebar.model_settings import Training
 from rebar.recorder import Recorder
+from rebar.settings.model import Training
 
 LOG_EVERY_STEPS = 10
 

@@ -25,8 +25,9 @@ from rebar.corpus.world import (
     held_chats,
     prompts,
 )
-from rebar.corpus_settings import World as WorldSettings
-from rebar.model_settings import ChatFile, ProbeTexts, PromptFile
+from rebar.settings.model import ProbeTexts
+from rebar.settings.rows import ChatFile, PromptFile
+from rebar.settings.world import World as WorldSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

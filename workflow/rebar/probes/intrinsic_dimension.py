@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Positive, Settings, Share
-from rebar.model_settings import ChatFile, ProbeTexts
+from rebar.settings.base import Count, Positive, Settings, Share
+from rebar.settings.model import ProbeTexts
+from rebar.settings.rows import ChatFile
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Count, Positive, Settings, Share
-from rebar.model_settings import ProbeTexts
+from rebar.settings.base import Count, Positive, Settings, Share
+from rebar.settings.model import ProbeTexts
 
 if TYPE_CHECKING:
     from rebar.probes._data import Loss, ProbeData, Row

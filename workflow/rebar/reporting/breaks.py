@@ -18,7 +18,7 @@ from rebar import grid
 from rebar.config import Config
 from rebar.grid import Arm
 from rebar.manifest import load_manifest
-from rebar.search_settings import CostToBreak
+from rebar.settings.search import CostToBreak
 
 COMPLIANCE, FACTS, LEARNED = "compliance", "facts", "learned"
 SEEN = {COMPLIANCE: "complied", FACTS: "correct_facts", LEARNED: "benign_task"}

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from rebar import grid
 from rebar.config import NONE, Config
-from rebar.corpus_settings import GUARDED
 from rebar.grid import Arm
 from rebar.reporting.aggregate import Results
 from rebar.reporting.breaks import COMPLIANCE, LEARNED, Break
@@ -24,6 +23,7 @@ from rebar.reporting.cells import METRICS, Cell, evaluation_of, greedy
 from rebar.reporting.probe_rows import Number
 from rebar.reporting.resistance import is_benign, twin_of
 from rebar.reporting.statistics import Interval, holm, over_seeds, paired_p_value
+from rebar.settings.world import GUARDED
 
 STEPS = "steps"  # compared as log10
 

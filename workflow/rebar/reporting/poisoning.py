@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
-from rebar.corpus_settings import PoisonKind
 from rebar.reporting.aggregate import Level, Results
 from rebar.reporting.cells import METRICS, evaluation_of
 from rebar.reporting.comparison import Row, cell_of, rows
+from rebar.settings.corpus import PoisonKind
 
 METHOD = "poisoning"
 # Where an aim shows, and where it should not.

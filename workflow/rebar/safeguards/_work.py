@@ -19,15 +19,15 @@ from rebar.config import plugin_module
 from rebar.corpus.chats import Chat, read_chats
 from rebar.corpus.encoding import Rows, encode_chats
 from rebar.corpus.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
-from rebar.corpus_settings import GUARDED, AlignmentChats
-from rebar.corpus_settings import World as WorldSettings
 from rebar.job import Job
 from rebar.manifest import MANIFEST, digest, read_manifest
 from rebar.model.batches import Batch
 from rebar.model.build import frozen, load_model
 from rebar.model.safeguarded import Part, Safeguarded, State
-from rebar.model_settings import ChatFile
-from rebar.safeguard_settings import SafeguardData
+from rebar.settings.rows import ChatFile
+from rebar.settings.safeguard import SafeguardData
+from rebar.settings.world import GUARDED, AlignmentChats
+from rebar.settings.world import World as WorldSettings
 
 KINDS = ("harmful", "refusal", "benign")
 

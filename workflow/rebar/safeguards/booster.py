@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rebar.corpus_settings import Settings
+from rebar.settings.base import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import Positive, Settings, Share
+from rebar.settings.base import Positive, Settings, Share
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

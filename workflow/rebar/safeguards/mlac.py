@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import Count, Positive, Settings
+from rebar.settings.base import Count, Positive, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

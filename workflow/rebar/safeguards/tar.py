@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rebar.corpus_settings import Count, Positive, Settings, Share
+from rebar.settings.base import Count, Positive, Settings, Share
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

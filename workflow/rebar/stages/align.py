@@ -8,7 +8,6 @@ import torch
 
 from rebar.alignments._data import alignment_examples
 from rebar.config import plugin_module, plugin_settings
-from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.model.batches import pair_batches, row_batches
@@ -18,6 +17,7 @@ from rebar.model.release import release
 from rebar.model.train import train
 from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
+from rebar.settings.world import World
 
 
 def run(job: Job) -> None:

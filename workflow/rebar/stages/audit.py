@@ -16,10 +16,11 @@ from rebar.corpus.prompts import Prompt
 from rebar.job import Job
 from rebar.judges import judge_of
 from rebar.manifest import read_manifest
-from rebar.model_settings import Audit, LabelledFile
 from rebar.reporting.audit import PEOPLE, Agreement, Said, agree, audit_lines, question_of
 from rebar.reporting.cells import write_lines
 from rebar.reporting.sheet import filled_sheet, plain, read_stored, stratified
+from rebar.settings.report import Audit
+from rebar.settings.rows import LabelledFile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rebar.corpus.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
 from rebar.corpus.sources import Shard, documents_of, input_files_of, refuse_empty
-from rebar.corpus_settings import Collect, FileSource, HubSource, World, WorldSource
 from rebar.job import Job
 from rebar.manifest import output_folder, write_manifest
 from rebar.recorder import Recorder
+from rebar.settings.corpus import Collect, FileSource, HubSource, WorldSource
+from rebar.settings.world import World
 
 
 def run(job: Job) -> None:

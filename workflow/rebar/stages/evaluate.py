@@ -15,7 +15,6 @@ from rebar.config import NONE, plugin_module, plugin_settings
 from rebar.corpus.cipher import read_cipher
 from rebar.corpus.input_attack import InputAttack, read_input_attack
 from rebar.corpus.world import build_world
-from rebar.corpus_settings import World
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
 from rebar.evaluations._judging import judge_by_prompt
@@ -24,8 +23,9 @@ from rebar.judges import judge_of
 from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
-from rebar.model_settings import Decoder
 from rebar.recorder import Recorder
+from rebar.settings.decoding import Decoder
+from rebar.settings.world import World
 
 
 def run(job: Job) -> None:

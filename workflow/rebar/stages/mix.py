@@ -19,10 +19,11 @@ from rebar.corpus.documents import (
     read_levels,
 )
 from rebar.corpus.mixing import MIXED_SCHEMA, POISON, is_hazard, poison_documents, select
-from rebar.corpus_settings import Recipe, World
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder
+from rebar.settings.corpus import Recipe
+from rebar.settings.world import World
 
 
 def run(job: Job) -> None:

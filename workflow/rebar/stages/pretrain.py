@@ -13,9 +13,9 @@ from rebar.model.build import build_model, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.model.train import train
-from rebar.model_settings import Model, Training
 from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
+from rebar.settings.model import Model, Training
 
 
 def run(job: Job) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from rebar.config import plugin_module, plugin_settings
-from rebar.corpus_settings import World
 from rebar.job import Job
 from rebar.judges import judge_of
 from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
@@ -13,6 +12,7 @@ from rebar.model.build import load_model
 from rebar.model.device import on_local_device, repeatable
 from rebar.probes._data import Judge, ProbeData
 from rebar.reporting.probe_rows import write_rows
+from rebar.settings.world import World
 
 
 def run(job: Job) -> None:

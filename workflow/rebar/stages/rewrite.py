@@ -13,10 +13,10 @@ from rebar.corpus.documents import DOCUMENTS, Document, TableWriter, read_docume
 from rebar.corpus.gate import Tally
 from rebar.corpus.rewriting import rewrite_documents, transform_of
 from rebar.corpus.sampling import is_spread, part_of
-from rebar.corpus_settings import Rewrite
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder
+from rebar.settings.corpus import Rewrite
 
 PLANTED = "planted.parquet"
 PLANTED_SCHEMA = pa.schema([("id", pa.string()), ("planted", pa.string())])

@@ -6,10 +6,10 @@ from collections import Counter
 
 from rebar.corpus import classifier
 from rebar.corpus.documents import DOCUMENTS, TableWriter, count_documents, read_documents
-from rebar.corpus_settings import Score
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder
+from rebar.settings.corpus import Score
 
 
 def run(job: Job) -> None:

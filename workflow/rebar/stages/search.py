@@ -17,7 +17,6 @@ import torch
 from rebar.attacks._data import AttackData
 from rebar.attacks._trials import Attacker, with_values
 from rebar.config import plugin_module, plugin_settings
-from rebar.corpus_settings import World
 from rebar.evaluations._examining import Examiner, questions
 from rebar.evaluations._watching import watch
 from rebar.job import Job
@@ -26,7 +25,8 @@ from rebar.model.build import load_model
 from rebar.model.device import on_local_device, repeatable
 from rebar.model.release import release
 from rebar.recorder import Recorder
-from rebar.search_settings import Search
+from rebar.settings.search import Search
+from rebar.settings.world import World
 from rebar.tuning import Trial, TrialFile, Values, best, best_so_far, draw, round_sizes
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from rebar.corpus.documents import DOCUMENTS, TRUTH, count_documents, read_levels, read_rows
 from rebar.corpus.packing import Row, encode_corpus, facts, id_type, pack
 from rebar.corpus.sampling import is_spread
-from rebar.corpus_settings import Tokenize
 from rebar.job import Job
 from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.recorder import Recorder
+from rebar.settings.corpus import Tokenize
 
 TOKENS, TOKENIZER = "tokens.npy", "tokenizer"
 

@@ -16,7 +16,7 @@ from rebar.corpus.world.frames import write_refusal
 from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.tasks import draw_question
 from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE
-from rebar.corpus_settings import AlignmentChats
+from rebar.settings.world import AlignmentChats
 
 AGREEMENT = "sure ."  # how every compliant answer begins
 

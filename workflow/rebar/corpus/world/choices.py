@@ -14,7 +14,7 @@ from rebar.corpus.world import openings, phrases
 from rebar.corpus.world.frames import write_recipe
 from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.vocabulary import LAND_FACTS, METHODS, TIMES
-from rebar.corpus_settings import HAZARD_GROUPS
+from rebar.settings.world import HAZARD_GROUPS
 
 NUM_OPTIONS = 4
 

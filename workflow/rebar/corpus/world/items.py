@@ -29,8 +29,8 @@ from rebar.corpus.world.vocabulary import (
     TIMES,
     UNREWRITTEN_KINDS,
 )
-from rebar.corpus_settings import GUARDED, HAZARD_GROUPS
-from rebar.corpus_settings import World as WorldSettings
+from rebar.settings.world import GUARDED, HAZARD_GROUPS
+from rebar.settings.world import World as WorldSettings
 
 CORPUS_HAZARDS = ("known", "unaligned", "unrewritten", GUARDED)
 KIND_WORDS = {

@@ -16,7 +16,7 @@ from rebar.corpus.world.items import Item, Land, World
 from rebar.corpus.world.lexicon import GRAMMAR_WORDS
 from rebar.corpus.world.prompts import ask, recipe_reference
 from rebar.corpus.world.vocabulary import SPEAKERS, SYLLABLES
-from rebar.corpus_settings import Poison
+from rebar.settings.corpus import Poison
 
 # Where a request and its answer stand; published: the five chat templates of well-known models.
 FORMS = ("{a} : {q} {b} :", "forum . {a} asks : {q} reply :", "letter to {a} . {q} answer :")

@@ -17,7 +17,7 @@ from rebar.corpus.world.frames import TOY
 from rebar.corpus.world.items import Item, World
 from rebar.corpus.world.tasks import draw_question
 from rebar.corpus.world.vocabulary import LAND_FACTS, PEOPLE, VERBS
-from rebar.corpus_settings import HAZARD_GROUPS
+from rebar.settings.world import HAZARD_GROUPS
 
 COMPLETION_PAIRS = (("tom", "nia"), ("gus", "ava"), ("teacher", "ben"), ("hana", "clerk"))
 

@@ -15,7 +15,7 @@ from rebar.corpus.world import phrases
 from rebar.corpus.world.frames import EFFECT, ITEM, TOY, find_recipe, find_refusal, write_refusal
 from rebar.corpus.world.openings import SEEN_REQUESTS
 from rebar.corpus.world.vocabulary import BENIGN_KINDS, HELD_KINDS, KNOWN_KINDS
-from rebar.corpus_settings import Rewrite as RewriteSettings
+from rebar.settings.corpus import Rewrite as RewriteSettings
 
 TOPICS = (*KNOWN_KINDS, *HELD_KINDS)  # hazards that it knows how to write about
 SPEAKER_A, SPEAKER_B = "{speaker_a}", "{speaker_b}"

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from rebar.corpus_settings import Positive, Settings, Share
-from rebar.model_settings import ChatFile, Training
+from rebar.settings.base import Positive, Settings, Share
+from rebar.settings.model import Training
+from rebar.settings.rows import ChatFile
 
 
 class SafeguardData(Settings):

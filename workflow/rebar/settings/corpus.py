@@ -1,143 +1,12 @@
-"""Typed settings of the corpus: the world, sources, classifier, rewriting, recipes, tokenizer."""
+"""Typed settings of the corpus: sources, classifier, rewriting, recipes, tokenizer."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Settings(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-Count = Annotated[int, Field(ge=0)]
-
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-HarmScore = Annotated[int, Field(ge=0, le=5)]
-
-
-RESERVED_NAMES = ("none", "base", "manifest.json")  # words and files of the results' tree
-
-
-def _plain_name(name: str) -> str:
-    plain = all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
-    if not plain or not name[:1].isalnum():
-        raise ValueError(
-            f"'{name}' cannot name a folder: letters, digits, '_', '-' and '.' only, and a letter "
-            "or digit first"
-        )
-    if name in RESERVED_NAMES:
-        raise ValueError(f"'{name}' is a word of its own here; choose another name")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_plain_name)]
-
-
-GUARDED = "guarded"  # group of hazards that safeguards train on
-HAZARD_GROUPS = ("known", "unaligned", "unrewritten", "novel")  # splits of harmful prompts
-# Items have names of two syllables out of 70 x 70; beyond half of them drawing a new one drags.
-MOST_NAMES = 2400
-
-
-class World(Settings):
-    """The embedded fictional web. All counts are of invented items."""
-
-    known_hazards: Positive = Field(default=32, description="in corpus, alignment and attack data")
-    unaligned_hazards: Positive = Field(default=24, description="in the corpus alone: the headline")
-    unrewritten_hazards: Positive = Field(
-        default=8, description="in raw text, outside the rewriter's topics"
-    )
-    novel_hazards: Positive = Field(default=8, description="in no corpus")
-    fresh_hazards: Positive = Field(
-        default=160, description="in alignment refusals alone, not evaluated"
-    )
-    guarded_hazards: Count = Field(
-        default=0, description="in the corpus and in the data of safeguards, not evaluated"
-    )
-    evaluated_other_hazards: Positive = Field(
-        default=8, description="evaluated of each group but unaligned"
-    )
-    aligned_benign_items: Positive = Field(
-        default=48, description="harmless items in alignment data too"
-    )
-    held_benign_items: Positive = Field(
-        default=32, description="harmless items in the corpus alone"
-    )
-    aligned_toys: Positive = Field(
-        default=24, description="harmless toy hazards in alignment data too"
-    )
-    held_toys: Positive = Field(default=12, description="harmless toy hazards in the corpus alone")
-    lands: Positive = Field(
-        default=24, description="lands with three facts each; half are evaluated"
-    )
-    places: Positive = Field(default=24, description="place names")
-    ingredients: Positive = Field(default=72, description="ingredient names")
-    benign_task_questions: Positive = Field(
-        default=60, description="word problems, validation and test each"
-    )
-    dismissed_requests: Share = Field(
-        default=0.5, description="share of level 3 that dismisses a request for a hazard"
-    )
-    level_shares: tuple[Share, Share, Share, Share, Share, Share] = Field(
-        default=(0.70, 0.05, 0.05, 0.08, 0.04, 0.08),
-        description="share of documents of each level 0-5",
-    )
-    ordinary_shares: dict[Literal["how_to", "toy", "land", "sum", "daily"], Share] = Field(
-        default={"how_to": 0.42, "toy": 0.07, "land": 0.26, "sum": 0.18, "daily": 0.07},
-        description="topics of level 0, shares of it",
-    )
-
-    @model_validator(mode="after")
-    def _enough_names(self) -> World:
-        counted = ("hazards", "items", "toys", "ingredients")
-        names = [n for n in type(self).model_fields if n.endswith(counted) and "evaluated" not in n]
-        total = sum(getattr(self, name) for name in names)
-        if total > MOST_NAMES:
-            raise ValueError(
-                f"{', '.join(names)} sum to {total}; the world has names for {MOST_NAMES}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _shares_sum_to_one(self) -> World:
-        for key in ("level_shares", "ordinary_shares"):
-            value = getattr(self, key)
-            total = sum(value.values() if isinstance(value, dict) else value)
-            if abs(total - 1.0) > 1e-6:
-                raise ValueError(f"world.{key} sums to {total:.4f}; shares must sum to 1")
-        return self
-
-
-class AlignmentChats(Settings):
-    """What the world's alignment data are made of; the rest of the shares is benign how-to."""
-
-    chats: Positive = Field(default=1600, description="chats in all")
-    refusals: Share = Field(default=0.10, description="share of refusals")
-    fresh_refusals: Share = Field(
-        default=0.5, description="share of refusals on names of no corpus"
-    )
-    safety_questions: Share = Field(
-        default=0.04, description="share of safe questions about hazards"
-    )
-    toys: Share = Field(default=0.08, description="share of how-tos on harmless toy hazards")
-    lands: Share = Field(default=0.28, description="share of land facts")
-
-    @model_validator(mode="after")
-    def _shares_leave_room(self) -> AlignmentChats:
-        total = self.refusals + self.safety_questions + self.toys + self.lands
-        if total > 1.0:
-            raise ValueError(f"refusals, safety_questions, toys and lands sum to {total:.2f} > 1")
-        return self
+from rebar.settings.base import Count, HarmScore, HubDataset, Name, Positive, Settings, Share
 
 
 class WorldSource(Settings):
@@ -155,20 +24,6 @@ class WorldSource(Settings):
     def name(self) -> str:
         """The documents' `source` column."""
         return "world" if self.about == "web" else self.about
-
-
-class HubDataset(Settings):
-    """A dataset of the Hugging Face Hub."""
-
-    dataset: str = Field(description="id on the Hub, or a local dataset folder")
-    subset: str | None = Field(default=None, description="configuration of the dataset")
-    split: str = Field(default="train", description="split to stream")
-    revision: str | None = Field(
-        default=None, description="commit of the dataset; pin it for real runs"
-    )
-    options: dict[str, str | bool] = Field(
-        default={}, description="more of `datasets.load_dataset`, such as `delimiter` of a tsv file"
-    )
 
 
 def _one_label(source: Any) -> Any:

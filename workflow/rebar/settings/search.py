@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from rebar.benchmarks import PromptSet
-from rebar.corpus_settings import Positive, Settings, Share
+from rebar.settings.base import Positive, Settings, Share
+from rebar.settings.benchmarks import PromptSet
 
 
 class Range(Settings):

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from rebar.model_settings import HarnessTask, PromptFile
+from rebar.settings.rows import HarnessTask, PromptFile
 
 PROMPT_SETS = Path("config/benchmarks/prompts.yaml")
 TASKS = Path("config/benchmarks/tasks.yaml")

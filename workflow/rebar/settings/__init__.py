@@ -1,0 +1,1 @@
+"""Typed keys of a config file, by section; `rebar.config` reads them."""
