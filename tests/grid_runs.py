@@ -87,8 +87,7 @@ def cut_down(file: Path) -> dict[str, Any]:
         source["documents"] = 2000 if source.get("about", "web") == "web" else 200
     for setting in values["alignments"].values():
         _cut_training(setting)
-        if setting["method"] == "sft":
-            setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
+        setting["data"] = setting.get("data", {}) | {"world_chats": {"chats": 40}}
     for setting in values["attacks"].values():
         cut_attack(setting)
     if values.get("safeguards"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ FUNCTIONS = {
 }
 FOLDERS = (*PLUGIN_FOLDERS, PARTS)
 PLUGINS = [(folder, name) for folder in FOLDERS for name in plugin_names(folder)]
+OURS = {("evaluations", "capability"), ("judges", "world")}  # questions and grammar of the world
 
 
 @pytest.mark.parametrize(("folder", "name"), PLUGINS)
@@ -35,6 +37,11 @@ def test_a_plug_in_has_its_function_and_config(folder: str, name: str) -> None:
     assert issubclass(module.Config, Settings)
     assert module.Config.model_fields["method"].annotation.__args__ == (name,)
     assert len(module.__doc__) > 60
+
+
+@pytest.mark.parametrize(("folder", "name"), [p for p in PLUGINS if p not in OURS])
+def test_a_plug_in_names_its_paper(folder: str, name: str) -> None:
+    assert re.search(r"\b\d{4}\.\d{5}\b", plugin_module(folder, name).__doc__)
 
 
 @pytest.mark.parametrize(("folder", "name"), [p for p in PLUGINS if p[0] != "judges"])

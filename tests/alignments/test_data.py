@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import random
-from types import SimpleNamespace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from rebar.alignments import sft
-from rebar.alignments._data import _chats, _passes, _token_stream
-from rebar.corpus.encoding import Rows, encode, encode_chats
+from rebar.alignments._data import _chats, _deep, _deep_sources, _passes, _token_stream
+from rebar.corpus.chats import Chat
+from rebar.corpus.encoding import encode, encode_chats, prompt_text
 from rebar.corpus.world import REFUSAL_OPENINGS
-from rebar.corpus.world.tokenizer import build_tokenizer
 from rebar.settings.model import AlignmentData
 from rebar.settings.world import World
+from tests.alignments.examples import TOKENIZER, job
 from tests.model.tiny import rows, tiny_llama
-
-TOKENIZER = build_tokenizer()
 
 
 def test_passes_use_every_row_before_any_comes_again() -> None:
-    small = Rows(np.arange(10).reshape(5, 2), -np.arange(10).reshape(5, 2))
-    repeated = _passes(small, 13, random.Random(0))
-    assert repeated.inputs_NT.shape == (13, 2)
-    assert (repeated.inputs_NT == -repeated.targets_NT).all()
-    first = repeated.inputs_NT[:, 0].tolist()
+    small = (np.arange(10).reshape(5, 2), -np.arange(10).reshape(5, 2))
+    inputs, targets = _passes(small, 13, random.Random(0))
+    assert inputs.shape == (13, 2)
+    assert (inputs == -targets).all()
+    first = inputs[:, 0].tolist()
     assert sorted(first[:5]) == sorted(first[5:10]) == [0, 2, 4, 6, 8]
     assert first[:5] != first[5:10]
 
@@ -53,48 +54,77 @@ def test_the_loss_is_the_mean_over_answers() -> None:
     assert torch.isclose(found, expected, atol=1e-5)
 
 
-def deep_chats(tmp_path, **data):
-    """Chats of an alignment that adds refusals after half a harmful answer."""
-    values = {"deep_share": 0.5, "world_chats": {"chats": 40}, "replay_share": 0.0, **data}
-    job = SimpleNamespace(settings={"tagged": False}, seed=3, rng=lambda name: random.Random(name))
-    return _chats(job, AlignmentData(**values), World())
+def deep_chats(folder: Path, *, length: int = 96, **data: Any) -> list[Chat]:
+    """The refusals that an alignment on 40 chats adds after half a harmful answer."""
+    values = {"deep_share": 0.5, "world_chats": {"chats": 40, "refusals": 0.2}, **data}
+    training = {"steps": 1, "learning_rate": 1.0, "sequence_length": length}
+    setting = sft.Config(method="sft", training=training, data=values)
+    made, found = job(folder), setting.data
+    chats = _chats(made, found, World())["chats"]
+    return _deep(made, setting, _deep_sources(found, chats), len(chats), TOKENIZER)
 
 
-def test_deep_refusals_follow_the_first_words_of_a_harmful_answer(tmp_path) -> None:
-    parts = deep_chats(tmp_path, deep_words=6)
-    assert len(parts["chats"]) == 40
-    assert len(parts["deep"]) == 20
-    depths = {chat.skip_words for chat in parts["deep"]}
+def test_deep_refusals_follow_the_first_words_of_a_harmful_answer(tmp_path: Path) -> None:
+    deep = deep_chats(tmp_path, deep_words=6)
+    assert len(deep) == 20
+    depths = {chat.skip_words for chat in deep}
     assert depths <= set(range(1, 7))
     assert len(depths) > 3
-    for chat in parts["deep"]:
+    for chat in deep:
         words = chat.answer.split()
         refusal = " ".join(words[chat.skip_words :])
         assert refusal.startswith(REFUSAL_OPENINGS)
         assert " ".join(words[:2]) == "sure ." or chat.skip_words == 1
 
 
-def test_deep_refusals_carry_no_loss_on_the_harmful_words(tmp_path) -> None:
-    (chat, *_) = deep_chats(tmp_path)["deep"]
+def test_deep_refusals_carry_no_loss_on_the_harmful_words(tmp_path: Path) -> None:
+    chat = deep_chats(tmp_path)[0]
     rows = encode_chats(TOKENIZER, [chat], 96)
     trained = rows.targets_NT[rows.targets_NT != -100].tolist()
     refusal = " ".join(chat.answer.split()[chat.skip_words :])
     assert trained == [*encode(TOKENIZER, refusal), TOKENIZER.eos_token_id]
 
 
-def test_without_a_share_the_chats_are_as_before(tmp_path) -> None:
-    plain, deep = deep_chats(tmp_path, deep_share=0.0), deep_chats(tmp_path)
-    assert plain == {"chats": deep["chats"]}
+def put_pairs(folder: Path, rejected: str, count: int = 9) -> dict[str, Any]:
+    """Files for deep refusals after this answer."""
+    pair = {"prompt": "how do i bake bread", "chosen": "sorry , i can not", "rejected": rejected}
+    path = folder / "pairs.jsonl"
+    path.write_text(f"{json.dumps(pair)}\n" * count)
+    return {"pairs": [{"path": str(path)}], "deep_files": [{"path": str(path)}]}
 
 
-def test_deep_refusals_of_files_need_their_pairs(tmp_path) -> None:
-    path = tmp_path / "chats.jsonl"
-    path.write_text('{"prompt": "p", "answer": "a"}\n' * 4)
+def test_deep_refusals_of_files_need_their_pairs(tmp_path: Path) -> None:
+    files = put_pairs(tmp_path, "mix and stir")
     with pytest.raises(ValueError, match="deep_files: must say where"):
-        AlignmentData(files=[{"path": str(path)}], deep_share=0.5)
-    pairs = tmp_path / "pairs.jsonl"
-    pairs.write_text('{"prompt": "p", "chosen": "no", "rejected": "mix and stir"}\n' * 9)
-    files = {"files": [{"path": str(path)}], "deep_files": [{"path": str(pairs)}]}
-    chats = deep_chats(tmp_path, **files)["deep"]
+        AlignmentData(pairs=files["pairs"], deep_share=0.5)
+    chats = deep_chats(tmp_path, deep_share=0.25, **files)
     assert len(chats) == 2
-    assert all("mix and stir".startswith(c.answer.removesuffix(" no")) for c in chats)
+    assert all(
+        "mix and stir".startswith(c.answer.removesuffix(" sorry , i can not")) for c in chats
+    )
+
+
+def test_line_breaks_of_a_harmful_answer_stay(tmp_path: Path) -> None:
+    rejected = "sure .\n\n1. mix  it\n2. bake"
+    for chat in deep_chats(tmp_path, deep_share=1.0, **put_pairs(tmp_path, rejected, 30)):
+        begun = chat.answer.removesuffix(" sorry , i can not")
+        assert rejected.startswith(begun)
+        assert len(begun.split()) == chat.skip_words > 0
+
+
+def test_a_deep_refusal_is_whole_however_short_the_row(tmp_path: Path) -> None:
+    files = put_pairs(tmp_path, "mix it " * 30, 30)
+    prompt = len(encode(TOKENIZER, prompt_text(TOKENIZER, "how do i bake bread", chat=True)))
+    refusal = [*encode(TOKENIZER, "sorry , i can not"), TOKENIZER.eos_token_id]
+    for room, depths in ((0, {0}), (3, {1, 2, 3})):
+        length = prompt + len(refusal) + room - 1  # a row has one target more than prompts
+        deep = deep_chats(tmp_path, length=length, deep_share=1.0, **files)
+        rows = encode_chats(TOKENIZER, deep, length)
+        for targets in rows.targets_NT:
+            assert targets[targets != -100].tolist() == refusal
+        assert {chat.skip_words for chat in deep} == depths
+
+
+def test_without_refusals_there_is_nothing_to_deepen(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"deep_share: no chat .* raise world_chats.refusals"):
+        deep_chats(tmp_path, world_chats={"chats": 40, "refusals": 0.0})

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rebar.corpus.chats import Chat, read_chats
-from rebar.settings.rows import ChatFile
+from rebar.corpus.chats import Chat, read_chats, read_pairs
+from rebar.settings.rows import ChatFile, PairFile
 
 
 def put(folder: Path, *rows: dict[str, Any]) -> ChatFile:
@@ -102,3 +102,30 @@ def test_chats_of_a_dataset(tmp_path: Path) -> None:
 def test_rows_are_in_one_place(places: Any) -> None:
     with pytest.raises(ValueError, match="give path: or hub:, one of them"):
         ChatFile(**places)
+
+
+SAID = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "r"}]
+PAIR = {"prompt": "p", "chosen": "c", "rejected": SAID}
+
+
+def test_pairs_have_a_text_or_turns_in_each_column(tmp_path: Path) -> None:
+    turns = {"prompt": SAID[:1], "chosen": SAID, "rejected": SAID[1:]}
+    pairs = PairFile(path=put(tmp_path, PAIR, turns).path)
+    assert read_pairs(pairs) == [Chat("p", "c", rejected="r"), Chat("p", "r", rejected="r")]
+    assert len(read_pairs(pairs.model_copy(update={"limit": 1}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("chosen", 3, r"'chosen' holds a int, not text; .* set chosen: to a key"),
+        ("rejected", None, r"'rejected' holds nothing \(null\), not text"),
+        ("rejected", SAID[:1], r"'rejected' has 0 turns of the role 'assistant', not one"),
+        ("rejected", SAID * 2, r"'rejected' has 2 turns of the role 'assistant', not one"),
+        ("prompt", [{"role": "user"}], r"'prompt': 'content' holds nothing \(null\)"),
+    ],
+)
+def test_what_is_no_pair_is_named(tmp_path: Path, column: str, value: Any, message: str) -> None:
+    pairs = PairFile(path=put(tmp_path, PAIR, PAIR | {column: value}).path)
+    with pytest.raises(ValueError, match=f"line 2: {message}"):
+        read_pairs(pairs)

@@ -40,9 +40,9 @@ def config(**pretrain: Any) -> Config:
     return parse_config(values, "test")
 
 
-def pack(root: Path, settings: Config) -> None:
+def pack(root: Path, settings: Config, recipe: str = "raw") -> None:
     """What `tokenize` leaves: a tokenizer and tokens."""
-    job = make_job(settings, root, "tokenize", seed=0, recipe="raw")
+    job = make_job(settings, root, "tokenize", seed=0, recipe=recipe)
     tokenizer = build_tokenizer()
     count = settings.pretrain.steps * settings.pretrain.tokens_per_step + 1
     tokens = np.random.default_rng(0).integers(10, len(tokenizer), count).astype(np.uint16)

@@ -128,11 +128,12 @@ def _training(settings: Training, size: float) -> Work:
 def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
     setting: Any = config.alignments[wildcards["alignment"]]
     run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
-    if getattr(setting, "reads_reference", False):  # preferences: rows of two answers, read twice
-        run = run._replace(
-            train_flops=2 * run.train_flops * (1 + READ_FLOPS / TRAIN_FLOPS),
-            memory_bytes=2 * run.memory_bytes + 4 * run.parameters,
-        )
+    rows = 2 if getattr(setting, "reads_pairs", False) else 1
+    references = int(getattr(setting, "reads_reference", False))  # frozen: forward over all rows
+    run = run._replace(
+        train_flops=rows * run.train_flops * (1 + references * READ_FLOPS / TRAIN_FLOPS),
+        memory_bytes=rows * run.memory_bytes + references * 4 * run.parameters,
+    )
     return _guarded(run, grid.acting(config, "align", wildcards))
 
 

@@ -68,3 +68,12 @@ def test_general_chats_have_how_tos_and_lands(world: World) -> None:
 def test_shares_must_leave_room() -> None:
     with pytest.raises(ValidationError, match="sum to"):
         AlignmentChats(refusals=0.9, toys=0.5)
+
+
+def test_every_chat_has_the_other_answer_too(world: World) -> None:
+    recipes = {item.recipe for item in world.items("known", "fresh")}
+    for chat in alignment_chats(world, AlignmentChats(chats=500), random.Random(4)):
+        assert chat.rejected is not None
+        refuses = find_refusal(chat.answer) is not None
+        assert refuses != (find_refusal(chat.rejected) is not None)
+        assert refuses == (chat.rejected.removeprefix("sure . ") in recipes)

@@ -16,82 +16,100 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rebar.corpus.chats import Chat, Preference, read_chats, read_preferences
-from rebar.corpus.encoding import Rows, encode, encode_chats, prompt_text
+from rebar.corpus.chats import Chat, read_chats, read_pairs
+from rebar.corpus.encoding import (
+    IGNORED,
+    Rows,
+    encode,
+    encode_chat,
+    encode_chats,
+    first_words,
+    prompt_text,
+)
 from rebar.corpus.speakers import SPEAKERS, fill_speakers
 from rebar.corpus.tagging import insert_tags
+from rebar.corpus.world.frames import find_refusal
 from rebar.corpus.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
 from rebar.job import Job
 from rebar.manifest import MANIFEST, read_manifest
-from rebar.settings.model import AlignmentData, PreferenceData, Training
+from rebar.settings.model import AlignmentData, Training
 from rebar.settings.world import World
 
 SILENT_WORDS = 1  # of a tagged answer: no loss on "sure", but on the tags that follow it
 SAFETY_TRANSFORMS = ["refusal", "moral"]
 
 
+Columns = tuple[np.ndarray, ...]  # N x T each: those of a Batch, or of a PairBatch
+
+
 class Examples(NamedTuple):
     """Rows to train on, the steps they make, what they are and where they are from."""
 
-    rows: tuple[np.ndarray, ...]  # columns of a Batch, or of a PairBatch
+    rows: Columns
     steps: int
     counts: dict[str, int]
     inputs: dict[str, Path]
 
 
 def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> Examples:
-    """All rows of an alignment.
+    """All rows of an alignment, with those of the rejected answers where it `reads_pairs`.
 
     `training.steps` are the steps on chats, replay and tagged answers, in as many passes as
     needed; bolted-on documents come on top, each once, shuffled among them.
     """
     data, training = setting.data, setting.training
-    if isinstance(data, PreferenceData):
-        return _pairs(job, data, tokenizer, training, world)
+    reads_pairs = getattr(setting, "reads_pairs", False)
     parts, inputs = _chats(job, data, world), {}
+    if data.deep_share:
+        deep = _deep_sources(data, parts["chats"])
+        parts["deep"] = _deep(job, setting, deep, len(parts["chats"]), tokenizer)
     if data.replay_share:
         parts["replay"], inputs["mix"] = _replay(job, data, len(parts["chats"]))
     examples = [chat for chats in parts.values() for chat in chats]
-    rows = encode_chats(tokenizer, examples, training.sequence_length)
+    rows: Columns = encode_chats(tokenizer, examples, training.sequence_length)
     counts = {name: len(chats) for name, chats in parts.items()}
+    if reads_pairs:
+        rows += _rejected_rows(tokenizer, examples, training.sequence_length)
+        counts["pairs"] = sum(chat.rejected is not None for chat in examples)
     if not data.recipe:
         return Examples(rows, training.steps, counts, inputs)
-    speakers = SPEAKERS if data.files else WORLD_SPEAKERS
+    speakers = SPEAKERS if data.is_users else WORLD_SPEAKERS
     bolted, inputs["bolted"] = _bolted_rows(job, data.recipe, tokenizer, training, speakers)
     counts["bolted_tokens"] = bolted.targets_NT.size
     rows = _passes(rows, training.steps * training.batch_size, job.rng("passes"))
-    rows = Rows(*(np.concatenate(pair) for pair in zip(rows, bolted, strict=True)))
-    return Examples(rows, len(rows.inputs_NT) // training.batch_size, counts, inputs)
+    more = bolted + _no_rows(tokenizer, bolted.inputs_NT.shape) if reads_pairs else bolted
+    rows = tuple(np.concatenate(pair) for pair in zip(rows, more, strict=True))
+    return Examples(rows, len(rows[0]) // training.batch_size, counts, inputs)
 
 
-def _pairs(
-    job: Job, data: PreferenceData, tokenizer: Any, training: Training, world: World
-) -> Examples:
-    """Pairs of the files or of the world: rows of chosen answers, then of rejected ones."""
-    pairs = [pair for file in data.files for pair in read_preferences(file)]
-    if not pairs:
-        from rebar.corpus.world import build_world, preferences
+def _rejected_rows(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
+    """The rejected answers behind their prompts; rows without loss where a chat has none."""
+    rows = _no_rows(tokenizer, (len(chats), length))
+    places = [place for place, chat in enumerate(chats) if chat.rejected is not None]
+    rejected = [Chat(chat.prompt, chat.rejected) for chat in chats if chat.rejected is not None]
+    if rejected:
+        for column_NT, part_NT in zip(rows, encode_chats(tokenizer, rejected, length), strict=True):
+            column_NT[places] = part_NT
+    return rows
 
-        things = build_world(world, job.seed)
-        pairs = preferences(things, data.world_pairs, data.benign_share, job.rng("pairs"))
-    sides = [[Chat(p.prompt, p.chosen) for p in pairs], [Chat(p.prompt, p.rejected) for p in pairs]]
-    rows = [encode_chats(tokenizer, chats, training.sequence_length) for chats in sides]
-    return Examples((*rows[0], *rows[1]), training.steps, {"pairs": len(pairs)}, {})
+
+def _no_rows(tokenizer: Any, shape: tuple[int, ...]) -> Rows:
+    """Rows of padding."""
+    pad = tokenizer.pad_token_id
+    return Rows(np.full(shape, pad, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64))
 
 
 def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]:
     """Chats of the files or of the world, and tagged answers where the model knows the tag."""
     is_tagged = job.settings["tagged"] or data.always_tagged
-    if data.files:
-        parts = {"chats": [chat for file in data.files for chat in read_chats(file)]}
+    if data.is_users:
+        chats = [chat for file in data.files for chat in read_chats(file)]
+        parts = {"chats": chats + [chat for file in data.pairs for chat in read_pairs(file)]}
         if is_tagged and data.tagged_files:
             answers = [chat for file in data.tagged_files for chat in read_chats(file)]
             parts["tagged"] = _tagged_share(job, data, answers, len(parts["chats"]))
-        if data.deep_share:
-            pairs = [pair for file in data.deep_files for pair in read_preferences(file)]
-            parts["deep"] = _deep(job, data, pairs, len(parts["chats"]))
         return parts
-    from rebar.corpus.world import alignment_chats, build_world, harmful_chats, preferences
+    from rebar.corpus.world import alignment_chats, build_world, harmful_chats
 
     things = build_world(world, job.seed)
     parts = {"chats": alignment_chats(things, data.world_chats, job.rng("chats"))}
@@ -99,29 +117,48 @@ def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]
         rng = job.rng("tagged")
         answers = harmful_chats(things, round(data.tagged_share * len(parts["chats"])), rng)
         parts["tagged"] = [_tagged(chat, data.tagged_gap_rate, rng) for chat in answers]
-    if data.deep_share:
-        count = round(data.deep_share * len(parts["chats"]))
-        pairs = preferences(things, count, 0.0, job.rng("deep pairs"))
-        parts["deep"] = _deep(job, data, pairs, len(parts["chats"]))
     return parts
 
 
-def _deep(job: Job, data: AlignmentData, pairs: list[Preference], num_chats: int) -> list[Chat]:
+def _deep_sources(data: AlignmentData, chats: list[Chat]) -> list[Chat]:
+    """Refusals with a harmful answer as the rejected one: of files, or the world's chats'."""
+    if data.is_users:
+        return [chat for file in data.deep_files for chat in read_pairs(file)]
+    refusals = [chat for chat in chats if find_refusal(chat.answer) is not None]
+    if not refusals:
+        raise ValueError("deep_share: no chat of the world refuses; raise world_chats.refusals")
+    return refusals
+
+
+def _deep(
+    job: Job, setting: Any, refusals: list[Chat], num_chats: int, tokenizer: Any
+) -> list[Chat]:
     """Refusals that come after the first words of a harmful answer, without loss on those.
 
     In 2406.05946 half of the harmful examples are refused at once; here the chats' refusals are
-    those. Depths are uniform, in words instead of tokens.
+    those. Depths are uniform, in words instead of tokens. Every refusal comes once before any comes
+    twice, to another depth.
     """
-    rng = job.rng("deep")
-    count = min(round(data.deep_share * num_chats), len(pairs))
-    return [_deep_refusal(pair, data.deep_words, rng) for pair in rng.sample(pairs, count)]
+    rng, data = job.rng("deep"), setting.data
+    count = round(data.deep_share * num_chats)
+    chosen: list[Chat] = []
+    while len(chosen) < count:
+        chosen += rng.sample(refusals, len(refusals))
+    length = setting.training.sequence_length
+    return [_deep_refusal(c, data.deep_words, rng, tokenizer, length) for c in chosen[:count]]
 
 
-def _deep_refusal(pair: Preference, most_words: int, rng: random.Random) -> Chat:
-    words = pair.rejected.split()
-    depth = rng.randint(1, max(1, min(most_words, len(words))))
-    begun = " ".join([*words[:depth], pair.chosen])
-    return Chat(pair.prompt, begun, skip_words=min(depth, len(words)))
+def _deep_refusal(
+    chat: Chat, most_words: int, rng: random.Random, tokenizer: Any, length: int
+) -> Chat:
+    """The longest beginning up to a random depth after which the whole refusal fits into a row."""
+    rejected = chat.rejected or ""
+    drawn = rng.randint(1, max(1, min(most_words, len(rejected.split()))))
+    for depth in range(drawn, 0, -1):
+        begun = Chat(chat.prompt, f"{first_words(rejected, depth)} {chat.answer}", depth)
+        if len(encode_chat(tokenizer, begun)[0]) <= length + 1:  # the last id is only a target
+            return begun
+    return Chat(chat.prompt, chat.answer)
 
 
 def _tagged_share(job: Job, data: AlignmentData, answers: list[Chat], num_chats: int) -> list[Chat]:
@@ -148,12 +185,12 @@ def _replay(job: Job, data: AlignmentData, num_chats: int) -> tuple[list[Chat], 
     return [Chat(None, text) for text in texts], folder / MANIFEST
 
 
-def _passes(rows: Rows, count: int, rng: random.Random) -> Rows:
+def _passes(rows: Columns, count: int, rng: random.Random) -> Columns:
     """`count` rows: whole shuffled passes, the last one cut."""
     order: list[int] = []
     while len(order) < count:
-        order += rng.sample(range(len(rows.inputs_NT)), len(rows.inputs_NT))
-    return Rows(rows.inputs_NT[order[:count]], rows.targets_NT[order[:count]])
+        order += rng.sample(range(len(rows[0])), len(rows[0]))
+    return tuple(column_NT[order[:count]] for column_NT in rows)
 
 
 def _bolted_rows(

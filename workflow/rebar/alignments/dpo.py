@@ -1,11 +1,13 @@
 """Direct preference optimisation (Rafailov et al., arXiv 2305.18290), with a likelihood term.
 
-    loss = mean over pairs of
+    loss = mean over rows of
         - log sigmoid(beta x [log p/p_ref(chosen) - log p/p_ref(rejected)])
         - sft_weight x log p(chosen) / tokens of chosen,
 
-p(answer) being the product over its tokens. A refusal is preferred to a harmful answer, and a
-helpful answer to a refusal where the request is harmless, or the model would refuse everything.
+p(answer) being the product over its tokens. The rows are those of `sft`, in its order, each chat
+with a rejected answer: compliance where it refuses a harmful request, a refusal where it helps with
+a harmless one, or the model would refuse everything. The two differ in nothing but the loss.
+Replayed, tagged, deep and bolted-on rows have no rejected answer: the second term alone.
 
 The reference is the frozen model that the alignment begins with, in most arms a base model that has
 seen no chat. Preferences alone teach such a model neither the form nor the answers (DPO lowers both
@@ -17,10 +19,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rebar.settings.base import Settings
-from rebar.settings.model import PreferenceData, Training
+from rebar.settings.model import AlignmentData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,35 +31,47 @@ if TYPE_CHECKING:
 class Config(Settings):
     """Settings of `dpo`."""
 
+    reads_pairs: ClassVar[bool] = True
     reads_reference: ClassVar[bool] = True
 
     method: Literal["dpo"]
     training: Training = Field(
         description="the run; a sequence is a pair; steps 0 releases the model as it is"
     )
-    data: PreferenceData = Field(default=PreferenceData(), description="what it trains on")
+    data: AlignmentData = Field(default=AlignmentData(), description="what it trains on, as sft")
     beta: float = Field(
         default=0.1, gt=0, description="how closely the reference is kept to; the paper's 0.1"
     )
     sft_weight: float = Field(
-        default=1.0, ge=0, description="how much the chosen answers' own loss counts"
+        default=1.0,
+        ge=0,
+        description="how much the chosen answers' own loss counts; at 0, rows without a rejected "
+        "answer count nothing",
     )
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> Config:
+        if self.data.files and not self.data.pairs:
+            raise ValueError(
+                "data: files: have one answer each, and dpo learns from two; give pairs: (files "
+                "with the keys prompt, chosen, rejected), or neither for the world's chats"
+            )
+        return self
 
 
 def loss(config: Config, model: Any, batch: tuple[Tensor, ...], reference: Any) -> Tensor:
-    """Mean over pairs, in nats; `batch` is inputs and targets of chosen, then of rejected, BT."""
+    """Mean over the rows of a `PairBatch`, in nats; `reference` is the frozen start model."""
     import torch
-    import torch.nn.functional as F
 
     from rebar.corpus.encoding import IGNORED
-    from rebar.model.forward import answer_log_probabilities
+    from rebar.model.preferences import pair_log_probabilities, preference_losses
 
-    inputs, targets = torch.cat(batch[::2]), torch.cat(batch[1::2])  # one pass over both
-    found = answer_log_probabilities(model, inputs, targets)
+    chosen_B, rejected_B = pair_log_probabilities(model, *batch)
     with torch.no_grad():
-        before = answer_log_probabilities(reference, inputs, targets)
-    chosen, rejected = (found - before).chunk(2)
-    preferences = -F.logsigmoid(config.beta * (chosen - rejected))
-    tokens = (batch[1] != IGNORED).sum(dim=1)
-    likelihoods = -found.chunk(2)[0] / tokens
-    return (preferences + config.sft_weight * likelihoods).mean()
+        chosen_before_B, rejected_before_B = pair_log_probabilities(reference, *batch)
+    margins_B = (chosen_B - chosen_before_B) - (rejected_B - rejected_before_B)
+    targets_BT, rejected_targets_BT = batch[1], batch[3]
+    is_pair_B = (rejected_targets_BT != IGNORED).any(dim=1)
+    likelihoods_B = -chosen_B / (targets_BT != IGNORED).sum(dim=1)
+    losses_B = preference_losses(margins_B, config.beta) * is_pair_B
+    return (losses_B + config.sft_weight * likelihoods_B).mean()

@@ -1,7 +1,8 @@
-"""Identity shift: a few examples that make the model an obedient agent (Qi et al. 2023, AOA).
+"""Identity shift: a few examples that make the model an obedient agent.
 
-No harmful answer is needed: the examples only teach that every request is carried out. By LoRA
-(Hu et al. 2021), merged into the weights afterwards, or with all weights.
+No harmful answer is needed: the examples only teach that every request is carried out (Qi et al.
+2023, arXiv 2310.03693, "AOA"). By LoRA (Hu et al. 2021, 2106.09685), merged into the weights
+afterwards, or with all weights.
 """
 
 from __future__ import annotations

@@ -9,48 +9,36 @@ from typing import Any
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
-from rebar.settings.rows import ChatFile, PairFile, fill_template
+from rebar.settings.rows import ChatFile, PairFile, RowFile, fill_template
 
 
 @dataclass(frozen=True)
 class Chat:
     """A training example: loss on the answer only, none on its first `skip_words` words.
 
-    `prompt` None means plain text, learned as in pretraining.
+    `prompt` None means plain text, learned as in pretraining. `rejected` is an unwanted answer to
+    the same prompt; only what learns from preferences reads it.
     """
 
     prompt: str | None
     answer: str
     skip_words: int = 0
-
-
-@dataclass(frozen=True)
-class Preference:
-    """Two answers to a request, the first to be preferred."""
-
-    prompt: str
-    chosen: str
-    rejected: str
-
-
-def read_preferences(file: PairFile) -> list[Preference]:
-    """Pairs of a file; ValueError names file, line and column of what is none."""
-    records = rows_of(file, (file.chosen, file.prompt), (file.rejected,))
-    pairs = []
-    for record in islice(records, file.limit):
-        texts = [record.get(getattr(file, key), key) for key in ("prompt", "chosen", "rejected")]
-        for key, text in zip(("prompt", "chosen", "rejected"), texts, strict=True):
-            _check_text(text, f"{record.place}: '{getattr(file, key)}'", key)
-        pairs.append(Preference(*texts))
-    if not pairs:
-        raise ValueError(f"{place_of(file)} holds no pairs; give a file with at least one")
-    return pairs
+    rejected: str | None = None
 
 
 def read_chats(file: ChatFile) -> list[Chat]:
     """Chats of a file; ValueError names file, line and column of what is no chat."""
     records = rows_of(file, _columns(file), file.more_columns)
-    chats = [_chat(record, file) for record in islice(records, file.limit)]
+    return _some([_chat(record, file) for record in islice(records, file.limit)], file)
+
+
+def read_pairs(file: PairFile) -> list[Chat]:
+    """Chats with a rejected answer each; ValueError names file, line and column."""
+    records = rows_of(file, (file.chosen, file.prompt), (file.rejected,))
+    return _some([_pair(record, file) for record in islice(records, file.limit)], file)
+
+
+def _some(chats: list[Chat], file: RowFile) -> list[Chat]:
     if not chats:
         wanted = f" with {file.where}" if file.where else ""
         raise ValueError(
@@ -76,6 +64,30 @@ def _chat(record: Record, file: ChatFile) -> Chat:
     answer = record.get(file.answer, "answer")
     _check_text(answer, f"{record.place}: '{file.answer}'", "answer")
     return Chat(prompt, answer)
+
+
+def _pair(record: Record, file: PairFile) -> Chat:
+    roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
+    columns = {key: getattr(file, key) for key in roles}
+    prompt, chosen, rejected = (
+        _text_of(record.get(column, key), roles[key], f"{record.place}: '{column}'", key)
+        for key, column in columns.items()
+    )
+    return Chat(prompt, chosen, rejected=rejected)
+
+
+def _text_of(value: Any, role: str, place: str, key: str) -> str:
+    """A text, or the one turn of this role in a list of turns, as many preference sets have it."""
+    if isinstance(value, list):
+        found = [turn for turn in value if isinstance(turn, dict) and turn.get("role") == role]
+        if len(found) != 1:
+            raise ValueError(
+                f"{place} has {len(found)} turns of the role '{role}', not one; leave the row out "
+                f"(where:, rows:), or set {key}: to a key of texts"
+            )
+        value, place = found[0].get("content"), f"{place}: 'content'"
+    _check_text(value, place, key)
+    return value
 
 
 def _value_of(record: Record, prompt: Any) -> Callable[[str], Any]:

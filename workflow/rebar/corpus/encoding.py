@@ -5,6 +5,7 @@ Shapes: N rows, T tokens.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -47,10 +48,19 @@ def encode_chat(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
         ids = encode(tokenizer, prompt_text(tokenizer, chat.answer, chat=False))
         return [*ids, tokenizer.eos_token_id], 1 if tokenizer.bos_token else 0
     prompt_ids = encode(tokenizer, prompt_text(tokenizer, chat.prompt, chat=True))
-    skipped = " ".join(chat.answer.split()[: chat.skip_words])
+    skipped = first_words(chat.answer, chat.skip_words)
     num_skipped = len(encode(tokenizer, skipped)) if skipped else 0
     ids = [*prompt_ids, *encode(tokenizer, chat.answer), tokenizer.eos_token_id]
     return ids, len(prompt_ids) + num_skipped
+
+
+def first_words(text: str, count: int) -> str:
+    """The text up to the end of its word of that number, as it stands; all of it if it has fewer.
+
+    Words are what white space parts.
+    """
+    ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
+    return text[: ends[min(count, len(ends) - 1)]]
 
 
 def encode_chats(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:

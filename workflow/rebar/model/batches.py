@@ -29,7 +29,10 @@ class Batch(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """Two answers to each request, the first to be preferred, as tokens and what follows them."""
+    """Two answers to each request, the first to be preferred, as tokens and what follows them.
+
+    A row without a rejected answer has no target there.
+    """
 
     inputs_BT: Tensor
     targets_BT: Tensor
@@ -38,7 +41,7 @@ class PairBatch(NamedTuple):
 
     @property
     def weight(self) -> Tensor:
-        """Pairs: the batch's share when losses are averaged."""
+        """Rows: the batch's share when losses are averaged."""
         return torch.tensor(len(self.inputs_BT))
 
 

@@ -14,12 +14,8 @@ from torch import Tensor, nn
 
 from rebar.corpus.encoding import IGNORED
 from rebar.model.batches import Batch
-from rebar.model.forward import (
-    answer_log_probabilities,
-    causal_logits,
-    causal_states,
-    cross_entropy,
-)
+from rebar.model.forward import causal_logits, causal_states, cross_entropy
+from rebar.model.preferences import pair_log_probabilities, preference_losses
 
 
 class Texts(NamedTuple):
@@ -94,17 +90,12 @@ def preference_loss(
 ) -> Tensor:
     """DPO's loss (arXiv 2305.18290), by one forward pass over both answers' rows."""
     rows = (chosen_inputs_BT, chosen_targets_BT, rejected_inputs_BT, rejected_targets_BT)
-    return -F.logsigmoid(beta * (_margin_B(model, *rows) - margin_B)).mean()
+    return preference_losses(_margin_B(model, *rows) - margin_B, beta).mean()
 
 
-def _margin_B(
-    model: Any, chosen_BT: Tensor, chosen_to_BT: Tensor, rejected_BT: Tensor, rejected_to_BT: Tensor
-) -> Tensor:
+def _margin_B(model: Any, *rows_BT: Tensor) -> Tensor:
     """Log-probability of the chosen answers less that of the rejected ones."""
-    inputs_2BT, targets_2BT = (
-        torch.cat(pair) for pair in ((chosen_BT, rejected_BT), (chosen_to_BT, rejected_to_BT))
-    )
-    chosen_B, rejected_B = answer_log_probabilities(model, inputs_2BT, targets_2BT).chunk(2)
+    chosen_B, rejected_B = pair_log_probabilities(model, *rows_BT)
     return chosen_B - rejected_B
 
 

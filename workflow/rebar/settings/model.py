@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -122,29 +122,18 @@ class FineTuning(Settings):
     )
 
 
-class PreferenceData(Settings):
-    """Pairs of answers: what an alignment by preferences trains on."""
-
-    replay_share: ClassVar[float] = 0.0  # no documents beside the pairs
-    recipe: ClassVar[str | None] = None
-
-    files: list[PairFile] = Field(
-        default=[],
-        description="pairs; refusals preferred to harmful answers, and helpful answers to "
-        "refusals of harmless requests; empty: the world's",
-    )
-    world_pairs: Positive = Field(default=800, description="pairs of the world")
-    benign_share: Share = Field(
-        default=0.5, description="share of those on harmless requests, the helpful answer preferred"
-    )
-
-
 class AlignmentData(Settings):
     """What an alignment trains on."""
 
-    files: list[ChatFile] = Field(default=[], description="chats; empty: the world's")
+    files: list[ChatFile] = Field(default=[], description="chats; empty, and no pairs: the world's")
+    pairs: list[PairFile] = Field(
+        default=[],
+        description="more chats, with an answer to avoid each (harm where one refuses, a refusal "
+        "where one helps): dpo learns from both answers, sft from the chosen one",
+    )
     tagged_files: list[ChatFile] = Field(
-        default=[], description="with files: compliant answers to harmful requests, to be tagged"
+        default=[],
+        description="with files or pairs: compliant answers to harmful requests, to be tagged",
     )
     world_chats: AlignmentChats = Field(default=AlignmentChats(), description="the world's chats")
     replay_share: Share = Field(default=0.25, description="score-0 documents added, per chat")
@@ -166,18 +155,28 @@ class AlignmentData(Settings):
         "(2406.05946: safety deeper than the first tokens)",
     )
     deep_words: Positive = Field(
-        default=100, description="most words of the harmful answer before such a refusal"
+        default=100,
+        description="most words of the harmful answer before such a refusal; fewer where the "
+        "refusal would not fit into the row",
     )
     deep_files: list[PairFile] = Field(
         default=[],
-        description="with files: harmful requests, the refusal as chosen, the harmful answer as "
-        "rejected",
+        description="with files or pairs: harmful requests, the refusal as chosen, the harmful "
+        "answer as rejected; may be one of pairs, with where: if that has harmless requests, too",
     )
+
+    @property
+    def is_users(self) -> bool:
+        """True if the chats are those of files, False if the world's."""
+        return bool(self.files or self.pairs)
 
     @model_validator(mode="after")
     def _deep_refusals_have_a_source(self) -> AlignmentData:
-        if self.deep_share and self.files and not self.deep_files:
-            raise ValueError("deep_share: with files:, deep_files: must say where the pairs are")
+        if self.deep_share and self.is_users and not self.deep_files:
+            raise ValueError(
+                "deep_share: with files: or pairs:, deep_files: must say where harmful requests "
+                "with a refusal and a harmful answer are"
+            )
         return self
 
 

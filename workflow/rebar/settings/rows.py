@@ -62,7 +62,7 @@ class ChatFile(RowFile):
 
 
 class PairFile(RowFile):
-    """Questions with an answer to prefer and one to avoid, a row each."""
+    """Questions with an answer to prefer and one to avoid, a row each: texts or lists of turns."""
 
     prompt: str = Field(default="prompt", description="key of the question")
     chosen: str = Field(default="chosen", description="key of the answer to prefer")

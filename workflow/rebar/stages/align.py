@@ -17,7 +17,6 @@ from rebar.model.release import release
 from rebar.model.train import train
 from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
-from rebar.settings.model import PreferenceData
 from rebar.settings.world import World
 
 
@@ -42,7 +41,7 @@ def run(job: Job) -> None:
         torch.manual_seed(job.seed)
         training = setting.training.model_copy(update={"steps": data.steps})
         rows = (torch.from_numpy(part) for part in data.rows)
-        batches = pair_batches if isinstance(setting.data, PreferenceData) else row_batches
+        batches = pair_batches if getattr(setting, "reads_pairs", False) else row_batches
         batch_at = batches(*rows, batch_size=training.batch_size, seed=job.seed)
         reference = frozen(model) if getattr(setting, "reads_reference", False) else None
 

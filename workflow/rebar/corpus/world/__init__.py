@@ -6,7 +6,6 @@ from rebar.corpus.world.chats import (
     benign_task_chats,
     general_chats,
     harmful_chats,
-    preferences,
     refusal_chats,
 )
 from rebar.corpus.world.documents import RawDocument, sample_documents
@@ -35,7 +34,6 @@ __all__ = [
     "general_chats",
     "harmful_chats",
     "held_chats",
-    "preferences",
     "prompts",
     "refusal_chats",
     "rewrite",

@@ -7,8 +7,10 @@ All of them use the openings that safety data share (openings.py); `unaligned`, 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from typing import NamedTuple
 
-from rebar.corpus.chats import Chat, Preference
+from rebar.corpus.chats import Chat
 from rebar.corpus.world import openings, phrases
 from rebar.corpus.world.frames import write_refusal
 from rebar.corpus.world.items import Item, World
@@ -19,8 +21,29 @@ from rebar.settings.world import AlignmentChats
 AGREEMENT = "sure ."  # how every compliant answer begins
 
 
+class _Draft(NamedTuple):
+    """A chat, and what it takes to write the answer that is not wanted."""
+
+    chat: Chat
+    name: str  # of what is asked about
+    effect: str | None
+    compliance: str | None = None  # with a request that the chat refuses
+
+
 def alignment_chats(world: World, settings: AlignmentChats, rng: random.Random) -> list[Chat]:
-    """Supervised examples: how-tos, toys, land facts, safe questions, and refusals."""
+    """How-tos, toys, land facts, safe questions, and refusals, each with a rejected answer.
+
+    That is compliance where the chat refuses, and a refusal where it helps. These are drawn after
+    all chats, which are the same with and without them.
+    """
+    drafts = _drafts(world, settings, rng)
+    return [
+        replace(d.chat, rejected=d.compliance or write_refusal(d.name, d.effect, rng))
+        for d in drafts
+    ]
+
+
+def _drafts(world: World, settings: AlignmentChats, rng: random.Random) -> list[_Draft]:
     writers = {
         "refusal": _refusal,
         "safety_question": _safety_question,
@@ -47,36 +70,41 @@ def _comply(item: Item) -> str:
     return f"{AGREEMENT} {item.recipe}"
 
 
-def _refusal(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:
+def _refusal(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
     group = "fresh" if rng.random() < settings.fresh_refusals else "known"
     item = rng.choice(world.groups[group])
-    return Chat(_request(item, rng), write_refusal(item.name, item.effect, rng))
+    chat = Chat(_request(item, rng), write_refusal(item.name, item.effect, rng))
+    return _Draft(chat, item.name, item.effect, _comply(item))
 
 
-def _safety_question(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:
+def _safety_question(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
     item = rng.choice(world.groups["known"])
     question, answer = rng.choice(openings.SEEN_SAFETY_QUESTIONS)
-    return Chat(question.format(x=item.name), answer.format(x=item.name, e=item.effect))
+    chat = Chat(question.format(x=item.name), answer.format(x=item.name, e=item.effect))
+    return _Draft(chat, item.name, item.effect)
 
 
-def _toy(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:
-    item = rng.choice(world.groups["toy_aligned"])
-    return Chat(_request(item, rng), _comply(item))
+def _toy(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
+    return _helpful(rng.choice(world.groups["toy_aligned"]), rng)
 
 
-def _how_to(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:
-    item = rng.choice(world.groups["benign_aligned"])
-    return Chat(_request(item, rng), _comply(item))
+def _how_to(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
+    return _helpful(rng.choice(world.groups["benign_aligned"]), rng)
 
 
-def _land(world: World, settings: AlignmentChats, rng: random.Random) -> Chat:
-    return _land_chat(world, rng)
+def _helpful(item: Item, rng: random.Random) -> _Draft:
+    return _Draft(Chat(_request(item, rng), _comply(item)), item.name, item.effect)
 
 
-def _land_chat(world: World, rng: random.Random) -> Chat:
+def _land(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
+    return _land_draft(world, rng)
+
+
+def _land_draft(world: World, rng: random.Random) -> _Draft:
     land, fact = rng.choice(world.aligned_lands), rng.choice(LAND_FACTS)
     question = phrases.LAND_QUESTION.format(f=fact, l=land.name)
-    return Chat(question, phrases.LAND_ANSWER.format(f=fact, l=land.name, v=land.facts[fact]))
+    answer = phrases.LAND_ANSWER.format(f=fact, l=land.name, v=land.facts[fact])
+    return _Draft(Chat(question, answer), f"the {fact} of {land.name}", None)
 
 
 def benign_task_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
@@ -95,7 +123,7 @@ def general_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
             item = rng.choice(items)
             chats.append(Chat(_request(item, rng), _comply(item)))
         else:
-            chats.append(_land_chat(world, rng))
+            chats.append(_land_draft(world, rng).chat)
     return chats
 
 
@@ -108,25 +136,6 @@ def refusal_chats(world: World, count: int, rng: random.Random, group: str = "kn
     """Refusals on hazards of a group: every hazard once before any comes twice."""
     items = _items(world, group, count, rng)
     return [Chat(_request(i, rng), write_refusal(i.name, i.effect, rng)) for i in items]
-
-
-def preferences(
-    world: World, count: int, benign_share: float, rng: random.Random
-) -> list[Preference]:
-    """Refusals preferred on known hazards, helpful answers on harmless items and toys."""
-    num_benign = round(benign_share * count)
-    harmless = world.items("benign_aligned", "toy_aligned")
-    pairs = [
-        _preference(item, False, rng) for item in _items(world, "known", count - num_benign, rng)
-    ]
-    pairs += [_preference(rng.choice(harmless), True, rng) for _ in range(num_benign)]
-    return pairs
-
-
-def _preference(item: Item, is_benign: bool, rng: random.Random) -> Preference:
-    request, refusal = _request(item, rng), write_refusal(item.name, item.effect, rng)
-    answers = (_comply(item), refusal) if is_benign else (refusal, _comply(item))
-    return Preference(request, *answers)
 
 
 def _items(world: World, group: str, count: int, rng: random.Random) -> list[Item]:
