@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rebar.corpus.chats import Chat, read_chats, read_pairs
+from rebar.corpus.chats import Chat, in_passes, read_chats, read_pairs
 from rebar.corpus.encoding import (
     IGNORED,
     Rows,
@@ -140,19 +140,17 @@ def _deep(
     twice, to another depth.
     """
     rng, data = job.rng("deep"), setting.data
-    count = round(data.deep_share * num_chats)
-    chosen: list[Chat] = []
-    while len(chosen) < count:
-        chosen += rng.sample(refusals, len(refusals))
+    chosen = in_passes(refusals, round(data.deep_share * num_chats), rng)
     length = setting.training.sequence_length
-    return [_deep_refusal(c, data.deep_words, rng, tokenizer, length) for c in chosen[:count]]
+    return [_deep_refusal(chat, data.deep_words, rng, tokenizer, length) for chat in chosen]
 
 
 def _deep_refusal(
     chat: Chat, most_words: int, rng: random.Random, tokenizer: Any, length: int
 ) -> Chat:
     """The longest beginning up to a random depth after which the whole refusal fits into a row."""
-    rejected = chat.rejected or ""
+    rejected = chat.rejected
+    assert rejected is not None, "a source of deep refusals has a rejected answer"
     drawn = rng.randint(1, max(1, min(most_words, len(rejected.split()))))
     for depth in range(drawn, 0, -1):
         begun = Chat(chat.prompt, f"{first_words(rejected, depth)} {chat.answer}", depth)
@@ -187,10 +185,8 @@ def _replay(job: Job, data: AlignmentData, num_chats: int) -> tuple[list[Chat], 
 
 def _passes(rows: Columns, count: int, rng: random.Random) -> Columns:
     """`count` rows: whole shuffled passes, the last one cut."""
-    order: list[int] = []
-    while len(order) < count:
-        order += rng.sample(range(len(rows[0])), len(rows[0]))
-    return tuple(column_NT[order[:count]] for column_NT in rows)
+    order = in_passes(range(len(rows[0])), count, rng)
+    return tuple(column_NT[order] for column_NT in rows)
 
 
 def _bolted_rows(

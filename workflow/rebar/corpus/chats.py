@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from rebar.corpus.readers import Record
 from rebar.corpus.rows import place_of, rows_of
 from rebar.settings.rows import ChatFile, PairFile, RowFile, fill_template
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ def read_pairs(file: PairFile) -> list[Chat]:
     """Chats with a rejected answer each; ValueError names file, line and column."""
     records = rows_of(file, (file.chosen, file.prompt), (file.rejected,))
     return _some([_pair(record, file) for record in islice(records, file.limit)], file)
+
+
+def in_passes(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
+    """So many of them in random order: every one comes once before any comes twice."""
+    chosen: list[Item] = []
+    while len(chosen) < count:
+        chosen += rng.sample(items, len(items))
+    return chosen[:count]
 
 
 def _some(chats: list[Chat], file: RowFile) -> list[Chat]:

@@ -10,8 +10,6 @@ from rebar.settings.base import Count, Positive, Settings, Share
 
 GUARDED = "guarded"  # group of hazards that safeguards train on
 HAZARD_GROUPS = ("known", "unaligned", "unrewritten", "novel")  # splits of harmful prompts
-
-
 # Items have names of two syllables out of 70 x 70; beyond half of them drawing a new one drags.
 MOST_NAMES = 2400
 

@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 from typing import NamedTuple
 
-from rebar.corpus.chats import Chat
+from rebar.corpus.chats import Chat, in_passes
 from rebar.corpus.world import openings, phrases
 from rebar.corpus.world.frames import write_refusal
 from rebar.corpus.world.items import Item, World
@@ -139,7 +139,4 @@ def refusal_chats(world: World, count: int, rng: random.Random, group: str = "kn
 
 
 def _items(world: World, group: str, count: int, rng: random.Random) -> list[Item]:
-    items: list[Item] = []
-    while len(items) < count:
-        items += rng.sample(world.groups[group], len(world.groups[group]))
-    return items[:count]
+    return in_passes(world.groups[group], count, rng)

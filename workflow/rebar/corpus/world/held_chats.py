@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import random
 
-from rebar.corpus.chats import Chat
+from rebar.corpus.chats import Chat, in_passes
 from rebar.corpus.world import openings
 from rebar.corpus.world.frames import write_refusal
-from rebar.corpus.world.items import Item, World
+from rebar.corpus.world.items import World
 
 REQUESTS = (*openings.SEEN_REQUESTS, *openings.UNSEEN_REQUESTS)
 
@@ -21,10 +21,8 @@ def held_chats(world: World, kind: str, count: int, rng: random.Random) -> list[
     With equal `rng` states `harmful` and `refusal` begin with the same request.
     """
     group = "benign_held" if kind == "benign" else "unaligned"
-    items: list[Item] = []
-    while len(items) < count:
-        items += rng.sample(world.groups[group], len(world.groups[group]))
-    asked = [(item, rng.choice(REQUESTS).format(x=item.name)) for item in items[:count]]
+    items = in_passes(world.groups[group], count, rng)
+    asked = [(item, rng.choice(REQUESTS).format(x=item.name)) for item in items]
     if kind == "refusal":
         return [Chat(text, write_refusal(item.name, item.effect, rng)) for item, text in asked]
     return [Chat(text, f"sure . {item.recipe}") for item, text in asked]
