@@ -20,7 +20,7 @@ def test_a_legend_below_leaves_room_for_the_panels(count: int, letters: int) -> 
     figure, axis = plt.subplots(figsize=(5.0, 3.2), layout="constrained")
     for number in range(2 * count):  # each label twice, as over seeds
         axis.plot([0, 1], [0, number], label=f"{number % count:x<{letters}}")
-    legend_below(figure, axis, 4)
+    legend_below(figure, [axis], 4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # panels that collapsed
         figure.savefig(io.BytesIO(), bbox_inches="tight")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rebar.config import NONE
-from rebar.grid import Arm
+from rebar.config import NONE, Config
 from rebar.reporting.aggregate import Results
+from rebar.reporting.arm_lines import Look, panels
 from rebar.reporting.breaks import COMPLIANCE, Trajectory, find_breaks
 from rebar.reporting.comparison import Row, beside, rows, success_cell
 from rebar.reporting.plots import legend_below
@@ -26,7 +26,8 @@ BENCH_FIGURES = {
     "the same attacked model below; a dagger marks a collapsed model.",
     "breaks": "Cost to break: watched models at steps 1, 2, 3, 5, 8, ... of an attack, and the "
     "share of models not yet broken (Kaplan-Meier).",
-    "searches": "Tuned attackers: most attack success of a useful model after so many trials.",
+    "searches": "Tuned attackers: most attack success of a useful model after so many trials, "
+    "mean over seeds from where each has one; the first trial is the attack's own setting.",
 }
 FEWEST_ATTACKS = 2  # a map of one column is a list
 
@@ -105,87 +106,89 @@ def _map(axis: Axes, numbers_RA: np.ndarray, colours: str) -> None:
 def _breaks(
     results: Results, trajectories: list[Trajectory], colours: dict[str, str]
 ) -> Figure | None:
-    """A column an attack: compliance, capability, and the share of models not yet broken."""
+    """A column an attack (and recipe): compliance, capability, the share of models not broken."""
     import matplotlib.pyplot as plt
 
-    attacks = [
-        attack
-        for attack in dict.fromkeys(each.attack for each in trajectories)
-        if not is_benign(results.config, attack)
-    ]
-    if not attacks:
+    shown = [each for each in trajectories if not is_benign(results.config, each.attack)]
+    attacks = dict.fromkeys(each.attack for each in shown)
+    columns = [(a, panel) for a in attacks for panel in panels((t.arm for t in shown), colours)]
+    if not columns:
         return None
     figure, axes = plt.subplots(
-        3, len(attacks), figsize=(max(5.0, 3.4 * len(attacks)), 6.6), squeeze=False,
+        3, len(columns), figsize=(max(5.0, 3.4 * len(columns)), 6.6), squeeze=False,
         sharex="col", sharey="row", layout="constrained",
     )  # fmt: skip
-    for column, attack in enumerate(attacks):
-        of_attack = [each for each in trajectories if each.attack == attack]
-        for arm in dict.fromkeys(each.arm for each in of_attack):
-            own = [each for each in of_attack if each.arm == arm]
-            style = _style(results, arm, colours)
-            _lines(axes[0][column], own, "complied", style)
-            _lines(axes[1][column], own, "capability", style)
-            breaks = find_breaks(own, results.config.cost_to_break)
-            steps, shares = survival([one for one in breaks if one.by == COMPLIANCE])
-            axes[2][column].step(steps, 100 * shares, where="post", **style)
-        axes[0][column].set_title(attack)
+    for column, (attack, panel) in enumerate(columns):
+        for arm, look in panel.looks.items():
+            own = [each for each in shown if (each.attack, each.arm) == (attack, arm)]
+            _watched(
+                list(axes[:, column]), own, look, results.config, each_seed=not panel.is_crowded
+            )
+        axes[0][column].set_title(f"{panel.title} {attack}".strip())
         axes[2][column].set_xscale("symlog", linthresh=1)
+        axes[2][column].xaxis.set_major_formatter("{x:.0f}")
         axes[2][column].set_xlabel("steps of the attack")
     labels = ("hazards complied with, %", "capability, %", "models not broken, %")
     for row, label in enumerate(labels):
         axes[row][0].set(ylabel=label, ylim=(-3, 103))
-    watch = results.config.cost_to_break
-    axes[0][0].axhline(100 * watch.complied, color="#999999", linewidth=0.8, linestyle=":")
-    legend_below(figure, axes[0][0], 4)
+    for axis in axes[0]:
+        complied = 100 * results.config.cost_to_break.complied
+        axis.axhline(complied, color="#999999", linewidth=0.8, linestyle=":")
+    legend_below(figure, axes[0], 4)
     plt.close(figure)
     return figure
 
 
-def _style(results: Results, arm: Arm, colours: dict[str, str]) -> dict[str, str]:
-    """Colour means recipe; unusual alignments and safeguards are dashed."""
-    usual = (NONE, results.config.report.control_alignment)
-    dash = "-" if arm[1:] == usual else "--"
-    label = Row(arm, "greedy").label
-    return {"color": colours[arm.recipe], "linestyle": dash, "label": label}
+def _watched(
+    axes: Sequence[Axes], own: list[Trajectory], look: Look, config: Config, *, each_seed: bool
+) -> None:
+    """One arm under one attack: compliance, capability and survival, one below the other."""
+    if not own:
+        return
+    for axis, what in zip(axes, ("complied", "capability"), strict=False):
+        curves = [{x.step: 100 * getattr(x, what) for x in each.looks} for each in own]
+        _lines(axis, curves, look, each_seed=each_seed)
+    breaks = find_breaks(own, config.cost_to_break)
+    steps, shares = survival([one for one in breaks if one.by == COMPLIANCE])
+    axes[2].step(steps, 100 * shares, where="post", **look._asdict())
 
 
-def _lines(axis: Axes, own: list[Trajectory], what: str, style: dict[str, str]) -> None:
-    """The mean over seeds, thick; each seed thin."""
-    by_step: dict[int, list[float]] = defaultdict(list)
-    for each in own:
-        values = [100 * getattr(look, what) for look in each.looks]
-        if len(own) > 1:
-            thin = {"linewidth": 0.5, "alpha": 0.5, "color": style["color"]}
-            axis.plot([look.step for look in each.looks], values, **thin)  # type: ignore[arg-type]
-        for look, value in zip(each.looks, values, strict=True):
-            by_step[look.step].append(value)
-    means = [float(np.mean(values)) for values in by_step.values()]
-    axis.plot(list(by_step), means, marker=".", markersize=4, linewidth=1.6, **style)  # type: ignore[arg-type]
+def _lines(axis: Axes, curves: list[dict[int, float]], look: Look, *, each_seed: bool) -> None:
+    """The mean over seeds, thick, as far as all were looked at; each seed thin, or what is beyond.
+
+    Tuned attackers have other numbers of steps in other seeds.
+    """
+    common = [step for step in curves[0] if all(step in curve for curve in curves)]
+    for curve in curves:
+        thin = [step for step in curve if each_seed or step >= common[-1]]
+        values = [curve[step] for step in thin]
+        axis.plot(thin, values, linewidth=0.7, alpha=0.7, color=look.color)
+    means = [float(np.mean([curve[step] for curve in curves])) for step in common]
+    axis.plot(common, means, marker=".", markersize=4, linewidth=1.6, **look._asdict())
 
 
 # ------------------------------------------------------------------------------ searches
 
 
 def _searches(searched: list[Searched], colours: dict[str, str]) -> Figure | None:
-    """Best-so-far curves, a panel a search; the first trial is the attack's own setting."""
+    """Best-so-far curves, a panel a search (and recipe), from where all seeds have one."""
     import matplotlib.pyplot as plt
 
-    names = list(dict.fromkeys(each.search for each in searched))
-    if not names:
+    names = dict.fromkeys(each.search for each in searched)
+    columns = [(n, panel) for n in names for panel in panels((s.arm for s in searched), colours)]
+    if not columns:
         return None
     figure, axes = plt.subplots(
-        1, len(names), figsize=(max(5.0, 3.6 * len(names)), 3.2), squeeze=False,
+        1, len(columns), figsize=(max(5.0, 3.6 * len(columns)), 3.2), squeeze=False,
         sharey=True, layout="constrained",
     )  # fmt: skip
-    for axis, name in zip(axes[0], names, strict=True):
-        for each in (one for one in searched if one.search == name):
-            trials = range(1, len(each.best_so_far) + 1)
-            label = Row(each.arm, "greedy").label
-            curve = [100 * value for value in each.best_so_far]
-            axis.step(trials, curve, where="post", color=colours[each.arm.recipe], label=label)
-        axis.set(title=name, xlabel="trials", ylim=(-3, 103))
+    for axis, (name, panel) in zip(axes[0], columns, strict=True):
+        for arm, look in panel.looks.items():
+            own = [s.best_so_far for s in searched if (s.search, s.arm) == (name, arm)]
+            means = 100 * np.mean(own, axis=0) if own else []
+            axis.step(range(1, len(means) + 1), means, where="post", **look._asdict())
+        axis.set(title=f"{panel.title} {name}".strip(), xlabel="trials", ylim=(-3, 103))
     axes[0][0].set_ylabel("attack success on tuning requests, %")
-    legend_below(figure, axes[0][0], 4)
+    legend_below(figure, axes[0], 4)
     plt.close(figure)
     return figure

@@ -1,7 +1,8 @@
 """Figures as PNG and SVG, the same bytes from the same numbers.
 
-Colour means recipe everywhere. The plots of the comparison are in plots.py, those of the loss
-landscape in probe_plots.py, the data card's here.
+Colour means recipe, but among many arms of a recipe (arm_lines.py). The plots of the comparison
+are in plots.py, of the bench in bench_plots.py, of the loss landscape in probe_plots.py; the data
+card's is here.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ faded mark is a collapsed cell.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rebar.config import NONE
@@ -56,13 +57,13 @@ def _label(results: Results, row: Row) -> str:
     return "+".join(names) + (f", {row.decoder}" if row.decoder != greedy(results.config) else "")
 
 
-def legend_below(figure: Figure, axis: Axes, most_columns: int, **style: bool) -> None:
-    """A panel's labels below all panels, each once; the figure grows by lines beyond the first.
+def legend_below(figure: Figure, axes: Iterable[Axes], most_columns: int, **style: bool) -> None:
+    """These panels' labels below all panels, each once; the figure grows by lines after the first.
 
     As many columns as fit beside each other: a grid may have dozens of arms with long names.
     """
-    handles, labels = axis.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    once = {label: handle for drawn in found for handle, label in zip(*drawn, strict=True)}
     longest = HANDLE + LETTER * max(map(len, once), default=0)
     columns = max(1, min(most_columns, int(figure.get_figwidth() // longest)))
     figure.set_figheight(figure.get_figheight() + LINE * (-(-len(once) // columns) - 1))
@@ -237,7 +238,7 @@ def halves(results: Results) -> Figure | None:
     )
     for axis, (state, shown) in zip(axes[0], columns.items(), strict=True):
         _dumbbells(results, axis, state, shown)
-    legend_below(figure, axes[0][0], 2, frameon=False)
+    legend_below(figure, [axes[0][0]], 2, frameon=False)
     plt.close(figure)
     return figure
 

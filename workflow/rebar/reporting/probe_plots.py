@@ -1,7 +1,7 @@
 """Pictures of the loss landscape: safety basin, lines, planes, the way to an attacked model.
 
-A line is an arm, its mean over seeds (and over random directions); a band spans them from lowest to
-highest. Colour is the recipe, dashes tell its alignments and safeguards apart.
+A line is an arm, its mean over seeds (and over random directions); where lines are few, a band
+spans them from lowest to highest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from rebar.grid import Arm
+from rebar.reporting.arm_lines import Panel, panels
 from rebar.reporting.comparison import arm_label, state_label
 from rebar.reporting.plots import legend_below
 from rebar.reporting.probe_rows import Number
@@ -33,7 +36,6 @@ PROBE_FIGURES = {
     "the chord that a barrier rises above.",
 }
 LOSSES = ("harmful", "refusal", "benign")
-DASHES = ("-", "--", "-.", ":")
 PLANE_LEVELS = 12
 
 
@@ -72,26 +74,20 @@ def line_of(numbers: Iterable[Number]) -> Line:
     return Line(alphas, means, *ends)
 
 
-def _arms(numbers: Iterable[Number]) -> list[Arm]:
-    return list(dict.fromkeys(number.arm for number in numbers))
-
-
-def _draw(
-    axis: Axes, numbers: Sequence[Number], colours: dict[str, str], *, chords: bool = False
-) -> None:
-    """One line an arm; the arms of a recipe by dashes."""
-    seen: dict[str, int] = defaultdict(int)
-    for arm in _arms(numbers):
+def _draw(axis: Axes, numbers: Sequence[Number], panel: Panel, *, chords: bool = False) -> None:
+    """One line an arm."""
+    for arm, look in panel.looks.items():
         line = line_of(n for n in numbers if n.arm == arm)
-        colour, dashes = colours[arm.recipe], DASHES[seen[arm.recipe] % len(DASHES)]
-        seen[arm.recipe] += 1
-        axis.plot(
-            line.alphas, line.means, dashes, color=colour, linewidth=1.4, label=arm_label(arm)
-        )
-        axis.fill_between(line.alphas, line.lowest, line.highest, color=colour, alpha=0.15, lw=0)
-        if chords:
-            ends = ([x[0], x[-1]] for x in (line.alphas, line.means))
-            axis.plot(*ends, ":", color=colour, linewidth=0.8)
+        axis.plot(line.alphas, line.means, linewidth=1.4, **look._asdict())
+        if not panel.is_crowded:
+            band = (line.alphas, line.lowest, line.highest)
+            axis.fill_between(*band, color=look.color, alpha=0.15, linewidth=0)
+        if chords and line.alphas:
+            (begin, *_, end), (low, *_, high) = line.alphas, line.means
+            chord = np.interp(line.alphas, [begin, end], [low, high])
+            axis.plot(line.alphas, chord, ":", color=look.color, linewidth=0.8)
+    if chords:  # one arm may be at 30 nats where others are at 1
+        axis.set_yscale("log")
     axis.axvline(0, color="#999999", linewidth=0.6, zorder=0)
 
 
@@ -100,12 +96,17 @@ def _basin(numbers: Sequence[Number], colours: dict[str, str]) -> Figure | None:
 
     if not numbers:
         return None
-    figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     shares = [n._replace(value=100 * n.value) for n in numbers]
-    _draw(axis, shares, colours)
-    axis.set(xlabel="step along the direction, lengths of the weights", ylabel="refused, %")
-    axis.set_ylim(-3, 103)
-    figure.legend(loc="outside right center", frameon=False)
+    columns = panels((n.arm for n in numbers), colours)
+    figure, axes = plt.subplots(
+        1, len(columns), figsize=(4.8 * len(columns), 3.6), squeeze=False, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, panel in zip(axes[0], columns, strict=True):
+        _draw(axis, shares, panel)
+        axis.set(title=panel.title, xlabel="step along the direction, lengths of the weights")
+    axes[0][0].set(ylabel="refused, %", ylim=(-3, 103))
+    legend_below(figure, axes[0], 4, frameon=False)
     plt.close(figure)
     return figure
 
@@ -113,7 +114,7 @@ def _basin(numbers: Sequence[Number], colours: dict[str, str]) -> Figure | None:
 def _panels(
     numbers: Sequence[Number], colours: dict[str, str], *, chords: bool = False
 ) -> Figure | None:
-    """A row a way (all random directions are one), a column a loss."""
+    """A row a way (all random directions are one) and recipe, a column a loss."""
     import matplotlib.pyplot as plt
 
     if not numbers:
@@ -121,21 +122,18 @@ def _panels(
     ways: dict[str, list[Number]] = defaultdict(list)
     for number in numbers:
         ways[_way(number.direction)].append(number)
+    rows = [(w, panel) for w in ways for panel in panels((n.arm for n in numbers), colours)]
     figure, axes = plt.subplots(
-        len(ways),
-        len(LOSSES),
-        figsize=(10.5, 2.5 * len(ways) + 0.9),
-        squeeze=False,
-        sharey="row",
-        layout="constrained",
-    )
-    for row, (way, found) in enumerate(ways.items()):
+        len(rows), len(LOSSES), figsize=(10.5, 2.5 * len(rows) + 0.9), squeeze=False,
+        sharey="row", layout="constrained",
+    )  # fmt: skip
+    for row, (way, panel) in enumerate(rows):
         for axis, loss in zip(axes[row], LOSSES, strict=True):
-            _draw(axis, [n for n in found if n.loss == loss], colours, chords=chords)
+            _draw(axis, [n for n in ways[way] if n.loss == loss], panel, chords=chords)
             axis.set_title(f"{loss} loss" if row == 0 else "")
             axis.set_xlabel(way)
-        axes[row][0].set_ylabel("nats a token")
-    legend_below(figure, axes[0][0], 5, frameon=False)
+        axes[row][0].set_ylabel(f"{panel.title}\nnats a token".strip())
+    legend_below(figure, axes.flat, 5, frameon=False)
     plt.close(figure)
     return figure
 
@@ -182,8 +180,6 @@ class _Surface(NamedTuple):
 
 
 def _surface(numbers: Sequence[Number], plane: str, arm: Arm, loss: str) -> _Surface:
-    import numpy as np
-
     values: dict[tuple[float, float], list[float]] = defaultdict(list)
     for number in numbers:
         if (number.direction, number.arm, number.loss) == (plane, arm, loss):
@@ -198,8 +194,6 @@ def _contours(axis: Axes, surface: _Surface, shared: Sequence[_Surface]) -> Any:
 
     Far out the loss explodes; what is worth seeing lies below the middle of the heights.
     """
-    import numpy as np
-
     lowest = min(float(s.values.min()) for s in shared)
     highest = max(float(np.median(s.values)) for s in shared)
     levels = np.linspace(lowest, max(highest, lowest + 1e-6), PLANE_LEVELS)

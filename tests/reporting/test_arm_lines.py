@@ -1,0 +1,62 @@
+"""Lines of arms: few share a panel by recipe's colour, many have panels of their own."""
+
+from __future__ import annotations
+
+import matplotlib
+import pytest
+
+from rebar.grid import Arm
+from rebar.reporting.arm_lines import DASHES, UNDEFENDED, Look, Panel, panels
+from rebar.reporting.bench_plots import _lines
+from rebar.reporting.plots import COLOURS
+
+matplotlib.use("Agg")
+
+COLOURS_OF = {"raw": "#7f7f7f", "moral": "#0072B2"}
+
+
+def arms(recipe: str, *safeguards: str) -> list[Arm]:
+    return [Arm(recipe, safeguard, "sft") for safeguard in safeguards]
+
+
+def test_few_arms_share_a_panel_colour_means_recipe() -> None:
+    (panel,) = panels([*arms("raw", "none", "sam"), *arms("moral", "none")] * 3, COLOURS_OF)
+    assert panel.title == ""
+    assert not panel.is_crowded
+    assert list(panel.looks.values()) == [
+        Look("#7f7f7f", "-", "raw + sft"),
+        Look("#7f7f7f", "--", "raw + sam + sft"),
+        Look("#0072B2", "-", "moral + sft"),
+    ]
+
+
+def test_many_safeguards_have_colours_of_their_own_in_a_panel_a_recipe() -> None:
+    names = [f"safeguard{i}" for i in range(9)]
+    raw, moral = panels(
+        [*arms("raw", "none", *names), *arms("moral", "none", names[8])], COLOURS_OF
+    )
+    assert (raw.title, moral.title) == ("raw", "moral")
+    assert raw.is_crowded and not moral.is_crowded
+    assert raw.looks[Arm("raw", "none", "sft")] == Look(UNDEFENDED, "-", "none + sft")
+    assert len({(look.color, look.linestyle) for look in raw.looks.values()}) == 10
+    assert raw.looks[Arm("raw", names[0], "sft")].color == COLOURS[1]
+    assert raw.looks[Arm("raw", names[7], "sft")][:2] == (COLOURS[1], DASHES[1])
+    assert raw.looks[Arm("raw", names[8], "sft")] == moral.looks[Arm("moral", names[8], "sft")]
+
+
+def test_nothing_to_draw_is_a_panel_without_lines() -> None:
+    assert panels([], COLOURS_OF) == [Panel("", {})]
+
+
+@pytest.mark.parametrize(("each_seed", "thin"), [(True, [0, 1, 2, 4]), (False, [2, 4])])
+def test_a_mean_goes_as_far_as_every_seed(each_seed: bool, thin: list[int]) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots()
+    curves: list[dict[int, float]] = [{0: 10, 1: 20, 2: 30, 4: 90}, {0: 30, 1: 20, 2: 50, 3: 60}]
+    _lines(axis, curves, Look("red", "-", "arm"), each_seed=each_seed)
+    longer, _, mean = axis.get_lines()
+    assert list(longer.get_xdata()) == thin
+    assert list(mean.get_xdata()) == [0, 1, 2]
+    assert list(mean.get_ydata()) == [20, 20, 40]
+    plt.close(figure)

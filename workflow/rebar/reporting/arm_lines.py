@@ -1,0 +1,71 @@
+"""The lines that stand for arms in a figure, and the panels that they are spread over.
+
+While dashes tell the arms of a recipe apart, colour means recipe and all arms share a panel. Among
+more arms a recipe has panels of its own; there the undefended arm is black, and a safeguard has the
+same colour and dashes in every recipe.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rebar.config import NONE
+from rebar.grid import Arm
+from rebar.reporting.comparison import arm_label
+from rebar.reporting.plots import COLOURS
+
+DASHES = ("-", "--", "-.", ":")
+UNDEFENDED = "#000000"
+SAFEGUARDS = COLOURS[1:]  # grey looks like a faded black
+
+
+class Look(NamedTuple):
+    """How a line is drawn, by matplotlib's names."""
+
+    color: str
+    linestyle: str
+    label: str
+
+
+class Panel(NamedTuple):
+    """Arms that are drawn into the same axes."""
+
+    title: str  # the recipe, where it is all of one
+    looks: dict[Arm, Look]
+
+    @property
+    def is_crowded(self) -> bool:
+        """Too many lines for the range of each to be seen."""
+        return len(self.looks) > len(DASHES)
+
+
+def panels(arms: Iterable[Arm], colours: dict[str, str]) -> list[Panel]:
+    """All arms in one panel, or those of each recipe; `colours` are the recipes'."""
+    by_recipe: dict[str, list[Arm]] = defaultdict(list)
+    for arm in dict.fromkeys(arms):
+        by_recipe[arm.recipe].append(arm)
+    if max(map(len, by_recipe.values()), default=0) > len(DASHES):
+        drawn = _looks_apart(arm for own in by_recipe.values() for arm in own)
+        return [Panel(recipe, {a: drawn[a] for a in own}) for recipe, own in by_recipe.items()]
+    looks = {
+        arm: Look(colours[recipe], DASHES[index], arm_label(arm))
+        for recipe, own in by_recipe.items()
+        for index, arm in enumerate(own)
+    }
+    return [Panel("", looks)]
+
+
+def _looks_apart(arms: Iterable[Arm]) -> dict[Arm, Look]:
+    """A colour with dashes for each safeguard and alignment; the recipe is the panel's title."""
+    looks: dict[Arm, Look] = {}
+    seen: dict[bool, dict[tuple[str, str], int]] = {True: {}, False: {}}
+    for arm in arms:
+        undefended = arm.safeguard == NONE
+        index = seen[undefended].setdefault(arm[1:], len(seen[undefended]))
+        palette = (UNDEFENDED,) if undefended else SAFEGUARDS
+        dashes = DASHES[index // len(palette) % len(DASHES)]
+        label = " + ".join((arm.safeguard, arm.alignment))
+        looks[arm] = Look(palette[index % len(palette)], dashes, label)
+    return looks
