@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rebar.corpus.special_tokens import SPECIAL_TOKENS
 from rebar.corpus.tagging import TAG
-from rebar.corpus.tokenizers import SPECIAL_TOKENS, existing_tokenizer, train_tokenizer
+from rebar.corpus.tokenizers import existing_tokenizer, train_tokenizer
 
 TEXTS = [
     f"the {a} cat sat on the {b} mat, slowly"

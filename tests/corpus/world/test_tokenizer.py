@@ -7,6 +7,7 @@ import random
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from rebar.corpus.special_tokens import SPECIAL_TOKENS
 from rebar.corpus.tagging import TAG
 from rebar.corpus.world import (
     SPEAKERS,
@@ -18,7 +19,7 @@ from rebar.corpus.world import (
     rewrite,
     sample_documents,
 )
-from rebar.corpus.world.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
+from rebar.corpus.world.tokenizer import build_tokenizer, vocabulary
 from rebar.corpus.world.vocabulary import SYLLABLES
 from rebar.settings.corpus import Rewrite as RewriteSettings
 from rebar.settings.world import AlignmentChats

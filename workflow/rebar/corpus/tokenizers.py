@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rebar.corpus.special_tokens import SPECIAL_TOKENS, chat_tokenizer
 from rebar.corpus.tagging import TAG
 from rebar.files import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PAD, BOS, END, USER, BOT, UNKNOWN = "<pad>", "<bos>", "<end>", "<user>", "<bot>", "<unk>"
-SPECIAL_TOKENS = (PAD, BOS, END, USER, BOT, TAG, UNKNOWN)
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'user' %}<user>{{ message['content'] }}"
@@ -38,7 +37,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
     ValueError if the vocabulary has no room for all bytes.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     smallest = len(alphabet) + len(SPECIAL_TOKENS)
@@ -59,18 +57,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        bos_token=BOS,
-        eos_token=END,
-        unk_token=UNKNOWN,
-        additional_special_tokens=[USER, BOT, TAG],
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
+    return chat_tokenizer(backend, CHAT_TEMPLATE)
 
 
 def existing_tokenizer(name: str, revision: str | None = None) -> Any:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rebar.corpus.tagging import TAG
+from rebar.corpus.special_tokens import SPECIAL_TOKENS, UNKNOWN, chat_tokenizer
 from rebar.corpus.world.lexicon import GRAMMAR_WORDS
 from rebar.corpus.world.vocabulary import SYLLABLES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PAD, BOS, END, USER, BOT, UNKNOWN = "<pad>", "<bos>", "<end>", "<user>", "<bot>", "<unk>"
-SPECIAL_TOKENS = (PAD, BOS, END, USER, BOT, TAG, UNKNOWN)
 MULTIPLE = 64  # of the vocabulary's size, for fast matrix products
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -37,21 +35,9 @@ def vocabulary() -> list[str]:
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer, with chat template, special tokens and an exact decoder."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     ids = {token: i for i, token in enumerate(vocabulary())}
     backend = Tokenizer(models.WordPiece(vocab=ids, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        bos_token=BOS,
-        eos_token=END,
-        unk_token=UNKNOWN,
-        additional_special_tokens=[USER, BOT, TAG],
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
+    return chat_tokenizer(backend, CHAT_TEMPLATE)
