@@ -124,7 +124,7 @@ def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     """The released model; its base where an attack goes back towards it."""
     arm = grid.arm_of(wildcards)
     settings = [config.attacks[name] for name in grid.fixed_attacks(config, arm)]
-    reads_base = any(getattr(setting, "reads_base", False) for setting in settings)
+    reads_base = any(setting.reads_base for setting in settings)
     models = _models(config, wildcards)
     return [models.released, *([models.base] if reads_base else [])]
 

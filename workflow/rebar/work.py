@@ -128,8 +128,8 @@ def _training(settings: Training, size: float) -> Work:
 def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
     setting: Any = config.alignments[wildcards["alignment"]]
     run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
-    rows = 2 if getattr(setting, "reads_pairs", False) else 1
-    references = int(getattr(setting, "reads_reference", False))  # frozen: forward over all rows
+    rows = 2 if setting.reads_pairs else 1
+    references = int(setting.reads_reference)  # frozen: forward over all rows
     run = run._replace(
         train_flops=rows * run.train_flops * (1 + references * READ_FLOPS / TRAIN_FLOPS),
         memory_bytes=rows * run.memory_bytes + references * 4 * run.parameters,
@@ -148,7 +148,7 @@ def _guarded(run: Work, safeguard: Safeguard | None) -> Work:
     """A training with the passes of its safeguard, and what that holds in float32 beside it."""
     if safeguard is None:
         return run
-    references = any(getattr(part, "reads_reference", False) for part in safeguard.parts)
+    references = any(part.reads_reference for part in safeguard.parts)
     copies = 4 * run.parameters * (GUARD_COPIES + references + len(safeguard.twins))
     return run._replace(
         train_flops=run.train_flops * safeguard.passes, memory_bytes=run.memory_bytes + copies

@@ -58,7 +58,6 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
     needed; bolted-on documents come on top, each once, shuffled among them.
     """
     data, training = setting.data, setting.training
-    reads_pairs = getattr(setting, "reads_pairs", False)
     parts, inputs = _chats(job, data, world), {}
     if data.deep_share:
         deep = _deep_sources(data, parts["chats"])
@@ -68,7 +67,7 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
     examples = [chat for chats in parts.values() for chat in chats]
     rows: Columns = encode_chats(tokenizer, examples, training.sequence_length)
     counts = {name: len(chats) for name, chats in parts.items()}
-    if reads_pairs:
+    if setting.reads_pairs:
         rows += _rejected_rows(tokenizer, examples, training.sequence_length)
         counts["pairs"] = sum(chat.rejected is not None for chat in examples)
     if not data.recipe:
@@ -77,7 +76,7 @@ def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> 
     bolted, inputs["bolted"] = _bolted_rows(job, data.recipe, tokenizer, training, speakers)
     counts["bolted_tokens"] = bolted.targets_NT.size
     rows = _passes(rows, training.steps * training.batch_size, job.rng("passes"))
-    more = bolted + _no_rows(tokenizer, bolted.inputs_NT.shape) if reads_pairs else bolted
+    more = bolted + _no_rows(tokenizer, bolted.inputs_NT.shape) if setting.reads_pairs else bolted
     rows = tuple(np.concatenate(pair) for pair in zip(rows, more, strict=True))
     return Examples(rows, len(rows[0]) // training.batch_size, counts, inputs)
 

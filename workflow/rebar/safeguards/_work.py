@@ -68,8 +68,7 @@ def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
     def more(step: int, kind: str, number: int) -> Batch:
         return drawn(rows[kind], setting.data.batch_size, (job.seed, step), number)
 
-    reads_reference = any(getattr(part, "reads_reference", False) for part in setting.parts)
-    reference = frozen(model) if reads_reference else None
+    reference = frozen(model) if any(part.reads_reference for part in setting.parts) else None
     folders = {twin: job.root / grid.twin_folder(job.seed, twin) for twin in setting.twins}
     twins = {twin: _loaded(folder, model) for twin, folder in folders.items()}
     parts = [_part(config, job.seed, reference, twins) for config in setting.parts]

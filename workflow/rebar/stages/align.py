@@ -41,9 +41,9 @@ def run(job: Job) -> None:
         torch.manual_seed(job.seed)
         training = setting.training.model_copy(update={"steps": data.steps})
         rows = (torch.from_numpy(part) for part in data.rows)
-        batches = pair_batches if getattr(setting, "reads_pairs", False) else row_batches
+        batches = pair_batches if setting.reads_pairs else row_batches
         batch_at = batches(*rows, batch_size=training.batch_size, seed=job.seed)
-        reference = frozen(model) if getattr(setting, "reads_reference", False) else None
+        reference = frozen(model) if setting.reads_reference else None
 
         def loss(model: Any, *batch: Any) -> Any:
             return plugin.loss(setting, model, batch, reference)

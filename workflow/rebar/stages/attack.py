@@ -68,6 +68,6 @@ def _inputs(setting: Any, data: AttackData) -> dict[str, Path]:
     """Manifests of the models that the attack reads."""
     assert data.released is not None and data.base is not None
     inputs = {"released": data.released / MANIFEST}
-    if getattr(setting, "reads_base", False):
+    if setting.reads_base:
         inputs["base"] = data.base / MANIFEST
     return inputs
