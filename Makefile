@@ -42,7 +42,7 @@ bench-attacks: setup  ## every attack, tuned attackers and probes on three recip
 self-destructing: setup  ## MLAC's original experiment, small (15 minutes); without --small: published
 	python -m benchmarks.self_destructing --small
 
-safeguards: setup  ## safeguards under a tuned attacker, three seeds (an hour)
+safeguards: setup  ## safeguards under a tuned attacker, three seeds (35 minutes)
 	$(SNAKEMAKE) --configfile config/safeguards.yaml $(SEED_LIST) -- all
 	@python -m rebar where --configfile config/safeguards.yaml
 

@@ -188,6 +188,7 @@ def _searches(searched: list[Searched], colours: dict[str, str]) -> Figure | Non
             means = 100 * np.mean(own, axis=0) if own else []
             axis.step(range(1, len(means) + 1), means, where="post", **look._asdict())
         axis.set(title=f"{panel.title} {name}".strip(), xlabel="trials", ylim=(-3, 103))
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].set_ylabel("attack success on tuning requests, %")
     legend_below(figure, axes[0], 4)
     plt.close(figure)
