@@ -51,6 +51,19 @@ def test_the_ladder_differs_from_the_demo_only_where_it_says(name: str) -> None:
         assert ladder.recipes[recipe] == demo.recipes[recipe]
 
 
+def test_chosen_safeguards_are_tested_as_they_were_chosen_on_other_seeds() -> None:
+    grid, chosen = (
+        load_config(ROOT / f"config/{n}.yaml") for n in ("safeguards", "safeguards-chosen")
+    )
+    assert not set(chosen.seeds) & {*range(10), *grid.seeds}
+    assert len(chosen.seeds) == 5
+    picked = {"name", "seeds", "grid", "recipes", "safeguards"}
+    assert chosen.model_dump(exclude=picked) == grid.model_dump(exclude=picked)
+    for section in ("recipes", "safeguards"):
+        for name, setting in getattr(chosen, section).items():
+            assert setting == getattr(grid, section)[name]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "sentences"),
     [
