@@ -1,7 +1,8 @@
-"""`make screenshots`: the README's pictures, of a finished grid in results/."""
+"""`make screenshots`: the README's pictures, of finished grids in results/."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,17 +12,20 @@ from tests.docs.browser import CHROMIUM, page
 from tests.docs.mlflow_ui import open_runs, ui
 
 PICTURES = Path("docs/pictures")
+BREAKS = Path("results/safeguards-chosen/figures/breaks.png")
 RECIPE = "safelm"
 
 
 def main() -> None:
-    """Photograph the demo where it has run, else the smoke grid."""
+    """Photograph the demo where it has run, else the smoke grid; take over a figure of another."""
     if CHROMIUM is None:
         sys.exit("chromium is not installed; on Debian: apt-get install -y chromium")
     name = "demo" if Path("results/demo/tracking.json").exists() else "smoke"
     PICTURES.mkdir(parents=True, exist_ok=True)
     photograph_runs(load_config(f"config/{name}.yaml").seeds[0])
     photograph_report(Path(f"results/{name}/report.html").absolute())
+    if BREAKS.exists():
+        shutil.copy(BREAKS, PICTURES / BREAKS.name)
     for file in sorted(PICTURES.glob("*.png")):
         print(f"{file}: {file.stat().st_size // 1000} kB")
 

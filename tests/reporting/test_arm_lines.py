@@ -44,6 +44,12 @@ def test_many_safeguards_have_colours_of_their_own_in_a_panel_a_recipe() -> None
     assert raw.looks[Arm("raw", names[8], "sft")] == moral.looks[Arm("moral", names[8], "sft")]
 
 
+def test_arms_of_one_recipe_alone_have_colours_of_their_own() -> None:
+    (panel,) = panels(arms("raw", "none", "sam", "tar"), COLOURS_OF)
+    assert panel.title == "raw"
+    assert [look.color for look in panel.looks.values()] == [UNDEFENDED, *COLOURS[1:3]]
+
+
 def test_nothing_to_draw_is_a_panel_without_lines() -> None:
     assert panels([], COLOURS_OF) == [Panel("", {})]
 

@@ -1,8 +1,8 @@
 """The lines that stand for arms in a figure, and the panels that they are spread over.
 
-While dashes tell the arms of a recipe apart, colour means recipe and all arms share a panel. Among
-more arms a recipe has panels of its own; there the undefended arm is black, and a safeguard has the
-same colour and dashes in every recipe.
+While dashes tell the arms of each of several recipes apart, colour means recipe and all arms share
+a panel. Else a recipe has panels of its own; there the undefended arm is black, and a safeguard has
+the same colour and dashes in every recipe.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def panels(arms: Iterable[Arm], colours: dict[str, str]) -> list[Panel]:
     by_recipe: dict[str, list[Arm]] = defaultdict(list)
     for arm in dict.fromkeys(arms):
         by_recipe[arm.recipe].append(arm)
-    if max(map(len, by_recipe.values()), default=0) > len(DASHES):
+    if len(by_recipe) == 1 or max(map(len, by_recipe.values()), default=0) > len(DASHES):
         drawn = _looks_apart(arm for own in by_recipe.values() for arm in own)
         return [Panel(recipe, {a: drawn[a] for a in own}) for recipe, own in by_recipe.items()]
     looks = {
