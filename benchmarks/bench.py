@@ -8,6 +8,7 @@ the median over the counted steps of all turns.
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import statistics
@@ -185,6 +186,7 @@ def spread(seconds: list[float]) -> str:
 
 def main() -> None:
     """Run all benchmarks and write the file."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # --help must not run for minutes
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     demo = RESULT.parent / "demo"
