@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib
-import pytest
-
 from rebar.grid import Arm
 from rebar.reporting.arm_lines import DASHES, UNDEFENDED, Look, Panel, panels
-from rebar.reporting.bench_plots import _lines
 from rebar.reporting.plots import COLOURS
-
-matplotlib.use("Agg")
 
 COLOURS_OF = {"raw": "#7f7f7f", "moral": "#0072B2"}
 
@@ -52,17 +46,3 @@ def test_arms_of_one_recipe_alone_have_colours_of_their_own() -> None:
 
 def test_nothing_to_draw_is_a_panel_without_lines() -> None:
     assert panels([], COLOURS_OF) == [Panel("", {})]
-
-
-@pytest.mark.parametrize(("each_seed", "thin"), [(True, [0, 1, 2, 4]), (False, [2, 4])])
-def test_a_mean_goes_as_far_as_every_seed(each_seed: bool, thin: list[int]) -> None:
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots()
-    curves: list[dict[int, float]] = [{0: 10, 1: 20, 2: 30, 4: 90}, {0: 30, 1: 20, 2: 50, 3: 60}]
-    _lines(axis, curves, Look("red", "-", "arm"), each_seed=each_seed)
-    longer, _, mean = axis.get_lines()
-    assert list(longer.get_xdata()) == thin
-    assert list(mean.get_xdata()) == [0, 1, 2]
-    assert list(mean.get_ydata()) == [20, 20, 40]
-    plt.close(figure)

@@ -8,7 +8,7 @@ the same colour and dashes in every recipe.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rebar.config import NONE
@@ -47,7 +47,7 @@ def panels(arms: Iterable[Arm], colours: dict[str, str]) -> list[Panel]:
     for arm in dict.fromkeys(arms):
         by_recipe[arm.recipe].append(arm)
     if len(by_recipe) == 1 or max(map(len, by_recipe.values()), default=0) > len(DASHES):
-        drawn = _looks_apart(arm for own in by_recipe.values() for arm in own)
+        drawn = _looks_apart([arm for own in by_recipe.values() for arm in own])
         return [Panel(recipe, {a: drawn[a] for a in own}) for recipe, own in by_recipe.items()]
     looks = {
         arm: Look(colours[recipe], DASHES[index], arm_label(arm))
@@ -57,15 +57,14 @@ def panels(arms: Iterable[Arm], colours: dict[str, str]) -> list[Panel]:
     return [Panel("", looks)]
 
 
-def _looks_apart(arms: Iterable[Arm]) -> dict[Arm, Look]:
+def _looks_apart(arms: Sequence[Arm]) -> dict[Arm, Look]:
     """A colour with dashes for each safeguard and alignment; the recipe is the panel's title."""
-    looks: dict[Arm, Look] = {}
-    seen: dict[bool, dict[tuple[str, str], int]] = {True: {}, False: {}}
-    for arm in arms:
-        undefended = arm.safeguard == NONE
-        index = seen[undefended].setdefault(arm[1:], len(seen[undefended]))
-        palette = (UNDEFENDED,) if undefended else SAFEGUARDS
-        dashes = DASHES[index // len(palette) % len(DASHES)]
-        label = " + ".join((arm.safeguard, arm.alignment))
-        looks[arm] = Look(palette[index % len(palette)], dashes, label)
-    return looks
+    kinds = dict.fromkeys((arm.safeguard, arm.alignment) for arm in arms)
+    plain = [kind for kind in kinds if kind[0] == NONE]
+    guarded = [kind for kind in kinds if kind[0] != NONE]
+    looks = {}
+    for palette, own in (((UNDEFENDED,), plain), (SAFEGUARDS, guarded)):
+        for index, kind in enumerate(own):
+            row, column = divmod(index, len(palette))
+            looks[kind] = Look(palette[column], DASHES[row % len(DASHES)], " + ".join(kind))
+    return {arm: looks[arm.safeguard, arm.alignment] for arm in arms}

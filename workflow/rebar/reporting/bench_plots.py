@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,7 +112,7 @@ def _breaks(
 
     shown = [each for each in trajectories if not is_benign(results.config, each.attack)]
     attacks = dict.fromkeys(each.attack for each in shown)
-    columns = [(a, panel) for a in attacks for panel in panels((t.arm for t in shown), colours)]
+    columns = list(product(attacks, panels((each.arm for each in shown), colours)))
     if not columns:
         return None
     figure, axes = plt.subplots(
@@ -175,7 +176,7 @@ def _searches(searched: list[Searched], colours: dict[str, str]) -> Figure | Non
     import matplotlib.pyplot as plt
 
     names = dict.fromkeys(each.search for each in searched)
-    columns = [(n, panel) for n in names for panel in panels((s.arm for s in searched), colours)]
+    columns = list(product(names, panels((each.arm for each in searched), colours)))
     if not columns:
         return None
     figure, axes = plt.subplots(

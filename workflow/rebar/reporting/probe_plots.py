@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,8 +84,8 @@ def _draw(axis: Axes, numbers: Sequence[Number], panel: Panel, *, chords: bool =
             band = (line.alphas, line.lowest, line.highest)
             axis.fill_between(*band, color=look.color, alpha=0.15, linewidth=0)
         if chords and line.alphas:
-            (begin, *_, end), (low, *_, high) = line.alphas, line.means
-            chord = np.interp(line.alphas, [begin, end], [low, high])
+            ends = [line.alphas[0], line.alphas[-1]], [line.means[0], line.means[-1]]
+            chord = np.interp(line.alphas, *ends)
             axis.plot(line.alphas, chord, ":", color=look.color, linewidth=0.8)
     if chords:  # one arm may be at 30 nats where others are at 1
         axis.set_yscale("log")
@@ -122,7 +123,7 @@ def _panels(
     ways: dict[str, list[Number]] = defaultdict(list)
     for number in numbers:
         ways[_way(number.direction)].append(number)
-    rows = [(w, panel) for w in ways for panel in panels((n.arm for n in numbers), colours)]
+    rows = list(product(ways, panels((n.arm for n in numbers), colours)))
     figure, axes = plt.subplots(
         len(rows), len(LOSSES), figsize=(10.5, 2.5 * len(rows) + 0.9), squeeze=False,
         sharey="row", layout="constrained",
