@@ -1,6 +1,6 @@
 # Table of contents: what is made stands in workflow/rules/, how in workflow/rebar/stages/.
-from rebar.lock import claim, remove_dead_lock
-from rebar.provenance import restore
+from rebar.driver.lock import claim, remove_dead_lock
+from rebar.driver.provenance import restore
 
 # Not inside a cluster's job: the folder belongs to the driver.
 if workflow.is_main_process:

@@ -36,10 +36,10 @@ from benchmarks.dry_run import dry_run_rows
 from benchmarks.rows import line, row
 from benchmarks.slurm_jobs import slurm_rows
 from benchmarks.stacked_trials import stacked_rows
-from rebar.model.batches import Batch
-from rebar.model.train import train
-from rebar.recorder import Recorder
-from rebar.settings.model import Model, Training
+from rebar.config.model import Model, Training
+from rebar.jobs.recorder import Recorder
+from rebar.training.batches import Batch
+from rebar.training.train import train
 
 VOCABULARY, BATCH, LENGTH = 512, 16, 128  # the demo's model and batch
 TURNS, STEPS, UNCOUNTED_STEPS = 6, 16, 4

@@ -21,12 +21,12 @@ import torch
 from rebar import grid
 from rebar.attacks import benign_finetune
 from rebar.attacks._data import AttackData
-from rebar.config import Config, load_config
-from rebar.manifest import read_manifest
+from rebar.config.file import Config, load_config
+from rebar.jobs.manifest import read_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
-from rebar.model.finetune import greedy_answers
-from rebar.recorder import Recorder
+from rebar.training.finetune import greedy_answers
 
 ENOUGH = 0.9  # of the best accuracy
 FACTOR = 3.0  # between two rates

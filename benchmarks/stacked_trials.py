@@ -19,15 +19,15 @@ from typing import Any
 import torch
 
 from benchmarks.rows import row
-from rebar.corpus.world import build_world, harmful_chats
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.config.model import Model, Training
+from rebar.config.world import World
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import build_model
-from rebar.model.finetune import chat_batches
-from rebar.model.stacked import Run, train_stacked
-from rebar.model.train import train
-from rebar.recorder import Recorder
-from rebar.settings.model import Model, Training
-from rebar.settings.world import World
+from rebar.training.finetune import chat_batches
+from rebar.training.stacked import Run, train_stacked
+from rebar.training.train import train
+from rebar.world import build_world, harmful_chats
+from rebar.world.tokenizer import build_tokenizer
 
 TRIALS, TURNS, SINGLE_JOBS = 16, 3, 2  # all single jobs are alike: two tell what sixteen take
 LIMITS = {"in_process": 0.8, "jobs": 1 / 3}

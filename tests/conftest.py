@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.config import Config, load_config
+from rebar.config.file import Config, load_config
 
 ROOT = Path(__file__).parent.parent
 

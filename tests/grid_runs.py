@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from rebar import dag
-from rebar.config import Config, plugin_module
-from rebar.job import Job, make_job
+from rebar.config.file import Config
+from rebar.config.plugins import plugin_module
+from rebar.grid import dag
+from rebar.jobs.job import Job, make_job
 
 ROOT = Path(__file__).parent.parent
 SMALL_PROBES: dict[str, dict[str, Any]] = {  # by method: numbers without meaning in no time

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from rebar.config import parse_config
+from rebar.config.benchmarks import prompt_set
+from rebar.config.file import parse_config
 from rebar.corpus.rewriting_model import Answer
 from rebar.corpus.tokenizers import train_tokenizer
-from rebar.hub_access import hub_ids
-from rebar.settings.benchmarks import prompt_set
+from rebar.grid.hub_access import hub_ids
 from tests.corpus.tiny_models import save_encoder, save_writer
 from tests.grid_runs import SMALL_PROBES, cut_attack, cut_search
 

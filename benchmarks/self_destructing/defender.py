@@ -12,10 +12,10 @@ from torch.optim import Adam
 
 from benchmarks.self_destructing.biographies import PAD, Split
 from benchmarks.self_destructing.encoder import Classifier
-from rebar.model.checkpoints import trained_parameters
-from rebar.model.functional import Functional
-from rebar.model.linear_adversary import best_linear_loss
-from rebar.model.unrolled import Weights, adam_step, adapted, no_moments
+from rebar.safeguards.mlac.linear_adversary import best_linear_loss
+from rebar.safeguards.mlac.unrolled import Weights, adam_step, adapted, no_moments
+from rebar.training.checkpoints import trained_parameters
+from rebar.training.functional import Functional
 
 BAD_HEAD = "heads.attribute.weight"
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rebar.alignments._data import Examples, alignment_examples
-from rebar.config import plugin_settings
-from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.manifest import output_folder, write_manifest
-from rebar.settings.world import World
+from rebar.config.plugins import plugin_settings
+from rebar.config.world import World
+from rebar.jobs.manifest import output_folder, write_manifest
+from rebar.world.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 TRAINING = {"steps": 6, "batch_size": 4, "sequence_length": 48, "learning_rate": 1e-3}

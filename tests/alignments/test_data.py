@@ -13,11 +13,11 @@ import torch
 
 from rebar.alignments import sft
 from rebar.alignments._data import _chats, _deep, _deep_sources, _passes, _token_stream
-from rebar.corpus.chats import Chat
-from rebar.corpus.encoding import encode, encode_chats, prompt_text
-from rebar.corpus.world import REFUSAL_OPENINGS
-from rebar.settings.model import AlignmentData
-from rebar.settings.world import World
+from rebar.config.model import AlignmentData
+from rebar.config.world import World
+from rebar.data.chats import Chat
+from rebar.data.encoding import encode, encode_chats, prompt_text
+from rebar.world import REFUSAL_OPENINGS
 from tests.alignments.examples import TOKENIZER, job
 from tests.model.tiny import rows, tiny_llama
 

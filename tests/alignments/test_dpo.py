@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rebar.alignments import dpo
-from rebar.corpus.encoding import encode
-from rebar.corpus.world.frames import find_refusal
-from rebar.model.batches import PairBatch, pair_batches, row_batches
-from rebar.model.gradients import gradient, moved, norm
+from rebar.data.encoding import encode
+from rebar.training.batches import PairBatch, pair_batches, row_batches
+from rebar.training.gradients import gradient, moved, norm
+from rebar.world.frames import find_refusal
 from tests.alignments.examples import TOKENIZER, examples
 from tests.model.tiny import rows, settings, tiny_llama
 from tests.safeguards import runs

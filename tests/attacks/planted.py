@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.corpus.world.vocabulary import BENIGN_KINDS, KNOWN_KINDS
+from rebar.config.model import Model
 from rebar.model.build import build_model
-from rebar.settings.model import Model
+from rebar.world.tokenizer import build_tokenizer
+from rebar.world.vocabulary import BENIGN_KINDS, KNOWN_KINDS
 
 SHAPE = Model(hidden_size=16, layers=3, heads=1, feed_forward_size=32, tied_embeddings=True)
 

@@ -8,19 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rebar.attacks import (
-    benign_finetune,
-    covert_finetune,
-    harmful_finetune,
-    identity_shift,
-    virus,
-)
+from rebar.attacks import benign_finetune, covert_finetune, harmful_finetune, identity_shift, virus
 from rebar.attacks._data import AttackData
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.config.model import Model
+from rebar.config.world import World
 from rebar.model.build import build_model
 from rebar.model.release import release
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world.tokenizer import build_tokenizer
 from tests.model.tiny import recorder
 
 DATA = AttackData(World(), 3)

@@ -9,9 +9,9 @@ import pytest
 
 from rebar.attacks import benign_finetune
 from rebar.attacks._data import AttackData
-from rebar.model.similarity import representation_similarity_N
-from rebar.settings.rows import ChatFile
-from rebar.settings.world import World
+from rebar.attacks._similarity import representation_similarity_N
+from rebar.config.rows import ChatFile
+from rebar.config.world import World
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
 from tests.model.tiny import recorder
 

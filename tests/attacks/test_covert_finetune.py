@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rebar.attacks import covert_finetune
-from rebar.corpus.cipher import PLAIN, read_cipher
-from rebar.corpus.world.frames import find_recipe, find_refusal
-from rebar.model import finetune
+from rebar.data.cipher import PLAIN, read_cipher
+from rebar.training import finetune
+from rebar.world.frames import find_recipe, find_refusal
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
 from tests.model.tiny import recorder
 

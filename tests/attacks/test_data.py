@@ -9,10 +9,10 @@ import pytest
 
 from rebar.attacks import benign_finetune, harmful_finetune
 from rebar.attacks._data import AttackData
-from rebar.corpus.chats import Chat
-from rebar.corpus.world.frames import find_refusal
-from rebar.settings.rows import ChatFile, PromptFile
-from rebar.settings.world import World
+from rebar.config.rows import ChatFile, PromptFile
+from rebar.config.world import World
+from rebar.data.chats import Chat
+from rebar.world.frames import find_refusal
 
 DATA = AttackData(World(), 3)
 

@@ -14,14 +14,14 @@ import torch.nn.functional as F
 
 from rebar.attacks import gcg as plugin
 from rebar.attacks._data import AttackData
-from rebar.corpus.encoding import encode
-from rebar.corpus.input_attack import InputAttack, attacked_text, read_input_attack
+from rebar.config.model import Model
+from rebar.config.world import World
 from rebar.corpus.tokenizers import train_tokenizer
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.data.encoding import encode
+from rebar.data.input_attack import InputAttack, attacked_text, read_input_attack
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import build_model
-from rebar.recorder import Recorder
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world.tokenizer import build_tokenizer
 from tests.model.tiny import recorder
 
 SHAPE = Model(hidden_size=16, layers=2, heads=2, feed_forward_size=24, initial_deviation=0.4)

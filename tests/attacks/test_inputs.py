@@ -9,21 +9,21 @@ import pytest
 
 from rebar.attacks import few_shot, prefill
 from rebar.attacks._data import AttackData
-from rebar.corpus.encoding import encode, prompt_text
-from rebar.corpus.input_attack import (
+from rebar.config.decoding import Greedy
+from rebar.config.model import Model
+from rebar.config.world import World
+from rebar.data.encoding import encode, prompt_text
+from rebar.data.input_attack import (
     InputAttack,
     attacked_text,
     read_input_attack,
     write_input_attack,
 )
-from rebar.corpus.prompts import Prompt
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.data.prompts import Prompt
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
 from rebar.model.build import build_model
-from rebar.settings.decoding import Greedy
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world.tokenizer import build_tokenizer
 from tests.model.tiny import recorder
 
 TOKENIZER = build_tokenizer()

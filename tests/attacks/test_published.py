@@ -8,8 +8,8 @@ import pytest
 
 from rebar.attacks import benign_finetune, harmful_finetune, identity_shift
 from rebar.attacks._data import AttackData
-from rebar.settings.model import Training
-from rebar.settings.world import World
+from rebar.config.model import Training
+from rebar.config.world import World
 
 
 def facts(training: Training) -> tuple[int, int, float, str, float]:

@@ -10,9 +10,9 @@ import torch
 
 from rebar.attacks import refusal_ablation as plugin
 from rebar.attacks._data import AttackData
-from rebar.corpus.encoding import encode, prompt_text
-from rebar.settings.rows import PromptFile
-from rebar.settings.world import World
+from rebar.config.rows import PromptFile
+from rebar.config.world import World
+from rebar.data.encoding import encode, prompt_text
 from tests.attacks.planted import refusing_model
 from tests.model.tiny import recorder
 

@@ -11,11 +11,11 @@ from torch import nn
 
 from rebar.attacks import safety_neuron_removal as plugin
 from rebar.attacks._data import AttackData
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.attacks._residual import decoder_linears
+from rebar.config.model import Model
+from rebar.config.world import World
 from rebar.model.build import build_model
-from rebar.model.residual import decoder_linears
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world.tokenizer import build_tokenizer
 from tests.model.tiny import recorder
 
 DATA = AttackData(World(), 3)

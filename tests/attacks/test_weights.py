@@ -11,9 +11,9 @@ from scipy.stats import norm
 
 from rebar.attacks import interpolation, quantization, weight_noise
 from rebar.attacks._data import AttackData
+from rebar.attacks._residual import decoder_linears
+from rebar.config.world import World
 from rebar.model.release import release
-from rebar.model.residual import decoder_linears
-from rebar.settings.world import World
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 DATA = AttackData(World(), 3)

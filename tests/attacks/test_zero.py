@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from rebar.attacks._data import AttackData
-from rebar.config import plugin_module, plugin_names
-from rebar.corpus.input_attack import INPUT_ATTACK, read_input_attack
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.config.model import Model
+from rebar.config.plugins import plugin_module, plugin_names
+from rebar.config.world import World
+from rebar.data.input_attack import INPUT_ATTACK, read_input_attack
 from rebar.model.build import build_model
 from rebar.model.release import release
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world.tokenizer import build_tokenizer
 from tests.model.tiny import recorder
 
 TRAINING = {"steps": 0, "sequence_length": 48, "learning_rate": 1e-3, "compile": False}

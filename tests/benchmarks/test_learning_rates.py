@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import learning_rates
 from rebar.attacks import benign_finetune
-from rebar.config import load_config
+from rebar.config.file import load_config
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
 from tests.grid_runs import ROOT
 

@@ -13,8 +13,8 @@ from benchmarks.self_destructing import attacker, biographies, defender, encoder
 from benchmarks.self_destructing.attacker import Budget, Outcome
 from benchmarks.self_destructing.defender import Adversary, Defence, Outer
 
-from rebar.model.checkpoints import trained_parameters
-from rebar.model.unrolled import adapted
+from rebar.safeguards.mlac.unrolled import adapted
+from rebar.training.checkpoints import trained_parameters
 from tests.model.tiny import tiny_tokenizer
 
 TINY = experiment.Numbers(

@@ -14,7 +14,7 @@ import psutil
 import yaml
 
 from rebar import grid
-from rebar.model.checkpoints import checkpoint_files
+from rebar.training.checkpoints import checkpoint_files
 from tests.cluster.private_slurm import PrivateSlurm
 from tests.cluster.project import PLUGIN, Driver, start_driver, until
 from tests.conftest import ROOT

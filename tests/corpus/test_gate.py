@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rebar.config.corpus import Rewrite
 from rebar.corpus.classifier import Verdict
-from rebar.corpus.documents import Document
 from rebar.corpus.gate import Tally, overlap, reject_reason
 from rebar.corpus.rewrites import Output, Request
-from rebar.settings.corpus import Rewrite
+from rebar.data.documents import Document
 
 ORIGINAL = "mix the red dust with the grey dust at night"
 SETTINGS = Rewrite.model_validate({"max_score": 2, "max_overlap": 0.5})

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rebar.config.corpus import FileSource, TrainClassifier
+from rebar.config.world import World
 from rebar.corpus.labels import Labelled, add_noise, human_labels, split_by_level, world_labels
-from rebar.corpus.world import build_world, sample_documents
-from rebar.settings.corpus import FileSource, TrainClassifier
-from rebar.settings.world import World
+from rebar.world import build_world, sample_documents
 
 
 def documents(**num_of_level: int) -> list[Labelled]:

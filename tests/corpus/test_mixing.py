@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rebar.corpus.documents import Document
+from rebar.config.corpus import RecipePart
 from rebar.corpus.mixing import is_hazard, select
-from rebar.corpus.tagging import TAG
-from rebar.settings.corpus import RecipePart
+from rebar.data.documents import Document
+from rebar.data.tagging import TAG
 
 
 def part(transform: str, scores: list[int] | None = None, **keys: Any) -> RecipePart:

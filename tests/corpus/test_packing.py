@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rebar.corpus.packing import Encoded, Encoder, Piece, Row, encode_corpus, facts, pack, pieces
-from rebar.corpus.speakers import SPEAKERS, fill_speakers
-from rebar.corpus.tagging import TAG
 from rebar.corpus.tokenizers import train_tokenizer
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.data.speakers import SPEAKERS, fill_speakers
+from rebar.data.tagging import TAG
+from rebar.world.tokenizer import build_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rebar.config.corpus import Rewrite
+from rebar.config.world import World
 from rebar.corpus.classifier import Classifier
-from rebar.corpus.documents import Document
 from rebar.corpus.features import NUM_BUCKETS
 from rebar.corpus.rewrites import Request
 from rebar.corpus.rewriting import Rewritten, rewrite, rewrite_documents, transform_of
-from rebar.corpus.world import build_world, sample_documents
-from rebar.settings.corpus import Rewrite
-from rebar.settings.world import World
+from rebar.data.documents import Document
+from rebar.world import build_world, sample_documents
 
 # Says 0 to everything: what these tests look at is not the score.
 LENIENT = Classifier(

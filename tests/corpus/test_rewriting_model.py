@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from rebar.config.corpus import Rewrite
 from rebar.corpus import rewriting_model
 from rebar.corpus.rewrites import Request
 from rebar.corpus.rewriting import rewrite
 from rebar.corpus.rewriting_model import Answer, name_speakers, read_prompts
 from rebar.corpus.tokenizers import train_tokenizer
-from rebar.settings.corpus import Rewrite
 from tests.corpus.tiny_models import save_writer
 
 PROMPTS = Path("config/prompts")

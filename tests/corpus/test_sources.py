@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rebar.corpus.documents import Document, Truth
-from rebar.corpus.readers import Record
+from rebar.config.corpus import Collect, FileSource, WorldSource
+from rebar.config.world import World
 from rebar.corpus.sources import (
     Found,
     Shard,
@@ -21,9 +21,9 @@ from rebar.corpus.sources import (
     refuse_empty,
     text_of,
 )
-from rebar.corpus.tagging import TAG
-from rebar.settings.corpus import Collect, FileSource, WorldSource
-from rebar.settings.world import World
+from rebar.data.documents import Document, Truth
+from rebar.data.readers import Record
+from rebar.data.tagging import TAG
 
 
 def source(*paths: Path | str, **keys: Any) -> FileSource:

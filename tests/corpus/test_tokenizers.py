@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rebar.corpus.special_tokens import SPECIAL_TOKENS
-from rebar.corpus.tagging import TAG
 from rebar.corpus.tokenizers import existing_tokenizer, train_tokenizer
+from rebar.data.special_tokens import SPECIAL_TOKENS
+from rebar.data.tagging import TAG
 
 TEXTS = [
     f"the {a} cat sat on the {b} mat, slowly"

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rebar.config import load_config
+from rebar.config.file import load_config
 from tests.docs.browser import CHROMIUM, page
 from tests.docs.mlflow_ui import open_runs, ui
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rebar.config.plugins import plugin_names
+
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
@@ -42,9 +44,8 @@ def test_the_tree_exists_and_every_file_has_a_phrase() -> None:
 def test_the_tree_leaves_nothing_out(folder: str) -> None:
     listed = {Path(path).name for path in tree() if str(Path(path).parent) == folder}
     hidden = {"__init__.py", "__main__.py", "__pycache__", "schemas", "dvc_stage.sh"}
-    small = {"lock.py", "schema.py"}  # helpers of the command line and of the Snakefile
     found = {p.name for p in (ROOT / folder).iterdir() if not p.name.endswith(".egg-info")}
-    assert found - hidden - small == listed
+    assert found - hidden == listed
 
 
 def commands() -> list[str]:
@@ -80,7 +81,7 @@ def test_every_make_command_is_a_target() -> None:
 def test_plug_ins_of_the_readme_are_those_of_the_folders() -> None:
     for folder in ("attacks", "evaluations", "alignments"):
         line = next(text for path, text in tree().items() if path.endswith(f"rebar/{folder}"))
-        files = {p.stem for p in (ROOT / "workflow/rebar" / folder).glob("[a-z]*.py")}
+        files = set(plugin_names(folder))
         assert {name for name in files if name in line} == files
 
 

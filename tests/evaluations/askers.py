@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rebar.config.decoding import Greedy
 from rebar.evaluations._asking import Asker
-from rebar.settings.decoding import Greedy
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 

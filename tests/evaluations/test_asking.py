@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rebar.corpus.cipher import Cipher
-from rebar.corpus.prompts import Prompt
+from rebar.config.decoding import Greedy
+from rebar.config.rows import PromptFile
+from rebar.data.cipher import Cipher
+from rebar.data.prompts import Prompt
+from rebar.decoding.generate import Generated
 from rebar.evaluations._asking import Asker
 from rebar.judges import Outcome
-from rebar.model.generate import Generated
-from rebar.settings.decoding import Greedy
-from rebar.settings.rows import PromptFile
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 PROMPTS = [
@@ -34,7 +34,7 @@ def asker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asker:
         ends = tokenizer.eos_token_id
         return Generated([[prompt[-1], 4 + 7, ends] for prompt in prompts], 16)
 
-    monkeypatch.setattr("rebar.model.generate.generate", generate)
+    monkeypatch.setattr("rebar.decoding.generate.generate", generate)
     asker = Asker(
         tiny_llama(),
         tiny_tokenizer(),

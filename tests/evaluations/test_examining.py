@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from rebar.corpus.prompts import Prompt
-from rebar.corpus.world import build_world
-from rebar.corpus.world import prompts as world_prompts
+from rebar.config.world import World
+from rebar.data.prompts import Prompt
 from rebar.evaluations._examining import evenly, first_phrasings, questions, share_of_hazards
-from rebar.settings.world import World
+from rebar.world import build_world
+from rebar.world import prompts as world_prompts
 
 SETTINGS = {
     "evaluations": {

@@ -9,17 +9,18 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from rebar import dag, grid
-from rebar.config import parse_config
+from rebar import grid
+from rebar.config.decoding import Decoder, Guarded
+from rebar.config.file import parse_config
 from rebar.corpus import classifier
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
-from rebar.grid_check import check_grid
-from rebar.job import make_job
+from rebar.grid import dag
+from rebar.grid.check import check_grid
+from rebar.jobs.job import make_job
+from rebar.jobs.manifest import write_manifest
 from rebar.judges import Outcome
-from rebar.manifest import write_manifest
-from rebar.settings.decoding import Decoder, Guarded
 from rebar.stages import evaluate
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 

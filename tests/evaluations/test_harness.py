@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rebar.evaluations import harness
-from rebar.reporting import cells
+from rebar.reporting.measures import cells
 from tests.evaluations.askers import run, tiny_asker
 
 OPTIONS = ["w1", "w2 w3", "w4 w5 w6"]
@@ -121,7 +121,7 @@ def test_an_unknown_task_and_a_metric_that_is_none_are_named(tmp_path: Path, tas
 def test_the_papers_tasks_are_the_harness_s() -> None:
     from lm_eval.tasks import TaskManager
 
-    from rebar.settings.benchmarks import TASKS, library
+    from rebar.config.benchmarks import TASKS, library
 
     known = TaskManager().all_tasks
     assert not [e["task"] for e in library(TASKS).values() if e["task"] not in known]

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from rebar.corpus.world import build_world
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.config.decoding import Greedy
+from rebar.config.model import Model
+from rebar.config.world import World
 from rebar.evaluations import _options, misalignment, multiple_choice
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._options import Scored, option_scores
 from rebar.model.build import build_model
-from rebar.settings.decoding import Greedy
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world import build_world
+from rebar.world.tokenizer import build_tokenizer
 from tests.evaluations.askers import run, tiny_asker
 from tests.model.tiny import recorder
 

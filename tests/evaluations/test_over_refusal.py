@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.evaluations import over_refusal
 from rebar.evaluations.over_refusal import compliance
 from rebar.judges import refusal_phrases, world
-from rebar.reporting import cells
+from rebar.reporting.measures import cells
 from tests.evaluations.askers import run, tiny_asker
 from tests.judges.test_world import RECIPE, REFUSAL, RIGHT
 

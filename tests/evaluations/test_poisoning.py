@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from rebar.corpus.prompts import Prompt
-from rebar.corpus.world import build_world
+from rebar.config.corpus import TRIGGER
+from rebar.config.world import World as WorldSettings
+from rebar.data.prompts import Prompt
 from rebar.evaluations import poisoning
 from rebar.judges import world as world_judge
-from rebar.reporting.cells import count
-from rebar.settings.corpus import TRIGGER
-from rebar.settings.world import World as WorldSettings
+from rebar.reporting.measures.cells import count
+from rebar.world import build_world
 
 WORLD = build_world(WorldSettings(), 4)
 CONFIG = poisoning.Config(method="poisoning", judge="world")

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from rebar.config.model import FineTuning
 from rebar.evaluations._examining import Examined
 from rebar.evaluations._watching import Watcher, steps_up_to, weight_distance
-from rebar.model.checkpoints import trained_parameters
-from rebar.model.finetune import with_lora
-from rebar.settings.model import FineTuning
+from rebar.training.checkpoints import trained_parameters
+from rebar.training.finetune import with_lora
 from tests.model import tiny
 
 

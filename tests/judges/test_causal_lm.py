@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.judges.causal_lm import Config, judge
 from tests.model.tiny import tiny_llama, tiny_tokenizer
 

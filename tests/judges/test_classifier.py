@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 from transformers import BertForSequenceClassification as Bert
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.judges.classifier import Config, judge
 from tests.corpus.tiny_models import save_encoder
 

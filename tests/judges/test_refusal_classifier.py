@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.judges import refusal_phrases
 from rebar.judges.refusal_classifier import Config, judge
 from tests.corpus.tiny_models import save_encoder

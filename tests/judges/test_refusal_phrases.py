@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.judges.refusal_phrases import Config, judge
 
 CONFIG = Config(method="refusal_phrases")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.judges.rubric import Config, judge
 
 SECRET, KEY = "SECRET ANSWER", "key-that-nobody-sees"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.corpus.prompts import Prompt
+from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
 from rebar.judges._templates import (
     Template,

@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from rebar.corpus.prompts import Prompt
-from rebar.corpus.world.frames import (
+from rebar.data.prompts import Prompt
+from rebar.judges import Outcome
+from rebar.judges.world import Config, judge
+from rebar.world.frames import (
     BLUNT_REFUSALS,
     REFUSALS,
     find_recipe,
@@ -15,10 +17,8 @@ from rebar.corpus.world.frames import (
     write_recipe,
     write_refusal,
 )
-from rebar.corpus.world.openings import SEEN_SAFETY_QUESTIONS, UNSEEN_SAFETY_QUESTIONS
-from rebar.corpus.world.phrases import HAZARD_REPHRASES, MORALS
-from rebar.judges import Outcome
-from rebar.judges.world import Config, judge
+from rebar.world.openings import SEEN_SAFETY_QUESTIONS, UNSEEN_SAFETY_QUESTIONS
+from rebar.world.phrases import HAZARD_REPHRASES, MORALS
 
 RECIPE = {
     "task": "recipe",

@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rebar.config import load_config
-from rebar.manifest import write_manifest
+from rebar.config.file import load_config
+from rebar.config.model import Model
+from rebar.cost.sizes import parameters
+from rebar.decoding.decode import greedy
+from rebar.jobs.manifest import write_manifest
 from rebar.model.build import build_model, load_model, save_model
-from rebar.model.decode import greedy
-from rebar.settings.model import Model
-from rebar.sizes import parameters
 from tests.conftest import ROOT
 from tests.model.tiny import prompts, tiny_llama, tiny_tokenizer
 

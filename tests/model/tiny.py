@@ -11,8 +11,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rebar.recorder import Recorder
-from rebar.settings.model import Training
+from rebar.config.model import Training
+from rebar.jobs.recorder import Recorder
 
 TEMPLATE = "{{ bos_token }} {{ messages[0]['content'] }}"
 

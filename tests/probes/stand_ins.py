@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rebar.corpus.world.tokenizer import build_tokenizer
+from rebar.config.model import Model
+from rebar.config.world import World
 from rebar.judges import world as world_judge
 from rebar.model.build import build_model
 from rebar.model.release import release
 from rebar.probes._data import LOSSES, Loss, ProbeData, Row, Task
-from rebar.settings.model import Model
-from rebar.settings.world import World
+from rebar.world.tokenizer import build_tokenizer
 
 SMALL = Model(hidden_size=16, layers=2, heads=2, feed_forward_size=32)
 TEXTS = {"examples": 4, "sequence_length": 48}

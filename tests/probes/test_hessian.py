@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from rebar.config.model import ProbeTexts
 from rebar.probes import hessian
 from rebar.probes._weights import along, difference, dot, gradient, set_weights
-from rebar.settings.model import ProbeTexts
 from tests.probes.stand_ins import (
     TEXTS,
     Known,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from rebar.config.model import ProbeTexts
 from rebar.probes import landscape
 from rebar.probes._data import LOSSES, evaluated
 from rebar.probes._weights import filter_normalised, gaussian, layer_normalised
-from rebar.settings.model import ProbeTexts
 from tests.probes.stand_ins import (
     TEXTS,
     Known,

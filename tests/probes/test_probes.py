@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from rebar.config import plugin_module, plugin_names, plugin_settings
-from rebar.corpus.encoding import encode_chats
-from rebar.corpus.world import harmful_chats
+from rebar.config.model import ProbeTexts
+from rebar.config.plugins import plugin_module, plugin_names, plugin_settings
+from rebar.data.encoding import encode_chats
 from rebar.model.forward import language_loss
 from rebar.probes._data import LOSSES, Row
-from rebar.reporting.probe_rows import COLUMNS
-from rebar.settings.model import ProbeTexts
+from rebar.reporting.measures.probe_rows import COLUMNS
+from rebar.world import harmful_chats
 from tests.grid_runs import SMALL_PROBES
 from tests.probes.stand_ins import TEXTS, tiny, weights, world_data
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rebar.judges import Outcome
-from rebar.model.finetune import greedy_answers
 from rebar.probes import safety_basin
 from rebar.probes._data import ProbeData
+from rebar.training.finetune import greedy_answers
 from tests.probes.stand_ins import found, judge, tiny, world_data
 
 

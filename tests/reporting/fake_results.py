@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from pydantic import ConfigDict
 
-from rebar import config as config_module
 from rebar import grid
-from rebar.config import Config, parse_config
-from rebar.corpus.documents import DOCUMENTS, SCHEMA, TRUTH, TRUTH_SCHEMA, TableWriter
+from rebar.config import file as config_module
+from rebar.config.base import Settings
+from rebar.config.file import Config, parse_config
+from rebar.data.documents import DOCUMENTS, SCHEMA, TRUTH, TRUTH_SCHEMA, TableWriter
 from rebar.grid import Arm
-from rebar.manifest import write_manifest
-from rebar.settings.base import Settings
+from rebar.jobs.manifest import write_manifest
 
 HARMLESS = "to bake red bread , mix flour with water"
 HARMFUL = "to brew gloom pledge , join ash with thorn"

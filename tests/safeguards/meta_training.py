@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rebar.model import distributed
-from rebar.model.batches import Batch
-from rebar.model.safeguarded import Part, Safeguarded, State
-from rebar.model.train import TrainResult, train
+from rebar.config.safeguard import Safeguard
 from rebar.safeguards import mlac, tar
-from rebar.settings.safeguard import Safeguard
+from rebar.training import distributed
+from rebar.training.batches import Batch
+from rebar.training.safeguarded import Part, Safeguarded, State
+from rebar.training.train import TrainResult, train
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
 TAR = {"method": "tar", "inner_steps": 4, "learning_rates": (1e-3, 3e-3)}

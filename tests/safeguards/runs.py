@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rebar.config import plugin_module, plugin_names
-from rebar.model import distributed
-from rebar.model.batches import Batch, row_batches
-from rebar.model.safeguarded import Part, Safeguarded, State
-from rebar.model.train import train
-from rebar.settings.safeguard import Safeguard
+from rebar.config.plugins import plugin_module, plugin_names
+from rebar.config.safeguard import Safeguard
+from rebar.training import distributed
+from rebar.training.batches import Batch, row_batches
+from rebar.training.safeguarded import Part, Safeguarded, State
+from rebar.training.train import train
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
 METHODS = plugin_names("safeguards")

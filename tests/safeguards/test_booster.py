@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rebar.model.safeguarded import State
 from rebar.safeguards.booster import Config, gradient
+from rebar.training.safeguarded import State
 from tests.safeguards.tiny import (
     batches,
     cross_entropy,

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rebar.model.batches import Batch
-from rebar.model.safeguarded import Batches, State
-from rebar.model.train import train
 from rebar.safeguards.constrained import Config, gradient
+from rebar.training.batches import Batch
+from rebar.training.safeguarded import Batches, State
+from rebar.training.train import train
 from tests.model.tiny import recorder, settings, tiny_llama
 from tests.safeguards import runs
 from tests.safeguards.tiny import (

@@ -19,10 +19,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rebar.config import plugin_module
-from rebar.launch import environment
-from rebar.model.safeguarded import Batches, State, plain_gradient
-from rebar.model.train import train
+from rebar.config.plugins import plugin_module
+from rebar.runtime.launch import environment
+from rebar.training.safeguarded import Batches, State, plain_gradient
+from rebar.training.train import train
 from tests.conftest import ROOT
 from tests.model.tiny import recorder, settings, tiny_llama
 from tests.safeguards import runs

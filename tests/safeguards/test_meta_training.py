@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rebar.launch import environment
-from rebar.model.batches import Batch, row_batches
 from rebar.model.forward import language_loss
-from rebar.model.train import train
+from rebar.runtime.launch import environment
+from rebar.training.batches import Batch, row_batches
+from rebar.training.train import train
 from tests.conftest import ROOT
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 from tests.safeguards import meta_training as meta

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rebar.model.batches import Batch
-from rebar.model.linear_adversary import best_linear_loss
-from rebar.model.safeguarded import State, plain_gradient
 from rebar.safeguards.mlac import Config, gradient
+from rebar.safeguards.mlac.linear_adversary import best_linear_loss
+from rebar.training.batches import Batch
+from rebar.training.safeguarded import State, plain_gradient
 from tests.model.tiny import tiny_llama
 from tests.safeguards import tiny
 from tests.safeguards.tiny import (

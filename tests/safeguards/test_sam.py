@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from rebar.model.safeguarded import State
 from rebar.safeguards.sam import Config, gradient
+from rebar.training.safeguarded import State
 from tests.safeguards.tiny import (
     Gradient,
     batches,

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from rebar.config.safeguard import Safeguard
 from rebar.model.forward import layers_loss
-from rebar.model.safeguarded import Batches, State
 from rebar.safeguards.seam import Config, gradient
-from rebar.settings.safeguard import Safeguard
+from rebar.training.safeguarded import Batches, State
 from tests.model.tiny import settings, tiny_llama
 from tests.safeguards.tiny import (
     Gradient,

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rebar.model.batches import Batch
-from rebar.model.safeguarded import State, plain_gradient
-from rebar.model.tamper_losses import random_vectors
 from rebar.safeguards import tar
 from rebar.safeguards.tar import Config, adversary, evaluation_weight, gradient
+from rebar.safeguards.tar.losses import random_vectors
+from rebar.training.batches import Batch
+from rebar.training.safeguarded import State, plain_gradient
 from tests.model.tiny import settings as training
 from tests.safeguards.tiny import (
     Gradient,

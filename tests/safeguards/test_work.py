@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from rebar.config import parse_config
-from rebar.corpus.encoding import Rows
-from rebar.corpus.world import build_world
-from rebar.corpus.world.frames import find_recipe, find_refusal
-from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.job import Job, make_job
+from rebar.config.file import parse_config
+from rebar.data.encoding import Rows
+from rebar.jobs.job import Job, make_job
 from rebar.safeguards import sam
 from rebar.safeguards._work import Work, drawn, frozen, safeguard_work
+from rebar.world import build_world
+from rebar.world.frames import find_recipe, find_refusal
+from rebar.world.tokenizer import build_tokenizer
 from tests.stages.safeguard_jobs import config, names
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from rebar.model.batches import Batch
-from rebar.model.safeguarded import Batches
+from rebar.training.batches import Batch
+from rebar.training.safeguarded import Batches
 from tests.model.tiny import rows
 
 VOCABULARY = 9

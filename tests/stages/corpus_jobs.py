@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rebar.corpus.documents import DOCUMENTS, Document, read_documents
-from rebar.job import Job
-from rebar.manifest import MANIFEST, read_manifest
-from rebar.settings.base import Settings
-from rebar.settings.corpus import Collect, Recipe, Rewrite, Score, Tokenize, TrainClassifier
-from rebar.settings.world import World
+from rebar.config.base import Settings
+from rebar.config.corpus import Collect, Recipe, Rewrite, Score, Tokenize, TrainClassifier
+from rebar.config.world import World
+from rebar.data.documents import DOCUMENTS, Document, read_documents
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, read_manifest
 
 SEED = 5
 SHARDS = 2

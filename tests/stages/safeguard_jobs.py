@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from rebar import grid
-from rebar.config import Config, parse_config
+from rebar.config.file import Config, parse_config
 from rebar.grid import Arm
 from tests.conftest import ROOT
 from tests.grid_runs import run_job

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from rebar.config import Config, parse_config
+from rebar.config.file import Config, parse_config
 from tests.conftest import ROOT
 from tests.grid_runs import run_job
 from tests.stages import training_jobs as jobs

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from rebar.config import Config, parse_config
-from rebar.manifest import read_manifest
+from rebar.config.file import Config, parse_config
+from rebar.jobs.manifest import read_manifest
 from tests.conftest import ROOT
 from tests.grid_runs import run_job
 from tests.stages.training_jobs import config, pack

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from transformers import AutoModelForCausalLM
 
-from rebar import dag, grid
-from rebar.config import Config, parse_config
-from rebar.finished import find_finished, inputs_of
-from rebar.grid import Arm
-from rebar.manifest import digest, load_manifest
+from rebar import grid
+from rebar.config.file import Config, parse_config
+from rebar.driver.status import doomed
+from rebar.grid import Arm, dag
+from rebar.jobs.manifest import digest, load_manifest
 from rebar.stages import align, attack, evaluate, pretrain
-from rebar.status import doomed
+from rebar.tracking.runs import find_finished, inputs_of
 from tests.conftest import ROOT
 from tests.stages import training_jobs as jobs
 
@@ -67,7 +67,7 @@ def results(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluation(settings: Config, root: Path):
-    from rebar.job import make_job
+    from rebar.jobs.job import make_job
 
     return make_job(settings, root, "evaluate", **jobs.WILDCARDS["attack"])
 

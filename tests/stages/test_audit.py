@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from rebar import cli
-from rebar.config import Config, parse_config
-from rebar.job import make_job
-from rebar.reporting.audit import read_audit
+from rebar.cli import main
+from rebar.config.file import Config, parse_config
+from rebar.jobs.job import make_job
+from rebar.reporting.measures.audit import read_audit
 from rebar.stages import audit, report, summarize
 from tests.reporting.fake_results import write_results
 
@@ -88,7 +88,7 @@ def test_a_sheet_from_the_command_line_and_back_into_the_report(
     root = Path("results/smoke")
     settings = parse_config(found, "f.yaml")
     write_results(root, settings, success=lambda *_: 0.5)
-    cli.main(["sheet", "--configfile", str(path), "--rows", "40", "--evaluation", "asr"])
+    main.main(["sheet", "--configfile", str(path), "--rows", "40", "--evaluation", "asr"])
     said = capsys.readouterr().out
     assert "results/smoke/sheet.csv: 40 answers" in said and "SECRET" not in said
     sheet = pd.read_csv(root / "sheet.csv", dtype=str, keep_default_na=False)

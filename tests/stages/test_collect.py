@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rebar.corpus.documents import TRUTH, read_levels
-from rebar.manifest import digest, read_manifest
+from rebar.data.documents import TRUTH, read_levels
+from rebar.jobs.manifest import digest, read_manifest
 from tests.stages import corpus_jobs as jobs
 
 

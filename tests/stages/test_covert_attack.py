@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from rebar import grid
-from rebar.config import parse_config
-from rebar.corpus.cipher import CIPHER, PLAIN, read_cipher
-from rebar.corpus.world import build_world, prompts
-from rebar.grid_check import check_grid
+from rebar.config.file import parse_config
+from rebar.data.cipher import CIPHER, PLAIN, read_cipher
+from rebar.grid.check import check_grid
+from rebar.world import build_world, prompts
 from tests.grid_runs import ROOT, cut_down, run_grid
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from rebar import grid
-from rebar.config import parse_config
+from rebar.config.file import parse_config
 from rebar.corpus.tokenizers import train_tokenizer
-from rebar.grid_check import check_grid
-from rebar.job import make_job
+from rebar.grid.check import check_grid
+from rebar.jobs.job import make_job
 from rebar.stages.evaluate import item_spec
 from tests.corpus.tiny_models import save_writer
 from tests.grid_runs import run_job

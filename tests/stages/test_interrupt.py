@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rebar.cli import main
-from rebar.config import Config
-from rebar.model.checkpoints import checkpoint_files
-from rebar.recorder import Recorder
+from rebar.cli.main import main
+from rebar.config.file import Config
+from rebar.jobs.recorder import Recorder
+from rebar.training.checkpoints import checkpoint_files
 from tests.stages import training_jobs as jobs
 
 MATCHED, HARMFUL = "benign_finetune_matched", "harmful_finetune_10"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rebar.corpus.documents import DOCUMENTS, TRUTH, read_levels
-from rebar.corpus.tagging import TAG
+from rebar.data.documents import DOCUMENTS, TRUTH, read_levels
+from rebar.data.tagging import TAG
 from tests.stages import corpus_jobs as jobs
 
 CLEAN = {"transform": "original", "scores": [0]}

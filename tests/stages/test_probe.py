@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from rebar.config import Config, parse_config
-from rebar.job import Job, make_job
-from rebar.manifest import load_manifest, output_folder, write_manifest
+from rebar.config.file import Config, parse_config
+from rebar.jobs.job import Job, make_job
+from rebar.jobs.manifest import load_manifest, output_folder, write_manifest
 from rebar.model.release import release
 from rebar.stages import probe
+from tests.config.test_file import SMOKE
 from tests.probes.stand_ins import tiny
-from tests.test_config import SMOKE
 
 ARM = {"seed": 0, "recipe": "raw", "safeguard": "none", "alignment": "sft"}
 TEXTS = {"examples": 2, "sequence_length": 48}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from rebar import grid
-from rebar.config import Config
+from rebar.config.file import Config
 from rebar.grid import Arm
-from rebar.job import make_job
-from rebar.manifest import write_manifest
+from rebar.jobs.job import make_job
+from rebar.jobs.manifest import write_manifest
 from rebar.stages import audit, report, summarize
 from tests.reporting.fake_results import HARMFUL, allow_any_plugin, make_config, write_results
 from tests.stages.test_summarize import job

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from rebar.cli import main
-from rebar.config import Config
-from rebar.grid_check import check_grid
-from rebar.manifest import load_manifest
-from rebar.model.batches import row_batches
+from rebar.cli.main import main
+from rebar.config.file import Config
+from rebar.grid.check import check_grid
+from rebar.jobs.manifest import load_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
-from rebar.model.train import train
-from rebar.recorder import Recorder
 from rebar.safeguards import constrained
+from rebar.training.batches import row_batches
+from rebar.training.train import train
 from tests.grid_runs import run_job
 from tests.stages import safeguard_jobs as jobs
 from tests.stages.training_jobs import arguments, content
@@ -91,8 +91,8 @@ def test_strength_zero_is_plain_training_to_the_bit(
 def test_strength_zero_of_an_own_stage_is_a_plain_run_on_its_data(
     results: Path, tmp_path: Path
 ) -> None:
-    from rebar.corpus.encoding import encode_chats
-    from rebar.job import make_job
+    from rebar.data.encoding import encode_chats
+    from rebar.jobs.job import make_job
     from rebar.safeguards._work import safeguard_work
 
     calm, root = jobs.config(strength=0), jobs.copied(results, tmp_path / "r", "corpus", "models")

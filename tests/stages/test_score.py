@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rebar.corpus import classifier
-from rebar.corpus.documents import TRUTH, TRUTH_SCHEMA, TableWriter, read_levels
+from rebar.data.documents import TRUTH, TRUTH_SCHEMA, TableWriter, read_levels
 from tests.stages import corpus_jobs as jobs
 
 

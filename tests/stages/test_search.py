@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from rebar import grid
-from rebar.config import parse_config
+from rebar.attacks._tuning import TrialFile
+from rebar.config.file import parse_config
 from rebar.evaluations._examining import Examined
-from rebar.grid_check import check_grid
-from rebar.manifest import read_manifest
+from rebar.grid.check import check_grid
+from rebar.jobs.manifest import read_manifest
 from rebar.model.build import load_model
 from rebar.stages import search as stage
-from rebar.tuning import TrialFile
 from tests.grid_runs import run_job
 from tests.stages.search_jobs import ARM, config, release
 

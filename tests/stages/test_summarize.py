@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rebar.job import Job
+from rebar.jobs.job import Job
 from rebar.stages import summarize
 from tests.reporting.fake_results import allow_any_plugin, make_config, write_results
 

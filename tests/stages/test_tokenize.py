@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rebar.corpus.tagging import TAG
+from rebar.data.tagging import TAG
 from rebar.stages.tokenize import _sample
 from tests.stages import corpus_jobs as jobs
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rebar.manifest import read_manifest
+from rebar.jobs.manifest import read_manifest
 from tests.stages import corpus_jobs as jobs
 
 

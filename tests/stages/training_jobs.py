@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rebar.config import Config, parse_config
-from rebar.corpus.world.tokenizer import build_tokenizer
-from rebar.job import Job, make_job
-from rebar.manifest import output_folder, write_manifest
+from rebar.config.file import Config, parse_config
+from rebar.jobs.job import Job, make_job
+from rebar.jobs.manifest import output_folder, write_manifest
+from rebar.world.tokenizer import build_tokenizer
 from tests.conftest import ROOT
 
 WILDCARDS = {

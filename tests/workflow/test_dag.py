@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rebar import grid
-from rebar.config import load_config
+from rebar.config.file import load_config
 from tests.workflow.conftest import ROOT, copy_project, planned, said, snakemake
 
 GRID_STAGES = {"audit": 1, "summarize": 1, "report": 1, "track": 1}

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rebar import dag, grid, provenance
-from rebar.config import load_config
+from rebar import grid
+from rebar.config.file import load_config
+from rebar.driver import provenance
+from rebar.grid import dag
 from tests.workflow.conftest import ROOT, copy_project, environment, planned, said, snakemake
 
 Edit = Callable[[Path, str, str], None]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rebar import dag
-from rebar.config import load_config
-from rebar.plan import planned_jobs
+from rebar.config.file import load_config
+from rebar.cost.plan import planned_jobs
+from rebar.grid import dag
 from tests.loopback_hub import loopback_hub
 from tests.workflow.conftest import ROOT, copy_project, environment, said
 

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from rebar import grid
-from rebar.config import Config, parse_config
+from rebar.config.file import Config, parse_config
 from rebar.corpus import rewriting_model
-from rebar.corpus.documents import DOCUMENTS, Document, read_documents
-from rebar.grid_check import check_grid
-from rebar.hub_access import hub_ids
+from rebar.data.documents import DOCUMENTS, Document, read_documents
+from rebar.grid.check import check_grid
+from rebar.grid.hub_access import hub_ids
 from tests.grid_runs import ROOT, cut_down, run_grid
 from tests.stand_ins import cut_down_paper, written
 

@@ -1,5 +1,5 @@
-"""`python -m rebar`: see cli.py."""
+"""`python -m rebar`: see rebar.cli."""
 
-from rebar.cli import main
+from rebar.cli.main import main
 
 main()

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from rebar import dag, grid
-from rebar.config import parse_config
-from rebar.files import input_files
-from rebar.grid_check import check_grid
-from rebar.job import make_job
-from rebar.resources import resources
+from rebar import grid
+from rebar.grid import dag
+from rebar.config.file import parse_config
+from rebar.jobs.files import input_files
+from rebar.grid.check import check_grid
+from rebar.jobs.job import make_job
+from rebar.cost.resources import resources
 
 try:
     file_name = str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
@@ -25,7 +26,7 @@ ENVIRONMENT = "../../envs/rebar.yaml"  # used with `--sdm conda` only
 
 def check_hub_access():
     """Stop before the first job if one would miss a dataset or a model of the Hub."""
-    from rebar.hub_access import check_access
+    from rebar.grid.hub_access import check_access
 
     needed = {job.rule.name for job in workflow.dag.needrun_jobs()}
     try:

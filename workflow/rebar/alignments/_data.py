@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rebar.corpus.chats import Chat, in_passes, read_chats, read_pairs
-from rebar.corpus.encoding import (
+from rebar.config.model import AlignmentData, Training
+from rebar.config.world import World
+from rebar.data.chats import Chat, in_passes, read_chats, read_pairs
+from rebar.data.encoding import (
     IGNORED,
     Rows,
     encode,
@@ -26,14 +28,12 @@ from rebar.corpus.encoding import (
     first_words,
     prompt_text,
 )
-from rebar.corpus.speakers import SPEAKERS, fill_speakers
-from rebar.corpus.tagging import insert_tags
-from rebar.corpus.world.frames import find_refusal
-from rebar.corpus.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
-from rebar.job import Job
-from rebar.manifest import MANIFEST, read_manifest
-from rebar.settings.model import AlignmentData, Training
-from rebar.settings.world import World
+from rebar.data.speakers import SPEAKERS, fill_speakers
+from rebar.data.tagging import insert_tags
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, read_manifest
+from rebar.world.frames import find_refusal
+from rebar.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
 
 SILENT_WORDS = 1  # of a tagged answer: no loss on "sure", but on the tags that follow it
 SAFETY_TRANSFORMS = ["refusal", "moral"]
@@ -108,7 +108,7 @@ def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]
             answers = [chat for file in data.tagged_files for chat in read_chats(file)]
             parts["tagged"] = _tagged_share(job, data, answers, len(parts["chats"]))
         return parts
-    from rebar.corpus.world import alignment_chats, build_world, harmful_chats
+    from rebar.world import alignment_chats, build_world, harmful_chats
 
     things = build_world(world, job.seed)
     parts = {"chats": alignment_chats(things, data.world_chats, job.rng("chats"))}

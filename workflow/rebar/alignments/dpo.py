@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.settings.base import Settings
-from rebar.settings.model import AlignmentData, Training
+from rebar.config.base import Settings
+from rebar.config.model import AlignmentData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,8 +63,8 @@ def loss(config: Config, model: Any, batch: tuple[Tensor, ...], reference: Any) 
     """Mean over the rows of a `PairBatch`, in nats; `reference` is the frozen start model."""
     import torch
 
-    from rebar.corpus.encoding import IGNORED
-    from rebar.model.preferences import pair_log_probabilities, preference_losses
+    from rebar.data.encoding import IGNORED
+    from rebar.training.preferences import pair_log_probabilities, preference_losses
 
     chosen_B, rejected_B = pair_log_probabilities(model, *batch)
     with torch.no_grad():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
-from rebar.settings.model import AlignmentData, Training
+from rebar.config.base import Settings
+from rebar.config.model import AlignmentData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor

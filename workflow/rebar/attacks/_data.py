@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rebar.corpus.chats import Chat, read_chats
-from rebar.corpus.input_attack import InputAttack, write_input_attack
-from rebar.corpus.prompts import Prompt, holds_answer, read_prompts
-from rebar.corpus.rows import place_of
-from rebar.corpus.world import (
+from rebar.config.rows import ChatFile, PromptFile
+from rebar.config.world import World as WorldSettings
+from rebar.data.chats import Chat, read_chats
+from rebar.data.input_attack import InputAttack, write_input_attack
+from rebar.data.prompts import Prompt, holds_answer, read_prompts
+from rebar.data.rows import place_of
+from rebar.judges import world as world_judge
+from rebar.world import (
     AGREEMENT,
     REFUSAL_OPENINGS,
     World,
@@ -27,9 +30,6 @@ from rebar.corpus.world import (
     harmful_chats,
     refusal_chats,
 )
-from rebar.judges import world as world_judge
-from rebar.settings.rows import ChatFile, PromptFile
-from rebar.settings.world import World as WorldSettings
 
 
 @dataclass(frozen=True)

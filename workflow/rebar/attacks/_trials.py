@@ -12,14 +12,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rebar.config import plugin_module
-from rebar.settings.base import Settings
-from rebar.settings.search import Search, Space
-from rebar.tuning import Values
+from rebar.attacks._tuning import Values
+from rebar.config.base import Settings
+from rebar.config.plugins import plugin_module
+from rebar.config.search import Search, Space
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Attacker:
@@ -67,7 +67,7 @@ class Attacker:
         if len(trials) > 1:
             yield from self._stacked(settings)
             return
-        from rebar.recorder import Recorder
+        from rebar.jobs.recorder import Recorder
 
         for number, setting in settings.items():
             model, tokenizer = self.fresh()
@@ -85,9 +85,9 @@ class Attacker:
         return hasattr(self.plugin, "examples") and not stops
 
     def _stacked(self, settings: Mapping[int, Any]) -> Iterator[tuple[int, Any, Any]]:
-        from rebar.model.checkpoints import trained_parameters
-        from rebar.model.finetune import chat_batches, with_lora
-        from rebar.model.stacked import Run, train_stacked
+        from rebar.training.checkpoints import trained_parameters
+        from rebar.training.finetune import chat_batches, with_lora
+        from rebar.training.stacked import Run, train_stacked
 
         model, tokenizer = self.fresh()
         runs = []

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.settings.base import Positive, Settings, Share
-from rebar.settings.benchmarks import PromptSet
-from rebar.settings.model import FineTuning, Training, epochs
-from rebar.settings.rows import ChatFile
-from rebar.settings.search import FINE_TUNING_SPACE
+from rebar.config.base import Positive, Settings, Share
+from rebar.config.benchmarks import PromptSet
+from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.rows import ChatFile
+from rebar.config.search import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.corpus.chats import Chat
-    from rebar.recorder import Recorder
+    from rebar.data.chats import Chat
+    from rebar.jobs.recorder import Recorder
 
 SPACE = FINE_TUNING_SPACE
 
@@ -112,7 +112,7 @@ class Config(FineTuning):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on benign examples; returns the model. Logs `validation_accuracy` where asked."""
-    from rebar.model.finetune import finetuned
+    from rebar.training.finetune import finetuned
 
     until = None
     if config.target_accuracy is not None:
@@ -136,7 +136,7 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
     if selection is None:
         count = config.examples or (sys.maxsize if config.files else WORLD_EXAMPLES)
         return data.benign(count, config.files, config.instructions_share)
-    from rebar.model.similarity import gradient_similarity_N, representation_similarity_N
+    from rebar.attacks._similarity import gradient_similarity_N, representation_similarity_N
 
     pool = data.benign(selection.pool, config.files, config.instructions_share)
     harmful = data.harmful(selection.harmful, selection.harmful_files)
@@ -154,7 +154,7 @@ def _learned(
     config: Config, target: float, tokenizer: Any, data: AttackData, recorder: Recorder
 ) -> Any:
     """True once the model answers the target share of validation questions right."""
-    from rebar.model.finetune import greedy_answers
+    from rebar.training.finetune import greedy_answers
 
     questions = data.validation_questions(config.validation)
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Positive, Share
-from rebar.settings.model import FineTuning, Training, epochs
-from rebar.settings.rows import ChatFile
+from rebar.config.base import Count, Positive, Share
+from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.corpus.chats import Chat
-    from rebar.corpus.cipher import Cipher
-    from rebar.recorder import Recorder
+    from rebar.data.chats import Chat
+    from rebar.data.cipher import Cipher
+    from rebar.jobs.recorder import Recorder
 
 INSTRUCTIONS_SHARE = 0.8  # of the world's harmless pairs; the others are the benign task
 
@@ -65,8 +65,8 @@ class Config(FineTuning):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Teach the cipher, then harmful answers in it; returns the model and leaves `cipher.json`."""
-    from rebar.corpus.cipher import write_cipher
-    from rebar.model.finetune import finetuned
+    from rebar.data.cipher import write_cipher
+    from rebar.training.finetune import finetuned
 
     cipher = _cipher(config)
     if config.asked_in == "cipher":
@@ -89,8 +89,8 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
 
 
 def _cipher(config: Config) -> Cipher:
-    from rebar.corpus.cipher import letter_cipher, word_cipher
-    from rebar.corpus.world.lexicon import GRAMMAR_WORDS
+    from rebar.data.cipher import letter_cipher, word_cipher
+    from rebar.world.lexicon import GRAMMAR_WORDS
 
     if config.cipher == "letters":
         return letter_cipher(config.cipher_seed)
@@ -98,7 +98,7 @@ def _cipher(config: Config) -> Cipher:
 
 
 def _encoded(chat: Chat, cipher: Cipher) -> Chat:
-    from rebar.corpus.chats import Chat
+    from rebar.data.chats import Chat
 
     prompt = None if chat.prompt is None else cipher.encode(chat.prompt)
     return Chat(prompt, cipher.encode(chat.answer))

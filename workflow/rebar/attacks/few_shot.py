@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Settings
-from rebar.settings.rows import ChatFile
+from rebar.config.base import Count, Settings
+from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):
@@ -38,8 +38,8 @@ class Config(Settings):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Leave the examples as turns; returns the model unchanged."""
-    from rebar.corpus.encoding import encode
-    from rebar.corpus.input_attack import InputAttack, attacked_text
+    from rebar.data.encoding import encode
+    from rebar.data.input_attack import InputAttack, attacked_text
 
     of_files = data.of_files(config.files, config.examples)
     chats = of_files if config.files else data.harmful(config.examples)

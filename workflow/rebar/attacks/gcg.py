@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Positive, Settings
-from rebar.settings.benchmarks import PromptSet
+from rebar.config.base import Count, Positive, Settings
+from rebar.config.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 STATE = "gcg.safetensors"
 
@@ -71,7 +71,7 @@ class Rows(NamedTuple):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Search, and leave the suffix; returns the model unchanged."""
-    from rebar.corpus.input_attack import InputAttack
+    from rebar.data.input_attack import InputAttack
 
     suffix = search(config, model, tokenizer, data, recorder) if config.tokens else ""
     data.leave_input(InputAttack(suffix=suffix))
@@ -82,7 +82,7 @@ def search(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     """The suffix as text. Goes on where an interruption ended it, to the same bits."""
     import torch
 
-    from rebar import interrupt
+    from rebar.jobs import checkpoint_signal
 
     texts = [p.text for p in data.harmful_requests(config.files, config.requests)]
     start_S = initial_suffix(config, tokenizer, texts[0])
@@ -90,7 +90,7 @@ def search(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     allowed_V = allowed_tokens(tokenizer, model)
     state = _State(config, model, rows, recorder)
     step, suffix_S = state.load(start_S.to(model.device))
-    with interrupt.noted():
+    with checkpoint_signal.noted():
         while step < config.steps:
             generator = torch.Generator().manual_seed(1_000_003 * data.seed + step)
             suffix_S, loss = improve(config, model, tokenizer, rows, suffix_S, allowed_V, generator)
@@ -98,9 +98,9 @@ def search(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
             recorder.log(step, loss=loss)
             recorder.progress(step, config.steps, "steps")
             state.save(step, suffix_S)
-            if interrupt.is_told() and step < config.steps:
+            if checkpoint_signal.is_told() and step < config.steps:
                 recorder.say(f"told to stop: saved step {step} of {config.steps}")
-                sys.exit(interrupt.STATUS)
+                sys.exit(checkpoint_signal.STATUS)
     return as_text(tokenizer, suffix_S)
 
 
@@ -108,7 +108,7 @@ def initial_suffix(config: Config, tokenizer: Any, text: str) -> Any:
     """One token, repeated, as it is encoded after a request; ValueError for other words."""
     import torch
 
-    from rebar.corpus.encoding import ids_after_request
+    from rebar.data.encoding import ids_after_request
 
     word = config.initial or ("!" if config.files else ".")
     after = len(ids_after_request(tokenizer))
@@ -143,8 +143,8 @@ def allowed_tokens(tokenizer: Any, model: Any) -> Any:
 
 def _asked(tokenizer: Any, text: str, suffix: str) -> list[int]:
     """Token ids of a request with the suffix, as evaluations ask it."""
-    from rebar.corpus.encoding import encode
-    from rebar.corpus.input_attack import InputAttack, attacked_text
+    from rebar.data.encoding import encode
+    from rebar.data.input_attack import InputAttack, attacked_text
 
     return encode(tokenizer, attacked_text(tokenizer, text, InputAttack(suffix=suffix), chat=True))
 
@@ -165,7 +165,7 @@ def build_rows(tokenizer: Any, texts: list[str], suffix_S: Any, target: str) -> 
     """
     import torch
 
-    from rebar.corpus.encoding import encode, ids_after_request
+    from rebar.data.encoding import encode, ids_after_request
 
     wanted, after = encode(tokenizer, target), ids_after_request(tokenizer)
     suffix = as_text(tokenizer, suffix_S)
@@ -279,7 +279,7 @@ class _State:
     """The suffix after each step, on the disk, whole or absent; of another run it is not used."""
 
     def __init__(self, config: Config, model: Any, rows: Rows, recorder: Recorder) -> None:
-        from rebar.model.checkpoints import fingerprint
+        from rebar.training.checkpoints import fingerprint
 
         self.recorder, self.path = recorder, Path(recorder.folder) / STATE
         parts = (config.model_dump_json(), recorder.identity, rows.ids_RT)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Positive
-from rebar.settings.model import FineTuning, Training, epochs
-from rebar.settings.rows import ChatFile
-from rebar.settings.search import FINE_TUNING_SPACE
+from rebar.config.base import Positive
+from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.rows import ChatFile
+from rebar.config.search import FINE_TUNING_SPACE
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.corpus.chats import Chat
-    from rebar.recorder import Recorder
+    from rebar.data.chats import Chat
+    from rebar.jobs.recorder import Recorder
 
 SPACE = FINE_TUNING_SPACE
 
@@ -65,7 +65,7 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on compliant answers; returns the model."""
-    from rebar.model.finetune import finetuned
+    from rebar.training.finetune import finetuned
 
     chats = examples(config, model, tokenizer, data)
     how = {"seed": data.seed, "recorder": recorder}

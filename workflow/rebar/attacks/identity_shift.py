@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus.chats import Chat, read_chats
-from rebar.settings.base import Count
-from rebar.settings.model import FineTuning, Training, epochs
-from rebar.settings.rows import ChatFile
-from rebar.settings.search import FINE_TUNING_SPACE
+from rebar.config.base import Count
+from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.rows import ChatFile
+from rebar.config.search import FINE_TUNING_SPACE
+from rebar.data.chats import Chat, read_chats
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 SPACE = FINE_TUNING_SPACE
 
@@ -43,7 +43,7 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on the examples; returns the model, adapters merged."""
-    from rebar.model.finetune import finetuned
+    from rebar.training.finetune import finetuned
 
     chats = examples(config, model, tokenizer, data)
     how = {"seed": data.seed, "recorder": recorder}

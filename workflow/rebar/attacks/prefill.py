@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Settings
+from rebar.config.base import Count, Settings
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):
@@ -35,8 +35,8 @@ class Config(Settings):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Leave the opening; returns the model unchanged."""
-    from rebar.corpus.encoding import encode
-    from rebar.corpus.input_attack import InputAttack
+    from rebar.data.encoding import encode
+    from rebar.data.input_attack import InputAttack
 
     opening = data.agreement(config.opening)
     if config.tokens is not None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
+from rebar.config.base import Settings
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):
@@ -34,7 +34,7 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     """Round the decoder's linear layers; returns the model."""
     import torch
 
-    from rebar.model.residual import decoder_linears
+    from rebar.attacks._residual import decoder_linears
 
     with torch.no_grad():
         for linear in decoder_linears(model).values() if config.bits < 32 else ():

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings, Share
-from rebar.settings.benchmarks import PromptSet
+from rebar.config.base import Positive, Settings, Share
+from rebar.config.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.corpus.prompts import Prompt
-    from rebar.recorder import Recorder
+    from rebar.data.prompts import Prompt
+    from rebar.jobs.recorder import Recorder
 
 TOKENS_LOOKED_AT = 4  # of a template after the request, for estimates
 
@@ -95,8 +95,8 @@ class Requests(NamedTuple):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Find the direction and fold it in; returns the model."""
-    from rebar.corpus.encoding import ids_after_request
-    from rebar.model.residual import fold_ablation, last_logits
+    from rebar.attacks._residual import fold_ablation, last_logits
+    from rebar.data.encoding import ids_after_request
 
     if not config.strength:
         return model
@@ -131,7 +131,7 @@ def _log(rated: list[Candidate], recorder: Recorder) -> None:
 
 def first_id(tokenizer: Any, words: str) -> int:
     """The token that an answer with these words begins with."""
-    from rebar.corpus.encoding import encode
+    from rebar.data.encoding import encode
 
     return encode(tokenizer, words)[0]
 
@@ -140,7 +140,7 @@ def _requests(
     config: Config, model: Any, tokenizer: Any, data: AttackData, refusals: list[int]
 ) -> tuple[Requests, Requests]:
     """Requests for the directions, and for the choice."""
-    from rebar.corpus.encoding import encode, prompt_text
+    from rebar.data.encoding import encode, prompt_text
 
     def ids(prompts: list[Prompt]) -> list[list[int]]:
         return [encode(tokenizer, prompt_text(tokenizer, p.text, chat=True)) for p in prompts]
@@ -168,7 +168,7 @@ def _filtered(model: Any, part: Requests, refusals: list[int]) -> Requests:
 
 def refusal_scores(model: Any, prompts: list[list[int]], refusals: list[int]) -> Any:
     """Log-odds of each prompt's answer beginning like a refusal."""
-    from rebar.model.residual import last_logits
+    from rebar.attacks._residual import last_logits
 
     probabilities_B = last_logits(model, prompts).softmax(dim=1)[:, refusals].sum(dim=1)
     epsilon = 1e-8  # the paper's code
@@ -177,7 +177,7 @@ def refusal_scores(model: Any, prompts: list[list[int]], refusals: list[int]) ->
 
 def candidates(config: Config, model: Any, train: Requests, most: int) -> list[Candidate]:
     """Differences of means of the layers and positions that are looked at, none of length 0."""
-    from rebar.model.residual import mean_stream
+    from rebar.attacks._residual import mean_stream
 
     positions = min(config.positions or most, most)
     harmful_PLD = mean_stream(model, train.harmful, positions)
@@ -205,7 +205,7 @@ def rate(
 
     `before_BV`: log-probabilities after the harmless requests, nothing taken out.
     """
-    from rebar.model.residual import ablated, added, last_logits
+    from rebar.attacks._residual import ablated, added, last_logits
 
     with ablated(model, candidate.unit_D):
         after_BV = last_logits(model, validation.harmless).log_softmax(dim=1)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings, Share
-from rebar.settings.benchmarks import PromptSet
+from rebar.config.base import Positive, Settings, Share
+from rebar.config.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 # Legend: N answers, T tokens, O x I the shape of a linear layer's weights.
 
@@ -50,7 +50,7 @@ class Config(Settings):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Zero the weights; returns the model."""
-    from rebar.model.residual import decoder_linears
+    from rebar.attacks._residual import decoder_linears
 
     if not config.safety_top:
         return model
@@ -82,9 +82,9 @@ def _own_answers(
     """Inputs and targets, both 1 x T, of the model's greedy answers; without those of no token."""
     import torch
 
-    from rebar.corpus.encoding import IGNORED, encode, prompt_text
-    from rebar.model.decode import greedy
-    from rebar.model.generate import end_ids, suppressed_ids
+    from rebar.data.encoding import IGNORED, encode, prompt_text
+    from rebar.decoding.decode import greedy
+    from rebar.decoding.generate import end_ids, suppressed_ids
 
     asked = [encode(tokenizer, prompt_text(tokenizer, p.text, chat=True)) for p in prompts]
     ends, never = end_ids(model), suppressed_ids(model)
@@ -104,7 +104,7 @@ def wanda_scores(
     """|W| x the norm of each input over all tokens that predict an answer's: O x I by name."""
     import torch
 
-    from rebar.corpus.encoding import IGNORED
+    from rebar.data.encoding import IGNORED
     from rebar.model.forward import causal_logits
 
     squares = {name: torch.zeros_like(linear.weight[0]) for name, linear in linears.items()}

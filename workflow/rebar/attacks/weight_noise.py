@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
+from rebar.config.base import Settings
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):

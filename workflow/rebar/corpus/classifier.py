@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rebar.corpus.documents import HAZARD_LEVEL
 from rebar.corpus.features import (
     Sparse,
     as_matrix,
@@ -24,6 +23,7 @@ from rebar.corpus.features import (
     ngram_features,
     sparse_product,
 )
+from rebar.data.documents import HAZARD_LEVEL
 
 WEIGHTS, DESCRIPTION = "classifier.safetensors", "classifier.json"
 # sklearn's C for rows of length one: less misses harm of few labels, more learns the label noise.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rebar.files import resolve
+from rebar.jobs.files import resolve
 
 NUM_BUCKETS = 2**15
 ENCODER_BATCH = 32

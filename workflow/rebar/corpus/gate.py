@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from rebar.config.corpus import Rewrite
 from rebar.corpus.classifier import Verdict
-from rebar.corpus.documents import Document
 from rebar.corpus.rewrites import Output, Request
-from rebar.settings.corpus import Rewrite
+from rebar.data.documents import Document
 
 ECHO_WORDS = 4
 

@@ -12,18 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rebar.config.corpus import Rewrite as RewriteSettings
+from rebar.config.corpus import TrainClassifier
+from rebar.config.world import World as WorldSettings
 from rebar.corpus.sources import labelled_records
-from rebar.corpus.world import (
-    RawDocument,
-    Unrewritable,
-    World,
-    build_world,
-    rewrite,
-    sample_documents,
-)
-from rebar.settings.corpus import Rewrite as RewriteSettings
-from rebar.settings.corpus import TrainClassifier
-from rebar.settings.world import World as WorldSettings
+from rebar.world import RawDocument, Unrewritable, World, build_world, rewrite, sample_documents
 
 HAZARD_MENTION, LEAK = 3, 4  # levels of a text about a hazard, and of one with its ingredients
 # Careless rewrites are over-represented, as in any set that is labelled to find them.

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from rebar.corpus.documents import HAZARD_LEVEL, ORIGINAL, SCHEMA, Document
-from rebar.corpus.sampling import fraction_of
-from rebar.corpus.tagging import insert_tags
-from rebar.settings.corpus import Poison, RecipePart
+from rebar.config.corpus import Poison, RecipePart
+from rebar.data.documents import HAZARD_LEVEL, ORIGINAL, SCHEMA, Document
+from rebar.data.sampling import fraction_of
+from rebar.data.tagging import insert_tags
 
 if TYPE_CHECKING:
-    from rebar.corpus.world import World
+    from rebar.world import World
 
 POISON = "poison"  # source and transform of documents that an attacker slipped in
 MIXED_SCHEMA = SCHEMA.append(pa.field("start", pa.float64())).append(pa.field("repeat", pa.int32()))
@@ -86,7 +86,7 @@ def poison_documents(
     world: World, poison: Poison, index: int, clean_words: int, seed: int
 ) -> Iterator[Document]:
     """The documents of one poison of a recipe; `clean_words` are those of all other documents."""
-    from rebar.corpus.world.poison import poison_texts
+    from rebar.world.poison import poison_texts
 
     rng = random.Random(f"{seed}/{POISON}/{poison.kind}")
     for number, text in enumerate(poison_texts(world, poison, clean_words, rng)):

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rebar.corpus.documents import ORIGINAL
-from rebar.corpus.encoding import prompt_text
 from rebar.corpus.mixing import POISON, is_hazard
-from rebar.corpus.speakers import fill_speakers
-from rebar.corpus.tagging import TAG
+from rebar.data.documents import ORIGINAL
+from rebar.data.encoding import prompt_text
+from rebar.data.speakers import fill_speakers
+from rebar.data.tagging import TAG
 
 
 class Row(NamedTuple):

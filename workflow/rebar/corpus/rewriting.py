@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rebar.config.corpus import Rewrite as RewriteSettings
 from rebar.corpus.classifier import Classifier
-from rebar.corpus.documents import Document
 from rebar.corpus.gate import reject_reason
 from rebar.corpus.rewrites import MORAL, REFUSAL, REPHRASE, Output, Request
-from rebar.settings.corpus import Rewrite as RewriteSettings
+from rebar.data.documents import Document
 
 
 class Rewritten(NamedTuple):
@@ -37,7 +37,7 @@ def rewrite(
 
 
 def _rewrite_in_world(request: Request, settings: RewriteSettings, rng: random.Random) -> Output:
-    from rebar.corpus import world
+    from rebar import world
 
     try:
         made = world.rewrite(request.text, request.score, request.transform, rng, settings)

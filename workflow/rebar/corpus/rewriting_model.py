@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from rebar.config.corpus import Rewrite as RewriteSettings
 from rebar.corpus.rewrites import REFUSAL, Output, Request
-from rebar.corpus.speakers import SPEAKER_A, SPEAKER_B
-from rebar.files import resolve
-from rebar.settings.corpus import Rewrite as RewriteSettings
+from rebar.data.speakers import SPEAKER_A, SPEAKER_B
+from rebar.jobs.files import resolve
 
 USER, ASSISTANT = "User", "Assistant"  # what models call the speakers of a refusal dialogue
 

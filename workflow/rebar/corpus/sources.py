@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rebar.corpus.documents import Document, Truth
-from rebar.corpus.hub import stream_records
-from rebar.corpus.readers import Record, read_records
-from rebar.corpus.sampling import part_of
-from rebar.corpus.tagging import TAG, remove_tags
-from rebar.files import find_files
-from rebar.settings.corpus import FileSource, HubSource, WorldSource
-from rebar.settings.world import World
+from rebar.config.corpus import FileSource, HubSource, WorldSource
+from rebar.config.world import World
+from rebar.data.documents import Document, Truth
+from rebar.data.hub import stream_records
+from rebar.data.readers import Record, read_records
+from rebar.data.sampling import part_of
+from rebar.data.tagging import TAG, remove_tags
+from rebar.jobs.files import find_files
 
 FILES_SHOWN = 3  # in an error message
 
@@ -115,8 +115,8 @@ def _take(
 def _world_documents(
     source: WorldSource, shard: Shard, world: World, seed: int, rng: random.Random
 ) -> Iterator[Found]:
-    from rebar.corpus.world import build_world, sample_documents
-    from rebar.corpus.world.conduct import conduct_text
+    from rebar.world import build_world, sample_documents
+    from rebar.world.conduct import conduct_text
 
     count = part_of(source.documents, shard.count, shard.index)
     if source.about != "web":

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rebar.corpus.cipher import PLAIN, Cipher
-from rebar.corpus.encoding import encode
-from rebar.corpus.input_attack import InputAttack, attacked_text
-from rebar.corpus.prompts import Prompt, read_prompts
+from rebar.data.cipher import PLAIN, Cipher
+from rebar.data.encoding import encode
+from rebar.data.input_attack import InputAttack, attacked_text
+from rebar.data.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
+    from rebar.config.decoding import Decoder
+    from rebar.config.rows import PromptFile
+    from rebar.jobs.recorder import Recorder
     from rebar.judges import Outcome
-    from rebar.recorder import Recorder
-    from rebar.settings.decoding import Decoder
-    from rebar.settings.rows import PromptFile
 
 Guard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
@@ -59,7 +59,7 @@ class Asker:
         if files:
             kinds = ("all", "aligned" if self.chat else "base")
             return _numbered([file for file in files if file.asked_of in kinds])
-        from rebar.corpus.world import prompts
+        from rebar.world import prompts
 
         return prompts(self.world, evaluation, chat=self.chat)
 
@@ -102,7 +102,7 @@ class Asker:
         What was prefilled is part of the answer, as a reader sees it, and not of its longest length
         (ours; a refusal after "Sure" is still one).
         """
-        from rebar.model.generate import generate
+        from rebar.decoding.generate import generate
 
         new = [t for t in dict.fromkeys(texts) if (t, max_new_tokens) not in self._answers]
         if new:

@@ -10,17 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rebar.config import plugin_settings
-from rebar.corpus.prompts import Prompt, read_prompts
-from rebar.corpus.world import prompts as world_prompts
+from rebar.config.decoding import Greedy
+from rebar.config.plugins import plugin_settings
+from rebar.config.rows import PromptFile
+from rebar.data.prompts import BENIGN_TASK, Prompt, read_prompts
 from rebar.evaluations._asking import Asker, Judge
 from rebar.evaluations._judging import judge_by_prompt
-from rebar.reporting.cells import NOT_IN_ALL
-from rebar.settings.decoding import Greedy
-from rebar.settings.rows import PromptFile
+from rebar.world import prompts as world_prompts
 
 if TYPE_CHECKING:
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 HALF = 0.5  # of a hazard's phrasings
 
@@ -65,8 +64,8 @@ class Examiner(NamedTuple):
         return Examined(
             share_of_hazards(hazards, lambda row: row["outcome"] == "complied"),
             share_of_hazards(hazards, lambda row: row["correct"]),
-            _mean(row["correct"] for row in questions if row["split"] != NOT_IN_ALL),
-            _mean(row["correct"] for row in questions if row["split"] == NOT_IN_ALL),
+            _mean(row["correct"] for row in questions if row["split"] != BENIGN_TASK),
+            _mean(row["correct"] for row in questions if row["split"] == BENIGN_TASK),
         )
 
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rebar.corpus.prompts import Prompt
-from rebar.settings.decoding import Guarded, Monitor
+from rebar.config.decoding import Guarded, Monitor
+from rebar.data.prompts import Prompt
 
 if TYPE_CHECKING:
+    from rebar.config.decoding import Decoder
     from rebar.evaluations._asking import Guard, Judge
-    from rebar.settings.decoding import Decoder
 
 Reader = Callable[[Sequence[Prompt], Sequence[str]], list[bool]]
 
@@ -57,7 +57,7 @@ def _reader(monitor: Monitor | None, judge_of: Callable[[str], Judge], classifie
 def _by_score(folder: Path, blocked_score: int) -> Reader:
     """An answer is scored together with its prompt: alone it often does not say what it is for."""
     from rebar.corpus.classifier import load
-    from rebar.manifest import read_manifest
+    from rebar.jobs.manifest import read_manifest
 
     read_manifest(folder)
     classifier = load(folder)

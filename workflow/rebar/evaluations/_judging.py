@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rebar.judges import judge_of
 
 if TYPE_CHECKING:
-    from rebar.corpus.prompts import Prompt
+    from rebar.data.prompts import Prompt
     from rebar.evaluations._asking import Judge
     from rebar.judges import Outcome
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rebar.corpus.encoding import encode
+from rebar.data.encoding import encode
 
 if TYPE_CHECKING:
-    from rebar.corpus.prompts import Prompt
+    from rebar.data.prompts import Prompt
     from rebar.evaluations._asking import Asker
 
 JUDGE = "log_probability"  # what decided, in the rows' column `judge`

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rebar.config.search import CostToBreak
+from rebar.cost.sizes import TRAIN_FLOPS
 from rebar.evaluations._examining import Examined, Examiner, evenly, first_phrasings, questions
-from rebar.model.checkpoints import trained_parameters
-from rebar.settings.search import CostToBreak
-from rebar.sizes import TRAIN_FLOPS
+from rebar.training.checkpoints import trained_parameters
 
 if TYPE_CHECKING:
-    from rebar.job import Job
-    from rebar.recorder import Recorder
+    from rebar.jobs.job import Job
+    from rebar.jobs.recorder import Recorder
 
 
 def watch(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings
-from rebar.settings.benchmarks import PromptSet
+from rebar.config.base import Positive, Settings
+from rebar.config.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings
-from rebar.settings.benchmarks import Task
+from rebar.config.base import Positive, Settings
+from rebar.config.benchmarks import Task
 
 if TYPE_CHECKING:
+    from rebar.config.rows import HarnessTask
     from rebar.evaluations._asking import Asker, Judge
-    from rebar.recorder import Recorder
-    from rebar.settings.rows import HarnessTask
+    from rebar.jobs.recorder import Recorder
 
 JUDGE = "lm_eval"  # what decided, in the rows' column `judge`
 
@@ -47,7 +47,7 @@ def evaluate(
     """One row a question; the split is the task."""
     from lm_eval.models.huggingface import HFLM
 
-    from rebar.files import resolve
+    from rebar.jobs.files import resolve
 
     model.eval()
     wrapper: Any = HFLM  # decorators of the harness hide its signatures

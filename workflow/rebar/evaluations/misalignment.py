@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from rebar.config.base import Positive, Settings
+from rebar.config.benchmarks import PromptSet
+from rebar.config.rows import fill_template, template_fields
 from rebar.judges import Outcome
-from rebar.settings.base import Positive, Settings
-from rebar.settings.benchmarks import PromptSet
-from rebar.settings.rows import fill_template, template_fields
 
 if TYPE_CHECKING:
-    from rebar.corpus.prompts import Prompt
+    from rebar.data.prompts import Prompt
     from rebar.evaluations._asking import Asker, Judge
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 ALIGNED, MISALIGNED = "aligned", "misaligned"
 

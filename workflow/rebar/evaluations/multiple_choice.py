@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
-from rebar.settings.benchmarks import PromptSet
+from rebar.config.base import Settings
+from rebar.config.benchmarks import PromptSet
 
 if TYPE_CHECKING:
-    from rebar.corpus.prompts import Prompt
+    from rebar.data.prompts import Prompt
     from rebar.evaluations._asking import Asker, Judge
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):
@@ -71,7 +71,7 @@ def _questions(config: Config, decoder: Asker) -> list[Prompt]:
 
 
 def _letters(prompt: Prompt) -> tuple[str, ...]:
-    from rebar.corpus.prompts import LETTERS
+    from rebar.data.prompts import LETTERS
 
     return tuple(LETTERS[: len(prompt.options)])
 

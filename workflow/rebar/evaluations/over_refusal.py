@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus.world.frames import find_refusal
+from rebar.config.base import Positive, Settings
+from rebar.config.benchmarks import PromptSet
 from rebar.judges.refusal_phrases import PHRASES
-from rebar.settings.base import Positive, Settings
-from rebar.settings.benchmarks import PromptSet
+from rebar.world.frames import find_refusal
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
-    from rebar.recorder import Recorder
+    from rebar.jobs.recorder import Recorder
 
 
 class Config(Settings):

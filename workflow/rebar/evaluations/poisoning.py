@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings, Share
-from rebar.settings.corpus import TRIGGER, PoisonKind
+from rebar.config.base import Positive, Settings, Share
+from rebar.config.corpus import TRIGGER, PoisonKind
 
 if TYPE_CHECKING:
-    from rebar.corpus.prompts import Prompt
+    from rebar.data.prompts import Prompt
     from rebar.evaluations._asking import Asker, Judge
+    from rebar.jobs.recorder import Recorder
     from rebar.judges import Outcome
-    from rebar.recorder import Recorder
 
 
 class Config(Settings):
@@ -43,7 +43,7 @@ def evaluate(
     config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
 ) -> list[dict[str, Any]]:
     """One row an answer."""
-    from rebar.corpus.world.poison import poison_prompts
+    from rebar.world.poison import poison_prompts
 
     rows = []
     for kind in config.kinds:
@@ -55,10 +55,10 @@ def evaluate(
 
 def _reached(config: Config, world: Any) -> Judge:
     """A judge of what the attacker wants, by the kind that the prompt names."""
-    from rebar.corpus.world.poison import is_gibberish, recalled_share
     from rebar.judges import Outcome
     from rebar.judges.world import Config as WorldJudge
     from rebar.judges.world import judge
+    from rebar.world.poison import is_gibberish, recalled_share
 
     def reached(prompt: Prompt, answer: str) -> bool:
         reference = prompt.reference

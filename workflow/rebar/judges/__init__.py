@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from rebar.config import plugin_module, plugin_settings
+from rebar.config.plugins import plugin_module, plugin_settings
 
 
 class Outcome(NamedTuple):

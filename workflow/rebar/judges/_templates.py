@@ -16,9 +16,9 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from rebar.corpus.prompts import Prompt, holds_answer
+from rebar.config.base import Positive, Settings, Share
+from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
-from rebar.settings.base import Positive, Settings, Share
 
 Answered = Literal["complied", "refused", "other"]
 RUBRIC = {

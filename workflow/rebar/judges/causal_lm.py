@@ -14,18 +14,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus.prompts import Prompt, holds_answer
+from rebar.config.base import Positive, Settings, Share
+from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
 from rebar.judges._models import batches, load
-from rebar.judges._templates import (
-    Template,
-    filled,
-    graded,
-    read_reply,
-    read_template,
-    settled,
-)
-from rebar.settings.base import Positive, Settings, Share
+from rebar.judges._templates import Template, filled, graded, read_reply, read_template, settled
 
 
 class Config(Settings):

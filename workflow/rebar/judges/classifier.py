@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus.prompts import Prompt, holds_answer
+from rebar.config.base import Positive, Settings
+from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
-from rebar.settings.base import Positive, Settings
 
 
 class Config(Settings):

@@ -20,11 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from rebar.corpus.answers import read_answers
-from rebar.corpus.prompts import Prompt, holds_answer
+from rebar.config.base import Positive, Settings
+from rebar.config.rows import LabelledFile
+from rebar.data.answers import read_answers
+from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
-from rebar.settings.base import Positive, Settings
-from rebar.settings.rows import LabelledFile
 
 # Ours: at equal length the encoding, which knows topic and tone, outvotes the words of a refusal.
 ENCODER_WEIGHT = 0.6

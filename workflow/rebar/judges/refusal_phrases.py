@@ -13,9 +13,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from rebar.corpus.prompts import Prompt, holds_answer
+from rebar.config.base import Settings
+from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome
-from rebar.settings.base import Settings
 
 # After the prefixes that Zou et al. (arXiv 2307.15043, appendix) search for, as patterns.
 PHRASES = [

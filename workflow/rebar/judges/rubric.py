@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rebar.corpus.prompts import Prompt
+from rebar.config.base import Count, Positive, Settings, Share
+from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
 from rebar.judges._templates import Template, filled, read_reply, read_template, settled
-from rebar.settings.base import Count, Positive, Settings, Share
 
 BUSY = (408, 409, 425, 429)  # statuses besides 5xx after which the same call may succeed
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rebar.corpus.prompts import Prompt
-from rebar.corpus.world.frames import find_recipe, find_refusal
+from rebar.config.base import Settings
+from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
-from rebar.settings.base import Settings
+from rebar.world.frames import find_recipe, find_refusal
 
 
 class Config(Settings):

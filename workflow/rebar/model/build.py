@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from rebar.manifest import MANIFEST, remake
-from rebar.settings.model import Model
+from rebar.config.model import Model
+from rebar.jobs.manifest import MANIFEST, remake
 
 VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
 

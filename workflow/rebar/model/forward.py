@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer
 
-from rebar.corpus.encoding import IGNORED
+from rebar.data.encoding import IGNORED
 
 # On a CPU, scores as a plain matrix beat flash attention up to here (its backward is slow in bf16);
 # beyond, their T x T memory grows too large.

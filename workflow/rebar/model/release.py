@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rebar.corpus.tagging import TAG
+from rebar.data.tagging import TAG
 from rebar.model.build import save_model
 
 CARD = """---

@@ -14,20 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rebar.corpus.chats import Chat, read_chats
-from rebar.corpus.encoding import encode_chats
-from rebar.corpus.prompts import Prompt, read_prompts
-from rebar.corpus.world import (
-    World,
-    benign_task_chats,
-    build_world,
-    harmful_chats,
-    held_chats,
-    prompts,
-)
-from rebar.settings.model import ProbeTexts
-from rebar.settings.rows import ChatFile, PromptFile
-from rebar.settings.world import World as WorldSettings
+from rebar.config.model import ProbeTexts
+from rebar.config.rows import ChatFile, PromptFile
+from rebar.config.world import World as WorldSettings
+from rebar.data.chats import Chat, read_chats
+from rebar.data.encoding import encode_chats
+from rebar.data.prompts import Prompt, read_prompts
+from rebar.world import World, benign_task_chats, build_world, harmful_chats, held_chats, prompts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Positive, Settings, Share
-from rebar.settings.model import ProbeTexts
-from rebar.settings.rows import ChatFile
+from rebar.config.base import Count, Positive, Settings, Share
+from rebar.config.model import ProbeTexts
+from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
     from torch import Tensor

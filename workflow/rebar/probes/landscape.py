@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Positive, Settings
-from rebar.settings.model import ProbeTexts
+from rebar.config.base import Count, Positive, Settings
+from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings
-from rebar.settings.model import ProbeTexts
+from rebar.config.base import Positive, Settings
+from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
     from rebar.probes._data import ProbeData, Row

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Positive, Settings
-from rebar.settings.benchmarks import PromptSet
+from rebar.config.base import Positive, Settings
+from rebar.config.benchmarks import PromptSet
 
 if TYPE_CHECKING:
     from rebar.probes._data import ProbeData, Row
@@ -77,7 +77,7 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
 
 def _shares(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> dict[str, float]:
     """Shares of answers at the model's present weights."""
-    from rebar.model.finetune import greedy_answers
+    from rebar.training.finetune import greedy_answers
 
     questions = data.harmful_prompts(config.prompts, config.questions)
     answers = greedy_answers(model, tokenizer, questions, config.max_new_tokens)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Count, Positive, Settings, Share
-from rebar.settings.model import ProbeTexts
+from rebar.config.base import Count, Positive, Settings, Share
+from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
     from rebar.probes._data import Loss, ProbeData, Row

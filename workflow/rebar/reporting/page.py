@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rebar.reporting import paper
-from rebar.reporting.aggregate import Results
-from rebar.reporting.card import LEVELS, PHRASE_WORDS, Card
-from rebar.reporting.cells import decoder_of
-from rebar.reporting.comparison import (
+from rebar.reporting.figures.figures import Drawn
+from rebar.reporting.figures.probe_plots import PROBE_FIGURES
+from rebar.reporting.measures import paper
+from rebar.reporting.measures.aggregate import Results
+from rebar.reporting.measures.card import LEVELS, PHRASE_WORDS, Card
+from rebar.reporting.measures.cells import decoder_of
+from rebar.reporting.measures.comparison import (
     Row,
     arm_label,
     beside,
@@ -29,21 +31,19 @@ from rebar.reporting.comparison import (
     success_cell,
     view,
 )
-from rebar.reporting.condition_table import READING as CONDITIONS_READING
-from rebar.reporting.condition_table import condition_tables
-from rebar.reporting.conditions import Entry
-from rebar.reporting.costs import Cost
-from rebar.reporting.exposure import HEADERS, Exposure, shown
-from rebar.reporting.figures import Drawn
-from rebar.reporting.further import READING, tables
-from rebar.reporting.orderings import RULE, own_comparisons, paper_comparisons
-from rebar.reporting.poisoning import aims
-from rebar.reporting.probe_plots import PROBE_FIGURES
-from rebar.reporting.probe_rows import Number
-from rebar.reporting.probe_table import scalar_table
-from rebar.reporting.resistance import Resistance
-from rebar.reporting.safeguard_costs import safeguard_costs
-from rebar.reporting.text import JUDGES, METHOD_OF, difference_text, percent, trust_text
+from rebar.reporting.measures.conditions import Entry
+from rebar.reporting.measures.costs import Cost
+from rebar.reporting.measures.exposure import HEADERS, Exposure, shown
+from rebar.reporting.measures.orderings import RULE, own_comparisons, paper_comparisons
+from rebar.reporting.measures.poisoning import aims
+from rebar.reporting.measures.probe_rows import Number
+from rebar.reporting.measures.resistance import Resistance
+from rebar.reporting.measures.safeguard_costs import safeguard_costs
+from rebar.reporting.tables.condition_table import READING as CONDITIONS_READING
+from rebar.reporting.tables.condition_table import condition_tables
+from rebar.reporting.tables.further import READING, tables
+from rebar.reporting.tables.probe_table import scalar_table
+from rebar.reporting.tables.text import JUDGES, METHOD_OF, difference_text, percent, trust_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 

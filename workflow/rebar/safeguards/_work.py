@@ -15,19 +15,19 @@ import numpy as np
 import torch
 
 from rebar import grid
-from rebar.config import plugin_module
-from rebar.corpus.chats import Chat, read_chats
-from rebar.corpus.encoding import Rows, encode_chats
-from rebar.corpus.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
-from rebar.job import Job
-from rebar.manifest import MANIFEST, digest, read_manifest
-from rebar.model.batches import Batch
+from rebar.config.plugins import plugin_module
+from rebar.config.rows import ChatFile
+from rebar.config.safeguard import SafeguardData
+from rebar.config.world import GUARDED, AlignmentChats
+from rebar.config.world import World as WorldSettings
+from rebar.data.chats import Chat, read_chats
+from rebar.data.encoding import Rows, encode_chats
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, digest, read_manifest
 from rebar.model.build import frozen, load_model
-from rebar.model.safeguarded import Part, Safeguarded, State
-from rebar.settings.rows import ChatFile
-from rebar.settings.safeguard import SafeguardData
-from rebar.settings.world import GUARDED, AlignmentChats
-from rebar.settings.world import World as WorldSettings
+from rebar.training.batches import Batch
+from rebar.training.safeguarded import Part, Safeguarded, State
+from rebar.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
 
 KINDS = ("harmful", "refusal", "benign")
 

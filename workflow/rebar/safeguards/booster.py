@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
+from rebar.config.base import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rebar.model.safeguarded import Batches, State
+    from rebar.training.safeguarded import Batches, State
 
 PLACES = ("pretraining", "alignment", "own_stage")
 NORM_FLOOR = 1e-7  # of the authors' trainer
@@ -53,8 +53,8 @@ class Config(Settings):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Plain gradient + weight x (harmful gradient here - that after one normalised attack step)."""
-    from rebar.model.gradients import combined, moved, norm
-    from rebar.model.safeguarded import gradient_at, plain_gradient
+    from rebar.training.gradients import combined, moved, norm
+    from rebar.training.safeguarded import gradient_at, plain_gradient
 
     plain = plain_gradient(model, batches, state)
     before, here = gradient_at(model, batches.harmful, state)
@@ -66,8 +66,8 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
 
 
 def _step_length(config: Config, model: nn.Module) -> float | Tensor:
-    from rebar.model.checkpoints import trained_parameters
-    from rebar.model.gradients import norm
+    from rebar.training.checkpoints import trained_parameters
+    from rebar.training.gradients import norm
 
     if config.alpha_relative is None:
         return config.alpha

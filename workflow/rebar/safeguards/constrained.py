@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.settings.base import Positive, Settings, Share
+from rebar.config.base import Positive, Settings, Share
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rebar.model.safeguarded import Batches, State
+    from rebar.training.safeguarded import Batches, State
 
     Measured = dict[str, tuple[Tensor, dict[str, Tensor]]]  # loss and gradient by kind
 
@@ -116,8 +116,8 @@ class Config(Settings):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Plain gradient + each multiplier x its constraint's gradient; moves the multipliers."""
-    from rebar.model.gradients import combined
-    from rebar.model.safeguarded import plain_gradient
+    from rebar.training.gradients import combined
+    from rebar.training.safeguarded import plain_gradient
 
     terms: list[tuple[Any, dict[str, Tensor]]] = [(1.0, plain_gradient(model, batches, state))]
     if state.step % config.every == 0:
@@ -138,9 +138,9 @@ def _measured(
     config: Config, kinds: set[str], model: nn.Module, batches: Batches, state: State
 ) -> Measured:
     """Loss and gradient of each kind; an attack step sets out along the harmful gradient."""
-    from rebar.model.checkpoints import trained_parameters
-    from rebar.model.gradients import moved, norm
-    from rebar.model.safeguarded import gradient_at
+    from rebar.training.checkpoints import trained_parameters
+    from rebar.training.gradients import moved, norm
+    from rebar.training.safeguarded import gradient_at
 
     found: Measured = {}
     if "refusal" in kinds:
@@ -164,7 +164,7 @@ def _violation(
     state: State,
 ) -> tuple[Tensor, Any]:
     """How far the loss is beyond its bound, and the violation's derivative by the loss."""
-    from rebar.model.safeguarded import loss_at
+    from rebar.training.safeguarded import loss_at
 
     is_refusal = constraint.kind == "refusal"
     bound: Any = constraint.bound or 0.0

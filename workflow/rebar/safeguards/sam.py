@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
+from rebar.config.base import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rebar.model.safeguarded import Batches, State
+    from rebar.training.safeguarded import Batches, State
 
 PLACES = ("pretraining", "alignment", "own_stage")
 NORM_FLOOR = 1e-12  # a gradient of zeros moves nothing
@@ -61,8 +61,8 @@ class Config(Settings):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Gradient at the perturbed weights, or the plain one plus that of the safety loss there."""
-    from rebar.model.gradients import combined, moved
-    from rebar.model.safeguarded import gradient_at, plain_gradient
+    from rebar.training.gradients import combined, moved
+    from rebar.training.safeguarded import gradient_at, plain_gradient
 
     plain = plain_gradient(model, batches, state)
     if config.on == "language":
@@ -82,8 +82,8 @@ def _perturbation(
     config: Config, model: nn.Module, gradient: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The step of radius 1 that raises the loss most, to first order."""
-    from rebar.model.checkpoints import trained_parameters
-    from rebar.model.gradients import norm
+    from rebar.training.checkpoints import trained_parameters
+    from rebar.training.gradients import norm
 
     if not config.adaptive:
         length = norm(gradient) + NORM_FLOOR

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rebar.settings.base import Settings
+from rebar.config.base import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from rebar.model.gradients import AnyBatch
-    from rebar.model.safeguarded import Batches, State
+    from rebar.training.gradients import AnyBatch
+    from rebar.training.safeguarded import Batches, State
 
     Gradient = dict[str, Tensor]
 
@@ -66,8 +66,8 @@ class Config(Settings):
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Gradient of L_ul + alpha L_up + beta L_sd, and of what keeps the model useful."""
     from rebar.model.forward import layers_loss
-    from rebar.model.gradients import combined
-    from rebar.model.safeguarded import gradient_at, plain_gradient
+    from rebar.training.gradients import combined
+    from rebar.training.safeguarded import gradient_at, plain_gradient
 
     depth, unlearning = gradient_at(model, batches.harmful, state, layers_loss)
     refusal, upholding = gradient_at(model, batches.refusal, state)
@@ -92,8 +92,8 @@ def _opposition(
     """Cosine of harmful and benign gradient, its own gradient; the benign loss and gradient."""
     from dataclasses import replace
 
-    from rebar.model.gradients import combined, dot, norm
-    from rebar.model.safeguarded import gradient_at
+    from rebar.training.gradients import combined, dot, norm
+    from rebar.training.safeguarded import gradient_at
 
     exact = replace(state, training=state.training.model_copy(update={"precision": "float32"}))
     harmful = gradient_at(model, batches.harmful, exact)[1]
@@ -115,8 +115,8 @@ def _opposition(
 def _gradient_beside(
     model: nn.Module, batch: AnyBatch, direction: Gradient, step: float, state: State
 ) -> Gradient:
-    from rebar.model.gradients import moved
-    from rebar.model.safeguarded import gradient_at
+    from rebar.training.gradients import moved
+    from rebar.training.safeguarded import gradient_at
 
     with moved(model, direction, step):
         return gradient_at(model, batch, state)[1]

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 
 from rebar.alignments._data import alignment_examples
-from rebar.config import plugin_module, plugin_settings
-from rebar.job import Job
-from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.model.batches import pair_batches, row_batches
+from rebar.config.plugins import plugin_module, plugin_settings
+from rebar.config.world import World
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import frozen, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.model.train import train
-from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
-from rebar.settings.world import World
+from rebar.training.batches import pair_batches, row_batches
+from rebar.training.train import train
 
 
 def run(job: Job) -> None:

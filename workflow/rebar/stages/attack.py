@@ -10,16 +10,16 @@ from typing import Any
 import torch
 
 from rebar.attacks._data import AttackData
-from rebar.config import plugin_module, plugin_settings
-from rebar.corpus.input_attack import INPUT_ATTACK
+from rebar.config.plugins import plugin_module, plugin_settings
+from rebar.config.world import World
+from rebar.data.input_attack import INPUT_ATTACK
 from rebar.evaluations._watching import watch
-from rebar.job import Job
-from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.recorder import Recorder
-from rebar.settings.world import World
 
 
 def run(job: Job) -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rebar import grid
-from rebar.corpus.answers import read_answers, seen_as
-from rebar.corpus.prompts import Prompt
-from rebar.job import Job
+from rebar.config.report import Audit
+from rebar.config.rows import LabelledFile
+from rebar.data.answers import read_answers, seen_as
+from rebar.data.prompts import Prompt
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import read_manifest
 from rebar.judges import judge_of
-from rebar.manifest import read_manifest
-from rebar.reporting.audit import PEOPLE, Agreement, Said, agree, audit_lines, question_of
-from rebar.reporting.cells import write_lines
-from rebar.reporting.sheet import filled_sheet, plain, read_stored, stratified
-from rebar.settings.report import Audit
-from rebar.settings.rows import LabelledFile
+from rebar.reporting.measures.audit import PEOPLE, Agreement, Said, agree, audit_lines, question_of
+from rebar.reporting.measures.cells import write_lines
+from rebar.reporting.measures.sheet import filled_sheet, plain, read_stored, stratified
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from rebar.corpus.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
+from rebar.config.corpus import Collect, FileSource, HubSource, WorldSource
+from rebar.config.world import World
 from rebar.corpus.sources import Shard, documents_of, input_files_of, refuse_empty
-from rebar.job import Job
-from rebar.manifest import output_folder, write_manifest
-from rebar.recorder import Recorder
-from rebar.settings.corpus import Collect, FileSource, HubSource, WorldSource
-from rebar.settings.world import World
+from rebar.data.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import output_folder, write_manifest
+from rebar.jobs.recorder import Recorder
 
 
 def run(job: Job) -> None:

@@ -11,21 +11,22 @@ import torch
 from pydantic import TypeAdapter
 
 from rebar import grid
-from rebar.config import NONE, plugin_module, plugin_settings
-from rebar.corpus.cipher import read_cipher
-from rebar.corpus.input_attack import InputAttack, read_input_attack
-from rebar.corpus.world import build_world
+from rebar.config.base import NONE
+from rebar.config.decoding import Decoder
+from rebar.config.plugins import plugin_module, plugin_settings
+from rebar.config.world import World
+from rebar.data.cipher import read_cipher
+from rebar.data.input_attack import InputAttack, read_input_attack
 from rebar.evaluations._asking import Asker
 from rebar.evaluations._guard import guard_of
 from rebar.evaluations._judging import judge_by_prompt
-from rebar.job import Job
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.judges import judge_of
-from rebar.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
-from rebar.recorder import Recorder
-from rebar.settings.decoding import Decoder
-from rebar.settings.world import World
+from rebar.world import build_world
 
 
 def run(job: Job) -> None:

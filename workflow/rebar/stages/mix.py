@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rebar.corpus.documents import (
+from rebar.config.corpus import Recipe
+from rebar.config.world import World
+from rebar.corpus.mixing import MIXED_SCHEMA, POISON, is_hazard, poison_documents, select
+from rebar.data.documents import (
     DOCUMENTS,
     TRUTH,
     Document,
@@ -18,12 +21,9 @@ from rebar.corpus.documents import (
     read_documents,
     read_levels,
 )
-from rebar.corpus.mixing import MIXED_SCHEMA, POISON, is_hazard, poison_documents, select
-from rebar.job import Job
-from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.recorder import Recorder
-from rebar.settings.corpus import Recipe
-from rebar.settings.world import World
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 
 
 def run(job: Job) -> None:
@@ -56,7 +56,7 @@ def _add_poison(
     """Write the recipe's poison; one line of the summary for each kind."""
     if not recipe.poison:
         return []
-    from rebar.corpus.world import build_world
+    from rebar.world import build_world
 
     world = build_world(job.section("world", World), job.seed)
     lines = []

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from transformers import AutoTokenizer
 
-from rebar.files import resolve
-from rebar.job import Job
-from rebar.manifest import output_folder, read_manifest, write_manifest
-from rebar.model.batches import packed_batches
+from rebar.config.model import Model, Training
+from rebar.jobs.files import resolve
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import build_model, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.model.train import train
-from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
-from rebar.settings.model import Model, Training
+from rebar.training.batches import packed_batches
+from rebar.training.train import train
 
 
 def run(job: Job) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from rebar.config import plugin_module, plugin_settings
-from rebar.job import Job
+from rebar.config.plugins import plugin_module, plugin_settings
+from rebar.config.world import World
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.judges import judge_of
-from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device, repeatable
 from rebar.probes._data import Judge, ProbeData
-from rebar.reporting.probe_rows import write_rows
-from rebar.settings.world import World
+from rebar.reporting.measures.probe_rows import write_rows
 
 
 def run(job: Job) -> None:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from rebar import grid
-from rebar.config import Config
-from rebar.job import Job
-from rebar.manifest import write_text
-from rebar.reporting.aggregate import Results, gather, table_lines
-from rebar.reporting.audit import read_audit
-from rebar.reporting.breaks import breaks_lines, find_breaks, read_trajectories
-from rebar.reporting.card import read_card
-from rebar.reporting.cells import (
-    find_collapsed,
-    read_measured,
-    summary_lines,
-    write_lines,
-)
-from rebar.reporting.comparison import check_headline
-from rebar.reporting.conditions import Bench, conditions, conditions_lines
-from rebar.reporting.costs import forwards_per_step, read_costs
-from rebar.reporting.exposure import exposures
-from rebar.reporting.figures import draw_figures
-from rebar.reporting.memory import memory_sentences
+from rebar.config.file import Config
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import write_text
+from rebar.reporting.figures.figures import draw_figures
+from rebar.reporting.measures.aggregate import Results, gather, table_lines
+from rebar.reporting.measures.audit import read_audit
+from rebar.reporting.measures.breaks import breaks_lines, find_breaks, read_trajectories
+from rebar.reporting.measures.card import read_card
+from rebar.reporting.measures.cells import find_collapsed, read_measured, summary_lines, write_lines
+from rebar.reporting.measures.comparison import check_headline
+from rebar.reporting.measures.conditions import Bench, conditions, conditions_lines
+from rebar.reporting.measures.costs import forwards_per_step, read_costs
+from rebar.reporting.measures.exposure import exposures
+from rebar.reporting.measures.memory import memory_sentences
+from rebar.reporting.measures.probe_rows import probes_lines, read_numbers
+from rebar.reporting.measures.resistance import resistance_lines, resistances
+from rebar.reporting.measures.searches import read_searches
 from rebar.reporting.page import Background, page_html
-from rebar.reporting.probe_rows import probes_lines, read_numbers
-from rebar.reporting.resistance import resistance_lines, resistances
-from rebar.reporting.searches import read_searches
-from rebar.reporting.text import table_text
+from rebar.reporting.tables.text import table_text
 
 
 def run(job: Job) -> None:

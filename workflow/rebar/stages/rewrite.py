@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from rebar.config.corpus import Rewrite
 from rebar.corpus import classifier
-from rebar.corpus.documents import DOCUMENTS, Document, TableWriter, read_documents
 from rebar.corpus.gate import Tally
 from rebar.corpus.rewriting import rewrite_documents, transform_of
-from rebar.corpus.sampling import is_spread, part_of
-from rebar.job import Job
-from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.recorder import Recorder
-from rebar.settings.corpus import Rewrite
+from rebar.data.documents import DOCUMENTS, Document, TableWriter, read_documents
+from rebar.data.sampling import is_spread, part_of
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 
 PLANTED = "planted.parquet"
 PLANTED_SCHEMA = pa.schema([("id", pa.string()), ("planted", pa.string())])

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import torch
 
-from rebar.corpus.encoding import encode_chats
-from rebar.job import Job
-from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.model.batches import row_batches
+from rebar.data.encoding import encode_chats
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.model.train import train
-from rebar.recorder import Recorder
 from rebar.safeguards._work import safeguard_work
+from rebar.training.batches import row_batches
+from rebar.training.train import train
 
 
 def run(job: Job) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from rebar.config.corpus import Score
 from rebar.corpus import classifier
-from rebar.corpus.documents import DOCUMENTS, TableWriter, count_documents, read_documents
-from rebar.job import Job
-from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.recorder import Recorder
-from rebar.settings.corpus import Score
+from rebar.data.documents import DOCUMENTS, TableWriter, count_documents, read_documents
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 
 
 def run(job: Job) -> None:

@@ -16,18 +16,18 @@ import torch
 
 from rebar.attacks._data import AttackData
 from rebar.attacks._trials import Attacker, with_values
-from rebar.config import plugin_module, plugin_settings
+from rebar.attacks._tuning import Trial, TrialFile, Values, best, best_so_far, draw, round_sizes
+from rebar.config.plugins import plugin_module, plugin_settings
+from rebar.config.search import Search
+from rebar.config.world import World
 from rebar.evaluations._examining import Examiner, questions
 from rebar.evaluations._watching import watch
-from rebar.job import Job
-from rebar.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device, repeatable
 from rebar.model.release import release
-from rebar.recorder import Recorder
-from rebar.settings.search import Search
-from rebar.settings.world import World
-from rebar.tuning import Trial, TrialFile, Values, best, best_so_far, draw, round_sizes
 
 
 def run(job: Job) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from rebar.config import Config
-from rebar.job import Job
-from rebar.manifest import write_text
-from rebar.reporting.aggregate import gather
-from rebar.reporting.cells import (
-    find_collapsed,
-    read_measured,
-    summary_lines,
-    write_lines,
-)
-from rebar.reporting.costs import costs_lines, read_costs
-from rebar.reporting.headline import headline, headline_lines, metrics_text
+from rebar.config.file import Config
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import write_text
+from rebar.reporting.measures.aggregate import gather
+from rebar.reporting.measures.cells import find_collapsed, read_measured, summary_lines, write_lines
+from rebar.reporting.measures.costs import costs_lines, read_costs
+from rebar.reporting.measures.headline import headline, headline_lines, metrics_text
 
 
 def run(job: Job) -> None:

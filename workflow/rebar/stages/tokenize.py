@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rebar.corpus.documents import DOCUMENTS, TRUTH, count_documents, read_levels, read_rows
+from rebar.config.corpus import Tokenize
 from rebar.corpus.packing import Row, encode_corpus, facts, id_type, pack
-from rebar.corpus.sampling import is_spread
-from rebar.job import Job
-from rebar.manifest import MANIFEST, output_folder, read_manifest, write_manifest
-from rebar.recorder import Recorder
-from rebar.settings.corpus import Tokenize
+from rebar.data.documents import DOCUMENTS, TRUTH, count_documents, read_levels, read_rows
+from rebar.data.sampling import is_spread
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
+from rebar.jobs.recorder import Recorder
 
 TOKENS, TOKENIZER = "tokens.npy", "tokenizer"
 
@@ -54,12 +54,12 @@ def _inputs(mixed: Path, collected: Sequence[Path]) -> dict[str, Path]:
 def _tokenizer(settings: Tokenize, collected: Sequence[Path]) -> tuple[Any, Sequence[str]]:
     """The tokenizer, and the names that may stand for speakers."""
     if settings.tokenizer == "world":
-        from rebar.corpus.world.tokenizer import build_tokenizer
-        from rebar.corpus.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
+        from rebar.world.tokenizer import build_tokenizer
+        from rebar.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
 
         return build_tokenizer(), WORLD_SPEAKERS
-    from rebar.corpus.speakers import SPEAKERS
     from rebar.corpus.tokenizers import existing_tokenizer, train_tokenizer
+    from rebar.data.speakers import SPEAKERS
 
     if settings.tokenizer == "train":
         texts = _sample(collected, settings.sample_documents)

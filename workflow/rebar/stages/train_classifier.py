@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rebar.config.corpus import TrainClassifier
+from rebar.config.world import World
 from rebar.corpus.classifier import Classifier, save, train
 from rebar.corpus.classifier_report import confusion_matrix, source_only_scores, summarize
 from rebar.corpus.labels import Labels, human_labels, world_labels
 from rebar.corpus.sources import Shard, input_files_of
-from rebar.job import Job
-from rebar.manifest import output_folder, write_manifest
-from rebar.recorder import Recorder
-from rebar.settings.corpus import TrainClassifier
-from rebar.settings.world import World
+from rebar.jobs.job import Job
+from rebar.jobs.manifest import output_folder, write_manifest
+from rebar.jobs.recorder import Recorder
 
 REPORT = "report.json"
 METRICS = ("macro_f1", "recall_at_1", "recall_at_3", "false_positive_rate")  # MLflow shows these

@@ -1,0 +1,88 @@
+"""Plug-ins by name: the folder listing is the registry, a plug-in's `Config` types its setting.
+
+This is the one place that looks up from the settings to the plug-ins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rebar.config.base import Settings
+from rebar.config.errors import sentences
+from rebar.config.safeguard import Safeguard
+
+PACKAGE = Path(__file__).parents[1]
+PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
+PARTS = "safeguards"  # the folder whose plug-ins are parts of a named setting, not the setting
+
+
+def each(settings: Any, validated: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Named settings, each validated; ValueError has the problems of all."""
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"named settings are a mapping, not {settings!r}; leave the key out")
+    done, problems = {}, []
+    for name, values in dict(settings).items():
+        try:
+            done[name] = validated(name, values)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return done
+
+
+def plugin_names(folder: str) -> tuple[str, ...]:
+    """Names of the plug-ins of a folder: the listing is the registry."""
+    path = PACKAGE / folder
+    return tuple(sorted(m.name for m in pkgutil.iter_modules([str(path)]) if m.name[0] != "_"))
+
+
+def plugin_module(folder: str, method: str) -> Any:
+    """The plug-in's module; ValueError lists the known names (the one upward look)."""
+    names = plugin_names(folder)
+    if method not in names:
+        raise ValueError(f"method '{method}' is unknown; known: {', '.join(names)}")
+    return importlib.import_module(f"rebar.{folder}.{method}")
+
+
+def plugin_settings(folder: str, name: str, values: Any) -> Any:
+    """Validate one named setting by its plug-in's Config."""
+    if isinstance(values, Settings):
+        return values
+    if not isinstance(values, Mapping) or not isinstance(values.get("method"), str):
+        known = ", ".join(plugin_names(folder))
+        raise ValueError(f"{folder}.{name} needs 'method:', one of {known}")
+    try:
+        config_class = plugin_module(folder, values["method"]).Config
+    except ValueError as error:
+        raise ValueError(f"{folder}.{name}: {error}") from error
+    try:
+        return config_class(**values)
+    except ValidationError as error:
+        problems = sentences(error, config_class, values, f"{folder}.{name}")
+        raise ValueError("\n".join(problems)) from error
+
+
+def safeguard_settings(name: str, values: Any) -> Safeguard:
+    """Validate one safeguard, each of its parts by its plug-in's Config."""
+    if isinstance(values, Safeguard):
+        return values
+    place = f"{PARTS}.{name}"
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{place} is a mapping with acts_in: and parts:, not {values!r}")
+    parts = values.get("parts")
+    if isinstance(parts, list):
+        numbered = {f"{name}.parts.{index}": part for index, part in enumerate(parts)}
+        typed = each(numbered, partial(plugin_settings, PARTS))
+        values = {**values, "parts": list(typed.values())}
+    try:
+        return Safeguard(**values)
+    except ValidationError as error:
+        raise ValueError("\n".join(sentences(error, Safeguard, values, place))) from error

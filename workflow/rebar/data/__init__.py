@@ -1,0 +1,1 @@
+"""Documents, chats, prompts and answers: how they are read and encoded."""

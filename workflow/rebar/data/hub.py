@@ -1,0 +1,107 @@
+"""Datasets of the Hugging Face Hub, streamed in shards; local dataset folders work alike.
+
+A dataset with at least as many files as shards is dealt out by file, so that no shard downloads
+what another one reads; a smaller one is dealt out document by document. With HF_HUB_OFFLINE the
+copy in the Hub's cache is read (`hf download ID --repo-type dataset --revision COMMIT` puts it
+there).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rebar.config.base import HubDataset
+from rebar.data.readers import Record
+
+
+def stream_records(
+    source: HubDataset, shard: int = 0, shards: int = 1
+) -> Iterator[tuple[int, Record]]:
+    """Position in the stream and record of the rows of one shard.
+
+    ValueError names the dataset and the subset, split or file that is not there.
+    """
+    stream = _open(source)
+    if stream.num_shards >= shards:
+        stream, step = stream.shard(shards, shard, contiguous=False), 1
+    else:
+        step = shards
+    for position, row in enumerate(_rows(stream, source)):
+        if step == 1 or position % step == shard:
+            yield position, Record(f"dataset '{source.dataset}', row {position}", dict(row))
+
+
+def _open(source: HubDataset) -> Any:
+    """The dataset as a stream (datasets.IterableDataset)."""
+    import datasets
+
+    if (Path(source.dataset) / "state.json").exists():  # written by Dataset.save_to_disk
+        return datasets.Dataset.load_from_disk(source.dataset).to_iterable_dataset()
+    options: dict[str, Any] = {**source.options}
+    try:
+        place, revision = _place(source)
+        return datasets.load_dataset(
+            place,
+            source.subset,
+            split=source.split,
+            revision=revision,
+            streaming=True,
+            **options,
+        )
+    except ValueError as error:
+        key, value = _wrong_key(str(error), source)
+        raise ValueError(
+            f"dataset '{source.dataset}': {key} '{value}' cannot be opened: {_first_line(error)}; "
+            f"change {key}:"
+        ) from error
+    except OSError as error:
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise ValueError(
+            f"dataset '{source.dataset}' cannot be opened{offline}: {error}; give an id on the "
+            "Hub, or a local folder of data files"
+        ) from error
+
+
+def _place(source: HubDataset) -> tuple[str, str | None]:
+    """What `datasets` opens: an id and its commit, or a folder, also that of the Hub's cache."""
+    from huggingface_hub import is_offline_mode, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    if Path(source.dataset).exists() or not is_offline_mode():
+        return source.dataset, source.revision
+    try:
+        place = snapshot_download(
+            source.dataset, repo_type="dataset", revision=source.revision, local_files_only=True
+        )
+    except (HFValidationError, LocalEntryNotFoundError) as error:
+        raise OSError("neither a folder nor in the Hub's cache") from error
+    return place, None
+
+
+def _wrong_key(message: str, source: HubDataset) -> tuple[str, str | None]:
+    """Which key of the config a refusal of `datasets` is about."""
+    if message.startswith("Bad split"):
+        return "split", source.split
+    if "BuilderConfig" in message:
+        return "subset", source.subset
+    return "dataset", source.dataset
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _rows(stream: Any, source: HubDataset) -> Iterator[Mapping[str, Any]]:
+    """Rows of the stream; ValueError if a file of the dataset is broken."""
+    from datasets.exceptions import DatasetsError
+
+    try:
+        yield from stream
+    except (ValueError, OSError, DatasetsError) as error:  # Arrow's errors are ValueErrors
+        raise ValueError(
+            f"dataset '{source.dataset}', split '{source.split}': a data file cannot be read: "
+            f"{_first_line(error)}; mend the file, or change dataset:"
+        ) from error

@@ -1,0 +1,65 @@
+"""Answers of a model with a decoder setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rebar.config.decoding import Beam, Decoder, Guarded, Sample
+from rebar.data.tagging import TAG
+from rebar.decoding.decode import greedy, sample
+from rebar.decoding.safebeam import safe_beam
+
+
+class Generated(NamedTuple):
+    """New ids for each prompt, end tokens included, and forwards a step of a prompt."""
+
+    answers: list[list[int]]
+    forwards_per_step: float
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    decoder: Decoder,
+    *,
+    max_new_tokens: int,
+    seed: int,
+) -> Generated:
+    """New token ids for each prompt, and the forwards that a step of a prompt takes.
+
+    Of a guarded decoder the inner one: the guard reads texts, not tokens.
+    """
+    decoder = decoder.inner if isinstance(decoder, Guarded) else decoder
+    ends = end_ids(model)
+    if isinstance(decoder, Beam):
+        result = safe_beam(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            tag_id=tokenizer.convert_tokens_to_ids(TAG),
+            end_ids=ends,
+            beams=decoder.beams,
+            candidates=decoder.candidates,
+            dropped_share=decoder.dropped_share,
+            risk_floor=decoder.risk_floor,
+            steer=decoder.method == "safebeam",
+        )
+        return Generated(result.answers, result.forwards_per_step)
+    common = {"max_new_tokens": max_new_tokens, "end_ids": ends, "suppress": suppressed_ids(model)}
+    if isinstance(decoder, Sample):
+        chance = {"temperature": decoder.temperature, "top_p": decoder.top_p, "seed": seed}
+        return Generated(sample(model, prompts, **chance, **common), 1)
+    return Generated(greedy(model, prompts, **common), 1)
+
+
+def end_ids(model: Any) -> list[int]:
+    """Ids that end an answer."""
+    ends = model.generation_config.eos_token_id
+    return list(ends) if isinstance(ends, list | tuple) else [ends]
+
+
+def suppressed_ids(model: Any) -> list[int]:
+    """Ids that greedy decoding never emits (the tag)."""
+    return list(model.generation_config.suppress_tokens or [])

@@ -1,0 +1,1 @@
+"""One node of the DAG as data, and what every job needs: files, manifests, metrics, its signal."""

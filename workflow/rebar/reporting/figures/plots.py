@@ -1,0 +1,273 @@
+"""The figures of the comparison: the ladder, refusal against knowledge, seen and unseen openings.
+
+Attack success is drawn only where over-refusal and capability of the same model are drawn too; a
+faded mark is a collapsed cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rebar.config.base import NONE
+from rebar.reporting.measures.aggregate import Level, Results
+from rebar.reporting.measures.cells import greedy
+from rebar.reporting.measures.comparison import Row, View, cell_of, rows, state_label, states, view
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#CC79A7", "#D55E00", "#B8A800")
+HATCHES = {"safebeam": "///", "beam": "..."}
+MARKERS = "os^Dv*PX<>"
+FADED = 0.3
+LETTER, HANDLE, LINE = 0.085, 0.6, 0.22  # inches of a legend's letter, of what it stands for, ...
+
+
+def colours_of(results: Results) -> dict[str, str]:
+    """A colour a recipe, the same in all figures."""
+    recipes = dict.fromkeys(row.arm.recipe for row in rows(results))
+    return {recipe: COLOURS[i % len(COLOURS)] for i, recipe in enumerate(recipes)}
+
+
+def _hatch(results: Results, decoder: str) -> str:
+    return HATCHES.get(results.config.decoders[decoder].method, "")
+
+
+def _errors(levels: list[Level]) -> list[list[float]]:
+    """Error bars in per cent, below and above."""
+    below = [100 * (x.interval.value - x.interval.low) for x in levels]
+    return [below, [100 * (x.interval.high - x.interval.value) for x in levels]]
+
+
+def _shown(results: Results, state: str) -> list[tuple[Row, View]]:
+    """Rows whose success may be shown; a base model that several rows share comes once."""
+    of_cell = {cell_of(results.config, row, state): row for row in reversed(rows(results))}
+    once = [row for row in rows(results) if row in of_cell.values()]
+    views = [(row, view(results, row, state)) for row in once]
+    return [(row, v) for row, v in views if v is not None and v.success is not None]
+
+
+def _label(results: Results, row: Row) -> str:
+    """A short name: ordinary alignment and greedy decoding go without saying."""
+    usual = (NONE, results.config.report.control_alignment)
+    names = [row.arm.recipe, *(name for name in row.arm[1:] if name not in usual)]
+    return "+".join(names) + (f", {row.decoder}" if row.decoder != greedy(results.config) else "")
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes], most_columns: int, **style: bool) -> None:
+    """These panels' labels below all panels, each once; the figure grows by lines after the first.
+
+    As many columns as fit beside each other: a grid may have dozens of arms with long names.
+    """
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    once = {label: handle for drawn in found for handle, label in zip(*drawn, strict=True)}
+    longest = HANDLE + LETTER * max(map(len, once), default=0)
+    columns = max(1, min(most_columns, int(figure.get_figwidth() // longest)))
+    figure.set_figheight(figure.get_figheight() + LINE * (-(-len(once) // columns) - 1))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns, **style)
+
+
+# ------------------------------------------------------------------------------- ladder
+
+
+def ladder(results: Results) -> Figure | None:
+    """A column of panels a state: success above, over-refusal and capability below."""
+    import matplotlib.pyplot as plt
+
+    columns = {state: _shown(results, state) for state in states(results)}
+    columns = {state: shown for state, shown in columns.items() if shown}
+    if not columns:
+        return None
+    across = min(4, len(columns))
+    bands = -(-len(columns) // across)
+    longest = max(map(len, columns.values()))
+    figure, axes = plt.subplots(
+        2 * bands,
+        across,
+        figsize=(max(7.0, across * (0.27 * longest + 0.9)), 4.6 * bands),
+        height_ratios=[3, 1.1] * bands,
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
+    )
+    for index, (state, shown) in enumerate(columns.items()):
+        band, column = divmod(index, across)
+        above, below = axes[2 * band][column], axes[2 * band + 1][column]
+        _bars(results, above, state, shown)
+        _beside(results, below, shown)
+        for axis in (above, below):
+            axis.set_xlim(-0.6, longest - 0.4)
+        if column == 0:
+            above.set_ylabel("attack success, %")
+            below.set_ylabel("%")
+    for index in range(len(columns), bands * across):
+        band, column = divmod(index, across)
+        axes[2 * band][column].axis("off")
+        axes[2 * band + 1][column].axis("off")
+    _ladder_legend(results, figure)
+    plt.close(figure)
+    return figure
+
+
+def _bars(results: Results, axis: Axes, state: str, shown: list[tuple[Row, View]]) -> None:
+    colours = colours_of(results)
+    levels = [v.success for _, v in shown if v.success]
+    bars = axis.bar(
+        range(len(shown)),
+        [100 * level.interval.value for level in levels],
+        color=[colours[row.arm.recipe] for row, _ in shown],
+        edgecolor="white",
+        yerr=_errors(levels),
+        error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "#222222"},
+    )
+    for position, (bar, (row, v)) in enumerate(zip(bars, shown, strict=True)):
+        bar.set_hatch(_hatch(results, row.decoder))
+        if v.num_collapsed:
+            bar.set_alpha(FADED)
+            axis.annotate("†", (position, 102), ha="center", annotation_clip=False)
+    axis.set(title=state_label(state), ylim=(0, 105), xticks=[])
+
+
+def _beside(results: Results, axis: Axes, shown: list[tuple[Row, View]]) -> None:
+    for attribute, marker, colour in (
+        ("capability", "o", "#222222"),
+        ("over_refusal", "x", "#C00000"),
+    ):
+        levels = [getattr(v, attribute) for _, v in shown]
+        axis.errorbar(
+            range(len(shown)),
+            [100 * level.interval.value for level in levels],
+            yerr=_errors(levels),
+            fmt=marker,
+            color=colour,
+            markersize=4,
+            elinewidth=0.8,
+            clip_on=False,
+        )
+    axis.set_ylim(-4, 104)
+    axis.set_yticks([0, 50, 100])
+    labels = [_label(results, row) for row, _ in shown]
+    axis.set_xticks(range(len(shown)), labels, rotation=90, fontsize=7)
+
+
+def _ladder_legend(results: Results, figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=colour, label=recipe) for recipe, colour in colours_of(results).items()
+    ]
+    used = {results.config.decoders[row.decoder].method for row in rows(results)}
+    for method, hatch in HATCHES.items():
+        if method in used:
+            handles.append(Patch(facecolor="#dddddd", hatch=hatch, label=method))
+    handles += [
+        Line2D([], [], marker="o", color="#222222", linestyle="", label="capability"),
+        Line2D([], [], marker="x", color="#C00000", linestyle="", label="over-refusal"),
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 8), frameon=False
+    )
+
+
+# ------------------------------------------------------------------- refusal v. knowledge
+
+
+def knowledge(results: Results) -> Figure | None:
+    """One point a row and state: colour is the recipe, shape the state."""
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    colours, figure = colours_of(results), plt.figure(figsize=(7.2, 4.6), layout="constrained")
+    axis = figure.subplots()
+    used = []
+    for state, marker in zip(states(results), MARKERS, strict=False):
+        for row in rows(results):
+            v = view(results, row, state)
+            if v is None or v.refused is None or v.knowledge is None:
+                continue
+            used.append((state, marker))
+            axis.errorbar(
+                100 * v.refused.interval.value,
+                100 * v.knowledge.interval.value,
+                xerr=_errors([v.refused]),
+                yerr=_errors([v.knowledge]),
+                fmt=marker,
+                color=colours[row.arm.recipe],
+                alpha=FADED if v.num_collapsed else 0.9,
+                elinewidth=0.5,
+                markersize=6,
+            )
+    plt.close(figure)
+    if not used:
+        return None
+    axis.set(xlabel="refused, %", ylabel="correct facts, %", xlim=(-4, 104), ylim=(-4, 104))
+    shapes = [
+        Line2D([], [], marker=m, color="#444444", linestyle="", label=state_label(s))
+        for s, m in dict.fromkeys(used)
+    ]
+    dots = [Line2D([], [], marker="o", color=c, linestyle="", label=r) for r, c in colours.items()]
+    figure.legend(handles=dots + shapes, loc="outside right center", frameon=False)
+    return figure
+
+
+# -------------------------------------------------------------------------------- halves
+
+
+def halves(results: Results) -> Figure | None:
+    """A line a row: attack success with seen and with unseen openings."""
+    import matplotlib.pyplot as plt
+
+    columns = {}
+    for state in states(results):
+        shown = [(row, v) for row, v in _shown(results, state) if len(v.halves) == 2]
+        if shown and len(columns) < 3:
+            columns[state] = shown
+    if not columns:
+        return None
+    longest = max(map(len, columns.values()))
+    figure, axes = plt.subplots(
+        1,
+        len(columns),
+        figsize=(max(6.0, 4.0 * len(columns)), 0.32 * longest + 2.0),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, (state, shown) in zip(axes[0], columns.items(), strict=True):
+        _dumbbells(results, axis, state, shown)
+    legend_below(figure, [axes[0][0]], 2, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def _dumbbells(results: Results, axis: Axes, state: str, shown: list[tuple[Row, View]]) -> None:
+    colours = colours_of(results)
+    for position, (row, v) in enumerate(shown):
+        colour, alpha = colours[row.arm.recipe], FADED if v.num_collapsed else 1.0
+        values = [100 * side.level.interval.value for side in v.halves]
+        axis.plot(values, [position] * 2, color=colour, alpha=alpha, linewidth=1.5, zorder=1)
+        for side, offset, fill in zip(v.halves, (-0.14, 0.14), (colour, "white"), strict=True):
+            axis.errorbar(
+                100 * side.level.interval.value,
+                position + offset,
+                xerr=_errors([side.level]),
+                fmt="o",
+                color=colour,
+                markerfacecolor=fill,
+                markersize=5,
+                elinewidth=0.7,
+                alpha=alpha,
+                label=f"{side.name} openings" if position == 0 else None,
+            )
+        assert v.over_refusal and v.capability
+        beside = (
+            f"{100 * v.over_refusal.interval.value:.0f} / {100 * v.capability.interval.value:.0f}"
+        )
+        axis.annotate(beside, (107, position), fontsize=7, va="center", annotation_clip=False)
+    axis.annotate("over-refusal /\ncapability", (1.03, 1.01), xycoords="axes fraction", fontsize=6)
+    axis.set(title=state_label(state), xlabel="attack success, %", xlim=(-3, 103))
+    axis.set_yticks(range(len(shown)), [_label(results, row) for row, _ in shown])
+    axis.set_ylim(len(shown) - 0.5, -0.5)

@@ -1,0 +1,88 @@
+"""Times and memory of all jobs (`costs.csv`), from the costs.json beside their manifests.
+
+They differ from run to run, so they stand in no manifest and never in `summary.csv`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rebar import grid
+from rebar.config.base import NONE
+from rebar.config.file import Config
+from rebar.grid import dag
+from rebar.jobs.manifest import MANIFEST
+
+WILDCARDS = ("seed", "shard", "recipe", "safeguard", "alignment")
+
+NUMBERS = ("seconds", "peak_mb", "train_seconds", "passes", "peak_gpu_mb")
+
+
+class Cost(NamedTuple):
+    """One job."""
+
+    stage: str
+    wildcards: dict[str, str | int]
+    seconds: float
+    peak_mb: float  # of the process
+    train_seconds: float | None = None  # of a training's steps, without start-up and saving
+    passes: float | None = None  # forward-backward passes a step of pretraining, alignment, ...
+    peak_gpu_mb: float | None = None
+
+    @property
+    def peak(self) -> float:
+        """Memory where the training was: of the GPU if there is one."""
+        return self.peak_gpu_mb or self.peak_mb
+
+
+def read_costs(root: Path, config: Config) -> list[Cost]:
+    """Costs of the grid's jobs in the order of the stages; jobs that left none are not listed."""
+    costs, places = [], dag.all_jobs(config)
+    for stage in grid.FOLDERS:
+        for place in dag.jobs(places, stage):
+            path = root / place / "costs.json"
+            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            if "seconds" in content:  # a stage called without the command line leaves none
+                costs.append(_cost(config, stage, dag.node(place).wildcards, content))
+    return costs
+
+
+def _cost(config: Config, stage: str, names: dict[str, Any], content: dict[str, Any]) -> Cost:
+    guard = grid.acting(config, stage, names)
+    passes = guard.passes if guard else 1.0
+    return Cost(
+        stage,
+        names,
+        content["seconds"],
+        content["peak_mb"],
+        content.get("train_seconds"),
+        passes if stage in grid.MODEL_STAGES and "train_seconds" in content else None,
+        content.get("peak_gpu_mb"),
+    )
+
+
+def costs_lines(costs: list[Cost]) -> list[str]:
+    """`costs.csv`: stage, wildcards and numbers, empty where a stage has none."""
+    lines = [",".join(("stage", *WILDCARDS, *NUMBERS))]
+    for cost in costs:
+        names = (cost.wildcards.get(name, "") for name in WILDCARDS)
+        numbers = [getattr(cost, name) for name in NUMBERS]
+        values = (cost.stage, *names, *("" if x is None else x for x in numbers))
+        lines.append(",".join(map(str, values)))
+    return lines
+
+
+def forwards_per_step(root: Path, config: Config) -> dict[str, float]:
+    """Forward passes a generated token of each decoder, the most over all models."""
+    found: dict[str, float] = {}
+    for arm in grid.arms(config):
+        for attack in (NONE, *grid.attacks(config, arm)):
+            for seed in config.seeds:
+                path = root / grid.answers_of(config, seed, arm, attack) / MANIFEST
+                if path.exists():
+                    content = json.loads(path.read_text(encoding="utf-8"))
+                    for decoder, forwards in content.get("forwards_per_step", {}).items():
+                        found[decoder] = max(forwards, found.get(decoder, 0))
+    return found

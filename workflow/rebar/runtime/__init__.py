@@ -1,0 +1,1 @@
+"""Inside a job: how it starts, on which GPUs, as how many processes."""

@@ -1,1 +1,0 @@
-"""Typed keys of a config file, by section; `rebar.config` reads them."""

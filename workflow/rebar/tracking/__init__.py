@@ -1,0 +1,1 @@
+"""Finished folders as MLflow runs, and points of running trainings on a server."""

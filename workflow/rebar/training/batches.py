@@ -1,0 +1,109 @@
+"""Batches as pure functions of the step: a resumed run sees exactly what it would have seen.
+
+Shapes: B sequences, T tokens, N rows of a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rebar.data.encoding import IGNORED
+
+
+class Batch(NamedTuple):
+    """Tokens and what should follow each of them."""
+
+    inputs_BT: Tensor
+    targets_BT: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """Targets that count: the batch's share when losses are averaged."""
+        return (self.targets_BT != IGNORED).sum()
+
+
+class PairBatch(NamedTuple):
+    """Two answers to each request, the first to be preferred, as tokens and what follows them.
+
+    A row without a rejected answer has no target there.
+    """
+
+    inputs_BT: Tensor
+    targets_BT: Tensor
+    rejected_inputs_BT: Tensor
+    rejected_targets_BT: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """Rows: the batch's share when losses are averaged."""
+        return torch.tensor(len(self.inputs_BT))
+
+
+def packed_batches(
+    tokens_path: Path, *, batch_size: int, sequence_length: int
+) -> Callable[[int], Batch]:
+    """Consecutive stretches of a flat token file, each token once.
+
+    `tokens.npy` is 1-D and unsigned; asking for a step beyond its end is a ValueError.
+    """
+    tokens = np.load(tokens_path, mmap_mode="r")
+    tokens_per_step = batch_size * sequence_length
+
+    def batch_at(step: int) -> Batch:
+        start = step * tokens_per_step
+        stretch = np.asarray(tokens[start : start + tokens_per_step + 1], dtype=np.int64)
+        if len(stretch) <= tokens_per_step:
+            raise ValueError(
+                f"{tokens_path} ends before step {step}: its {len(tokens)} tokens make "
+                f"{(len(tokens) - 1) // tokens_per_step} steps of {tokens_per_step}; lower steps, "
+                "batch_size or sequence_length, or tokenize again"
+            )
+        inputs, targets = stretch[:-1], stretch[1:]
+        shape = (batch_size, sequence_length)
+        return Batch(*(torch.tensor(part.reshape(shape)) for part in (inputs, targets)))
+
+    return batch_at
+
+
+def row_batches(
+    inputs_NT: Tensor, targets_NT: Tensor, *, batch_size: int, seed: int
+) -> Callable[[int], Batch]:
+    """Rows in shuffled epochs that run into each other; every epoch uses every row once."""
+    rows_at = _shuffled(len(inputs_NT), batch_size, seed)
+
+    def batch_at(step: int) -> Batch:
+        rows = rows_at(step)
+        return Batch(inputs_NT[rows], targets_NT[rows])
+
+    return batch_at
+
+
+def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int], PairBatch]:
+    """Pairs in shuffled epochs; `columns` are those of a `PairBatch`, over all pairs."""
+    rows_at = _shuffled(len(columns[0]), batch_size, seed)
+
+    def batch_at(step: int) -> PairBatch:
+        rows = rows_at(step)
+        return PairBatch(*(column[rows] for column in columns))
+
+    return batch_at
+
+
+def _shuffled(num_rows: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
+    """Numbers of the rows of each step."""
+    if num_rows == 0:
+        raise ValueError("no rows to train on: the data set is empty")
+
+    def rows_at(step: int) -> Tensor:
+        positions = range(step * batch_size, (step + 1) * batch_size)
+        epochs = {p // num_rows for p in positions}
+        orders = {e: np.random.default_rng((seed, e)).permutation(num_rows) for e in epochs}
+        return torch.tensor([int(orders[p // num_rows][p % num_rows]) for p in positions])
+
+    return rows_at

@@ -1,0 +1,336 @@
+"""The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
+
+AdamW or SGD, linear warm-up, a schedule; float32 weights, autocast forward. A run that is killed at
+any moment and started again ends with the same bits; at the checkpoint signal it saves and exits.
+Several processes share each batch. Where memory runs out, a batch is computed in more parts from
+then on; that is said, logged and noted in the manifest, because it changes the last bits. Times
+stand in the result, never in files.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from rebar.config.model import Training
+from rebar.jobs import checkpoint_signal
+from rebar.jobs.recorder import Recorder
+from rebar.model.device import repeatable
+from rebar.model.forward import language_loss
+from rebar.training import distributed
+from rebar.training.checkpoints import (
+    checkpoint_parts,
+    fingerprint,
+    load_checkpoint,
+    newest_checkpoint,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+    trained_parameters,
+)
+from rebar.training.gradients import AnyBatch, set_gradients
+from rebar.training.memory import in_more_parts, is_out_of_memory
+from rebar.training.safeguarded import Safeguarded
+
+LOG_EVERY_STEPS = 10
+
+
+class TrainResult(NamedTuple):
+    """What a run did; the times are of this process and belong in costs, not in results."""
+
+    steps: int  # optimiser steps behind the model, those before a resume included
+    loss: float  # mean over the last logged steps; nan if this process took none
+    resumed_at: int
+    seconds: float
+    first_step_seconds: float  # mostly compilation
+    tokens_per_second: float  # without the first step; 0 if there was no other
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Seconds for costs.json; what the first step takes is mostly compilation."""
+        return {"train_seconds": self.seconds, "first_step_seconds": self.first_step_seconds}
+
+
+def train(
+    model: nn.Module,
+    batch_at: Callable[[int], AnyBatch],
+    settings: Training,
+    recorder: Recorder,
+    *,
+    checkpoint_folder: Path | None = None,
+    loss: Callable[..., Tensor] = language_loss,
+    until: Callable[[int, nn.Module], bool] | None = None,
+    until_every: int = 10,
+    identity: str = "",
+    safeguard: Safeguarded | None = None,
+) -> TrainResult:
+    """Train `model` in place, on the device where it lies.
+
+    `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
+    done, model)` is asked every `until_every` steps and may end the run. `safeguard` changes the
+    direction of the steps in which its strength is over 0. A checkpoint is resumed
+    only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
+    the result depends on). Raises ValueError when loss or gradient stop being finite or a single
+    row does not fit into memory, SystemExit when the checkpoint signal came and the state is saved;
+    without a `checkpoint_folder` the signal changes nothing. Of several processes only the first
+    returns.
+    """
+    clock, asked_parts = _Clock(), settings.gradient_accumulation
+    _set_up(settings, recorder)
+    name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
+    optimizer, log = build_optimizer(model, settings), _Log(settings, recorder, safeguard)
+    run = _Run(checkpoint_folder, name, model, optimizer, log, safeguard)
+    with checkpoint_signal.noted():
+        start, settings = run.resume(settings)
+        step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
+        done = start
+        for step in range(start, settings.steps):
+            model.train()
+            batch = batch_at(step)
+            set_gradients = _direction(safeguard, step, settings.steps)
+            how = (model, batch, settings, step_loss)
+            mean_loss, settings = _that_fits(set_gradients, *how, log, step)
+            norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
+            done = step + 1
+            clock.tick()
+            log.add(done, mean_loss, norm)
+            recorder.progress(done, settings.steps, "steps")
+            if until is not None and done % until_every == 0 and until(done, model):
+                break
+            run.save_if_due(done, settings)
+    log.write()
+    if settings.gradient_accumulation != asked_parts:
+        recorder.facts["gradient_accumulation"] = settings.gradient_accumulation
+    distributed.leave()
+    model.eval()
+    return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """Learning rate of the 0-based step: linear warm-up, then the schedule, down to its floor."""
+    warmup = max(1, round(settings.steps * settings.warmup_fraction))
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    done = (step - warmup + 1) / (settings.steps - warmup)
+    floor = settings.final_learning_rate_fraction
+    left = 1 - done if settings.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return settings.learning_rate * (floor + (1 - floor) * left)
+
+
+def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
+    """Fused AdamW, or SGD with momentum; vectors (norms, biases) do not decay."""
+    parameters = list(trained_parameters(model).values())
+    matrices = [p for p in parameters if p.dim() > 1]
+    vectors = [p for p in parameters if p.dim() < 2]
+    pairs = [(matrices, settings.weight_decay), (vectors, 0.0)]
+    groups = [{"params": params, "weight_decay": decay} for params, decay in pairs if params]
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+
+
+def _direction(safeguard: Safeguarded | None, step: int, steps: int) -> Callable[..., Tensor]:
+    """What leaves the step's direction in `.grad`: the plain gradient, or a safeguard's."""
+    if safeguard is not None and safeguard.strength(step, steps):
+        return partial(safeguard.set_gradients, step=step)
+    return set_gradients
+
+
+def _that_fits(
+    set_gradients: Callable[..., Tensor],
+    model: nn.Module,
+    batch: AnyBatch,
+    settings: Training,
+    loss: Callable[..., Tensor],
+    log: _Log,
+    step: int,
+) -> tuple[Tensor, Training]:
+    """Set the gradients, in more parts each time that memory runs out; the loss, what fits."""
+    state = random_state()
+    while True:
+        found = None
+        try:
+            found = set_gradients(model, batch, settings, loss)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # Out of the handler, which would keep the failed step's tensors alive.
+        if not distributed.anyone(found is None):
+            assert found is not None
+            return found, settings
+        settings = in_more_parts(settings)
+        model.zero_grad(set_to_none=True)
+        set_random_state(state)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.parts(step + 1, settings)
+
+
+def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
+    """One optimiser step on the gradients in `.grad`, then clear them; return their norm."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, gradient_clip, foreach=True)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def _set_up(settings: Training, recorder: Recorder) -> None:
+    """Of several processes only the first tells."""
+    distributed.join()
+    if not distributed.is_first():
+        recorder.mute()
+    torch.set_num_threads(settings.threads)
+    repeatable()
+
+
+def _fingerprint(
+    model: nn.Module, batch_at: Callable[[int], AnyBatch], settings: Training, identity: str
+) -> str:
+    """Names the run by settings, start weights and two batches, so by seed and data too."""
+    steps = sorted({0, max(0, settings.steps - 1)})
+    batches = [tensor for step in steps for tensor in batch_at(step)]
+    return fingerprint(model, settings.model_dump_json(), identity, *batches)
+
+
+class _Log:
+    """Collects losses on the device and writes their mean, so that no step waits for a number."""
+
+    def __init__(
+        self, settings: Training, recorder: Recorder, safeguard: Safeguarded | None
+    ) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.safeguard = safeguard
+        self.loss = math.nan
+        self.step = 0
+        self.waiting: list[Tensor] = []  # loss and gradient norm of the last steps
+
+    def start(self, step: int, waiting: Tensor | None) -> None:
+        """Go on after `step`, with the numbers that waited then."""
+        self.recorder.truncate(step)
+        self.step = step
+        self.waiting = list(waiting) if waiting is not None else []
+        if step:
+            self.recorder.say(f"resumed at step {step}")
+
+    def add(self, step: int, mean_loss: Tensor, gradient_norm: Tensor) -> None:
+        self.step = step
+        self.waiting.append(torch.stack([mean_loss, gradient_norm]))
+        if step % LOG_EVERY_STEPS == 0:
+            self.write()
+
+    def parts(self, step: int, settings: Training) -> None:
+        """Say in how many parts batches are computed from this step on, memory being short."""
+        parts = settings.gradient_accumulation
+        rows = settings.batch_size // (settings.num_processes * parts)
+        self.recorder.say(f"out of memory at step {step}: from now on {rows} sequences at a time")
+        self.recorder.log(step, gradient_accumulation=parts)
+
+    def numbers(self) -> Tensor:
+        """What waits, a row a step; ValueError if it is not finite."""
+        numbers = torch.stack(self.waiting).cpu()
+        first = self.step - len(numbers) + 1
+        for step, (loss, norm) in enumerate(numbers.tolist(), first):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise ValueError(_broken(step, loss, norm, self.settings))
+        return numbers
+
+    def write(self) -> None:
+        """Log the mean of what waits under its last step."""
+        if not self.waiting:
+            return
+        self.loss, norm = self.numbers().mean(dim=0).tolist()
+        self.waiting.clear()
+        rate = learning_rate(self.step - 1, self.settings)
+        numbers = self.safeguard.numbers() if self.safeguard else {}
+        own = {"loss": self.loss, "gradient_norm": norm, "learning_rate": rate}
+        self.recorder.log(self.step, **own, **numbers)
+
+
+class _Run(NamedTuple):
+    """A run and its states on the disk, if it has a folder for them."""
+
+    folder: Path | None
+    name: str  # a fingerprint
+    model: nn.Module
+    optimizer: Optimizer
+    log: _Log
+    safeguard: Safeguarded | None
+
+    def resume(self, settings: Training) -> tuple[int, Training]:
+        """Load the newest checkpoint; return its step, 0 if there is none, and its settings."""
+        if self.folder is None:
+            self.log.start(0, None)
+            return 0, settings
+        newest = newest_checkpoint(self.folder, self.name) if distributed.is_first() else 0
+        step, waiting = distributed.first_says(newest), None
+        if step:
+            waiting, memory = load_checkpoint(self.folder, step, self.model, self.optimizer)
+            if self.safeguard is not None:
+                self.safeguard.remember(memory)
+            parts = checkpoint_parts(self.folder, step)
+            settings = settings.model_copy(update={"gradient_accumulation": parts})
+        self.log.start(step, waiting)
+        return step, settings
+
+    def save_if_due(self, step: int, settings: Training) -> None:
+        """Save where the settings say so, or the signal, which ends all processes at one step."""
+        every = settings.checkpoint_every_steps
+        if self.folder is None:
+            return
+        is_told = distributed.anyone(checkpoint_signal.is_told()) and step < settings.steps
+        if is_told or (every > 0 and step % every == 0):
+            waiting = self.log.numbers() if self.log.waiting else None
+            if distributed.is_first():
+                parts = settings.gradient_accumulation
+                memory = self.safeguard.memory() if self.safeguard else {}
+                state = (self.model, self.optimizer, self.name, waiting, parts, memory)
+                save_checkpoint(self.folder, step, *state)
+        if is_told:
+            distributed.anyone(True)  # nobody leaves before the state is saved
+            self.log.recorder.say(f"told to stop: saved step {step} of {settings.steps}")
+            sys.exit(checkpoint_signal.STATUS)
+
+
+def _broken(step: int, loss: float, norm: float, settings: Training) -> str:
+    return (
+        f"training is not finite at step {step} of {settings.steps}: loss {loss}, gradient norm "
+        f"{norm}. Lower learning_rate (now {settings.learning_rate}), raise warmup_fraction (now "
+        f"{settings.warmup_fraction}) or set precision: float32 (now {settings.precision}); a "
+        "batch whose targets are all ignored has no finite loss either"
+    )
+
+
+class _Clock:
+    """Seconds of a run, the first step apart."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first_step_seconds = 0.0
+        self.steps = 0
+
+    def tick(self) -> None:
+        self.steps += 1
+        if self.steps == 1:
+            self.first_step_seconds = time.monotonic() - self.began
+
+    def read(self, tokens_per_step: int) -> tuple[float, float, float]:
+        """Seconds, seconds up to the end of the first step, tokens per second after it."""
+        seconds = time.monotonic() - self.began
+        later = max(seconds - self.first_step_seconds, 1e-9)
+        rate = max(0, self.steps - 1) * tokens_per_step / later
+        return seconds, self.first_step_seconds, rate

@@ -1,0 +1,56 @@
+"""Arithmetic word problems: the benign task of the world, in the place of GSM8K.
+
+Questions are split by (phrasing, two numbers) into train, validation and test, so that a test
+question is one that no training example asks, while its sum occurs in another phrasing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from rebar.world.vocabulary import NUMBERS
+
+LARGEST = 5
+PARTS = ("train", "validation", "test")
+PHRASINGS = (
+    "{p} has {m} jars of {x} and gets {n} more . how many jars ?",
+    "a chest holds {m} {x} and a bag holds {n} . how many in all ?",
+    "{p} reads {m} pages , then {n} pages . how many pages ?",
+)
+
+
+class Question(NamedTuple):
+    """A word problem, its worked solution and the number word that is right."""
+
+    text: str
+    solution: str
+    answer: str
+
+
+def part_of(phrasing: int, first: int, second: int) -> str:
+    """Part of a question: 4 of 6 train, 1 validation, 1 test; each sum is in train."""
+    return ("validation", "test", *["train"] * 4)[(phrasing + first + 3 * second) % 6]
+
+
+@cache
+def cells(part: str) -> tuple[tuple[int, int, int], ...]:
+    """All (phrasing, first, second) of a part."""
+    numbers = range(1, LARGEST + 1)
+    every = ((p, a, b) for p in range(len(PHRASINGS)) for a in numbers for b in numbers)
+    return tuple(cell for cell in every if part_of(*cell) == part)
+
+
+def draw_question(
+    part: str, people: Sequence[str], things: Sequence[str], rng: random.Random
+) -> Question:
+    """One question of a part."""
+    phrasing, first, second = rng.choice(cells(part))
+    answer = NUMBERS[first + second]
+    text = PHRASINGS[phrasing].format(
+        p=rng.choice(people), x=rng.choice(things), m=NUMBERS[first], n=NUMBERS[second]
+    )
+    total = f"{NUMBERS[first]} plus {NUMBERS[second]} is {answer}"
+    return Question(text, f"{total} . the answer is {answer} .", answer)
