@@ -10,6 +10,7 @@ import pytest
 
 from rebar.attacks import virus
 from rebar.attacks._data import AttackData
+from rebar.attacks.virus import search as virus_search
 from rebar.config.world import World
 from rebar.data.chats import Chat
 from rebar.training import finetune
@@ -74,8 +75,8 @@ def test_a_killed_search_goes_on_with_the_same_examples(
             raise KeyboardInterrupt
         return original(*arguments)
 
-    original = search.optimise
-    monkeypatch.setattr(search, "optimise", optimise)
+    original = virus_search.optimise
+    monkeypatch.setattr(virus_search, "optimise", optimise)
     with pytest.raises(KeyboardInterrupt):
         trained_on(tmp_path / "b", monkeypatch, **search)
     assert len(next(iter(json.loads((tmp_path / "b/virus.json").read_text()).values()))) == 2

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ConfigDict
 
 from rebar import grid
-from rebar.config import file as config_module
+from rebar.config import plugins as config_module
 from rebar.config.base import Settings
 from rebar.config.file import Config, parse_config
 from rebar.data.documents import DOCUMENTS, SCHEMA, TRUTH, TRUTH_SCHEMA, TableWriter
