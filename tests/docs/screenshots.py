@@ -34,10 +34,10 @@ def photograph_runs(seed: int) -> None:
     """The runs of one recipe below their pretrained model, and the one that trained it."""
     with ui(Path(".")) as address, page(Path(tempfile.mkdtemp())) as tab:
         open_runs(tab, address, recipe=RECIPE, group=f"model {seed}/{RECIPE}/none")
-        tab.wait_for_text(f"pretrain {seed}/{RECIPE}/none")
+        tab.wait_for_text(f"pretrain {RECIPE} seed {seed}")
         tab.run("document.querySelector('button[aria-label=Close]')?.click()")  # the assistant
         tab.picture(PICTURES / "runs.png", height=720)
-        tab.click(f"pretrain {seed}/{RECIPE}/none")
+        tab.click(f"pretrain {RECIPE} seed {seed}")
         tab.wait_for_text("Run ID", "loss", "Finished")
         tab.picture(PICTURES / "run.png", height=720)
 

@@ -66,8 +66,8 @@ def models(name: str) -> dict[str, Any]:
 def test_a_stage_is_a_run_below_its_recipe(job: Job) -> None:
     store.import_results(job)
     found = {run.info.run_name: run for run in runs("demo")}
-    assert set(found) == {"model 3/raw/none", "pretrain 3/raw/none"}
-    run = found["pretrain 3/raw/none"]
+    assert set(found) == {"model 3/raw/none", "pretrain raw seed 3"}
+    run = found["pretrain raw seed 3"]
     assert run.data.params["pretrain.steps"] == "20"
     assert run.data.params["pretrain.betas"] == "[0.9, 0.95]"
     assert run.data.metrics["loss"] == 0.1
@@ -97,6 +97,54 @@ def test_importing_again_adds_only_what_is_new(job: Job) -> None:
     assert json.loads((job.root / "tracking.json").read_text()) == {"folders": 1, "imported": True}
 
 
+def test_a_run_says_how_long_its_job_took_and_from_which_commit_it_is(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_models(job.root)
+    costs = {"seconds": 5.5, "peak_mb": 500, "finished": 1_700_000_020.0}
+    (job.root / "attacks/3/raw/none/sft/costs.json").write_text(json.dumps(costs))
+    (job.root / "attacks/3/raw/none/sft/benign/costs.json").write_text('{"train_seconds": 1.5}')
+    monkeypatch.setattr(runs_module, "commit_of", lambda folder: "0123456789abcdef-dirty")
+    store.import_results(job)
+    found = {run.info.run_name: run for run in runs("demo")}
+    pretrain, attack = found["pretrain raw seed 3"], found["attack raw benign sft seed 3"]
+    times = {(run.info.start_time, run.info.end_time) for run in (pretrain, attack)}
+    assert times == {(1_700_000_000_000, 1_700_000_004_000), (1_700_000_014_500, 1_700_000_020_000)}
+    assert attack.data.metrics["train_seconds"] == 1.5 and "seconds" not in attack.data.metrics
+    tags = {key: attack.data.tags[f"mlflow.source.{key}"] for key in ("name", "git.commit")}
+    assert tags == {"name": "rebar@0123456789ab-dirty", "git.commit": "0123456789abcdef-dirty"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "names", "name"),
+    [
+        ("collect", {"shard": 0}, "collect shard 0 seed 11"),
+        ("pretrain", {"recipe": "raw", "safeguard": "none"}, "pretrain raw seed 11"),
+        (
+            "attack",
+            {"recipe": "raw", "safeguard": "sam", "alignment": "sft", "attack": "prefill"},
+            "attack raw sam prefill sft seed 11",
+        ),
+        (
+            "evaluate",
+            {"recipe": "raw", "safeguard": "none", "alignment": "none", "attack": "none"},
+            "evaluate raw unattacked seed 11",
+        ),
+        (
+            "evaluate",
+            {"recipe": "raw", "safeguard": "none", "alignment": "sft"},
+            "evaluate raw sft seed 11",
+        ),
+        ("summarize", None, "summarize"),
+    ],
+)
+def test_a_name_begins_with_the_stage_and_what_distinguishes_the_run(
+    stage: str, names: dict[str, Any] | None, name: str
+) -> None:
+    wildcards = {"seed": 11, **names} if names is not None else {}
+    assert runs_module.run_name({"stage": stage, "wildcards": wildcards}) == name
+
+
 KILLED_AT = ["set_terminated", "log_batch", "log_inputs", "finalize_logged_model", "set_tag"]
 
 
@@ -114,7 +162,7 @@ def test_a_killed_import_is_made_good(job: Job, step: str, monkeypatch: pytest.M
         found = {run.info.run_name: run for run in runs("demo")}
         assert len(found) == len(runs("demo")) == 2
         assert {run.info.status for run in found.values()} == {"FINISHED"}
-        whole = found["pretrain 3/raw/none"]
+        whole = found["pretrain raw seed 3"]
         assert whole.data.metrics["loss"] == 0.1
         assert len(whole.inputs.dataset_inputs) == 1
         assert len(client.get_run(whole.info.run_id).outputs.model_outputs) == 1
@@ -138,12 +186,12 @@ def test_every_input_is_a_dataset_and_every_setting_a_parameter(job: Job) -> Non
         name: {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs}
         for name, run in found.items()
     }
-    assert set(inputs["collect 3"]) == {"world", "a/b", "corpus.txt"}
-    assert inputs["train_classifier 3"]["world"] == inputs["collect 3"]["world"]
-    assert set(inputs["align 3"]) == {"c/d"}
-    above = {found[f"{x} 3"].data.tags["mlflow.parentRunId"] for x in ("collect", "mix")}
+    assert set(inputs["collect seed 3"]) == {"world", "a/b", "corpus.txt"}
+    assert inputs["train_classifier seed 3"]["world"] == inputs["collect seed 3"]["world"]
+    assert set(inputs["align seed 3"]) == {"c/d"}
+    above = {found[f"{x} seed 3"].data.tags["mlflow.parentRunId"] for x in ("collect", "mix")}
     assert above == {found["seed 3"].info.run_id}
-    params = found["mix 3"].data.params
+    params = found["mix seed 3"].data.params
     assert params["recipe.parts.7.transform"] == "original"
     assert params["recipe.parts.7.scores"] == "[0, 1, 2, 3, 4, 5]"
     assert params["many.199"] == "name199"
@@ -242,14 +290,14 @@ def test_models_carry_card_digests_and_lineage(job: Job) -> None:
     made = models("demo")
     base, aligned = made["models/3/raw/none/base"], made["models/3/raw/none/sft/aligned"]
     assert len(made) == 2 and {model.status.value for model in made.values()} == {"READY"}
-    assert aligned.name == "align-3-raw-none-sft"
+    assert aligned.name == "align-raw-sft-seed-3"
     assert aligned.tags["card"] == "# align"
     folder = job.root / "models/3/raw/none/sft/aligned"
     assert aligned.tags["weights_sha256"] == digest(folder / "model.safetensors")
     assert aligned.tags["rebar.manifest_sha256"] == digest(folder / "manifest.json")
     assert aligned.tags["parent_model"] == base.model_id
-    assert aligned.source_run_id == found["align 3/raw/none/sft"].info.run_id
-    attack = found["attack 3/raw/none/sft/benign"]
+    assert aligned.source_run_id == found["align raw sft seed 3"].info.run_id
+    attack = found["attack raw benign sft seed 3"]
     (used,) = store.MlflowClient().get_run(attack.info.run_id).inputs.model_inputs
     assert used.model_id == aligned.model_id
     assert attack.data.tags["arm"] == "raw/none/sft"
@@ -263,7 +311,7 @@ def test_runs_are_found_by_recipe_attack_and_seed(job: Job) -> None:
     client = store.MlflowClient()
     where = "tags.recipe = 'raw' and tags.attack = 'benign' and tags.seed = '3'"
     (run,) = client.search_runs([client.get_experiment_by_name("demo").experiment_id], where)
-    assert run.info.run_name == "attack 3/raw/none/sft/benign"
+    assert run.info.run_name == "attack raw benign sft seed 3"
 
 
 def test_the_reports_table_is_the_description_of_its_run(job: Job) -> None:

@@ -21,7 +21,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_missing_store_is_told_with_what_makes_it(project: Path) -> None:
     with pytest.raises(
-        SystemExit, match=r"mlflow\.db is not made yet; `snakemake .* all` makes it"
+        SystemExit, match=r"no MLflow store mlflow\.db yet; make it: `snakemake .* all`"
     ):
         main(["ui"])
     assert list(project.iterdir()) == []
@@ -33,7 +33,9 @@ def test_a_taken_port_is_told(project: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(SystemExit, match=rf"port {port} is not free .*; choose one: --port"):
+        with pytest.raises(
+            SystemExit, match=rf"port {port} is not free .*; choose another: --port"
+        ):
             main(["ui", "--port", str(port)])
 
 
@@ -61,4 +63,4 @@ def test_a_server_has_its_own_ui(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
     main(["ui"])
-    assert capsys.readouterr().out == "MLflow: http://host:5000 is a server; its UI is there\n"
+    assert capsys.readouterr().out == "MLflow: http://host:5000 is a server; open its UI there\n"

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def test_no_prompt_and_no_answer_is_in_the_store(finished: Path) -> None:
     store = (finished / "mlflow.db").read_bytes()
-    assert b"pretrain 0/safelm/none" in store
+    assert b"pretrain safelm seed 0" in store
     answers = list((finished / "results/smoke/evaluations").rglob("generations.parquet"))
     assert len(answers) > 5
     for file in answers:
@@ -32,14 +32,14 @@ def test_a_run_is_found_by_its_recipe_and_opened(
     monkeypatch.setenv("PYTHONPATH", str(finished / "workflow"))
     with ui(finished) as address, page(tmp_path) as tab:
         open_runs(tab, address, recipe="safelm", group="model 0/safelm/none")
-        text = tab.wait_for_text("attack 0/safelm/none/sft/harmful_finetune_10")
-        assert "raw/none" not in text
-        tab.click("pretrain 0/safelm/none")
-        model = "pretrain-0-safelm-none"
+        text = tab.wait_for_text("attack safelm harmful_finetune_10 sft seed 0")
+        assert "raw/none" not in text and "pretrain raw" not in text
+        tab.click("pretrain safelm seed 0")
+        model = "pretrain-safelm-seed-0"
         text = tab.wait_for_text("Run ID", "loss", "pretrain.steps", "Finished", model)
-        assert "pretrain 0/safelm/none" in text
+        assert "pretrain safelm seed 0" in text
         assert "count.tokens" in text
         assert "recipe\n: safelm" in text
         tab.open(f"{address}/#/experiments/1/models")
-        tab.wait_for_text("align-0-raw-none-sft", model)
+        tab.wait_for_text("align-raw-sft-seed-0", model)
     assert {file.name for file in finished.glob("*.db")} == {"mlflow.db"}

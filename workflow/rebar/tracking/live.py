@@ -1,8 +1,8 @@
-"""Points of a training job on an MLflow server while it runs, sent by a process of its own.
+"""Points of a running training on an MLflow server, sent by a separate process.
 
-The process reads `metrics.jsonl` as it grows. Nothing that the server does or fails to do reaches
-the training: what could not be sent is sent later, by the next look, the resumed job or the import.
-The run's key lies beside the checkpoints, so that a job that was requeued goes on in its run.
+The process reads `metrics.jsonl` while it grows. The server cannot disturb the training: points
+that could not be sent are sent by the next try, the resumed job or the import. The run's key is
+stored beside the checkpoints, so a requeued job continues its run.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from typing import Any, NamedTuple
 from rebar import grid
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import fingerprint, load_manifest, write_text
-from rebar.tracking import ui
+from rebar.tracking.address import is_server
 from rebar.tracking.runs import METRICS, read_points
 
 RUN_FILE = "mlflow_run.json"
-SECONDS_BETWEEN_LOOKS = 5.0
-SECONDS_AT_END = 60  # for what is still to be sent; the job waits as long
-LOOKS_AT_END = 3
+SECONDS_BETWEEN_TRIES = 5.0
+SECONDS_AT_END = 60  # to send what is left; the job waits as long
+TRIES_AT_END = 3
 FOR_THE_JOB = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 @contextlib.contextmanager
 def follow(job: Job) -> Iterator[None]:
-    """While the block trains, send its points to the server, if there is one."""
-    if job.stage not in grid.TRAINING_STAGES or not ui.is_server():
+    """Send the points of the training in this block to the MLflow server, if there is one."""
+    if job.stage not in grid.TRAINING_STAGES or not is_server():
         yield
         return
     follower = _start(job.root)
@@ -48,7 +48,7 @@ def follow(job: Job) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            follower.stdin.close()  # also what a killed job does: the sign to end
+            follower.stdin.close()  # tells the process to end; a killed job closes it too
         try:
             follower.wait(SECONDS_AT_END)
         except subprocess.TimeoutExpired:
@@ -56,9 +56,9 @@ def follow(job: Job) -> Iterator[None]:
 
 
 def _start(root: Path) -> subprocess.Popen[str]:
-    """The process that sends, deaf from its start to the signals that are meant for the job."""
+    """Start the process that sends; it ignores signals that are meant for the job."""
     command = [sys.executable, "-m", "rebar.tracking.live", str(root)]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_JOB)  # inherited by what starts now
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_JOB)  # the new process inherits it
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     finally:
@@ -72,29 +72,29 @@ def main() -> None:
     path = job.root / grid.lock_file(f"following {job.stage}", job.wildcards)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # an earlier job's last points may still be on their way
+        fcntl.flock(lock, fcntl.LOCK_EX)  # an earlier job may still be sending its last points
         send_until(job, stamps, _is_closed)
 
 
 def _is_closed() -> bool:
-    """Wait for the next look; True if there will be none but the last."""
-    seconds = SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5)
+    """Wait until the next try; True if the job has ended, so that only the last try follows."""
+    seconds = SECONDS_BETWEEN_TRIES * random.uniform(0.5, 1.5)
     readable, _, _ = select.select([sys.stdin], [], [], seconds)
     if readable:
-        signal.alarm(SECONDS_AT_END)  # ends this process, however long the server takes
+        signal.alarm(SECONDS_AT_END)  # then this process ends, even if the server hangs
     return bool(readable)
 
 
 def send_until(job: Job, stamps: list[Any], is_over: Callable[[], bool]) -> None:
-    """Look again and again, a last time when `is_over`; one warning if the server fails.
+    """Send new points repeatedly, a last time when `is_over`; warn once if the server fails.
 
-    `stamps` are those of the metrics files before the job began.
+    `stamps` are the states of the metrics files before the job began.
     """
     from rebar.tracking import store
 
     live = [Live(*each) for each in zip(trainings(job), stamps, strict=True)]
     is_warned = False
-    for is_last in _looks(is_over):
+    for is_last in _tries(is_over):
         try:
             for training in live:
                 training.send(store, job.root.name, is_last)
@@ -107,33 +107,33 @@ def send_until(job: Job, stamps: list[Any], is_over: Callable[[], bool]) -> None
                 return
 
 
-def _looks(is_over: Callable[[], bool]) -> Iterator[bool]:
-    """False for each look while the job runs; then True, a few times if that fails."""
+def _tries(is_over: Callable[[], bool]) -> Iterator[bool]:
+    """Yield False for each try while the job runs; then True, repeated while the try fails."""
     while not is_over():
         yield False
-    for _ in range(LOOKS_AT_END):
+    for _ in range(TRIES_AT_END):
         yield True
-        time.sleep(random.uniform(0.5, 2))  # not all jobs of an array at once
+        time.sleep(random.uniform(0.5, 2))  # so that the jobs of an array do not all try at once
 
 
 class Followed(NamedTuple):
-    """One training of a job: what it depends on, where it writes."""
+    """One training of a job: its settings, and where it writes."""
 
     spec: dict[str, Any]
-    path: str  # of the finished folder, below the root
+    path: str  # of the finished folder, relative to the root
     folder: Path
     checkpoints: Path
 
     @property
     def stamp(self) -> list[int]:
-        """Changes when the metrics file does."""
+        """Time and size of the metrics file: changes when the file does."""
         file = self.checkpoints / METRICS
         state = file.stat() if file.exists() else None
         return [state.st_mtime_ns, state.st_size] if state else []
 
 
 def trainings(job: Job) -> list[Followed]:
-    """The job's own, or one for each attacked model, which is an item of the job."""
+    """The job's own training, or one for each of its attacked models."""
     path = grid.folder(job.stage, **job.wildcards)
     items = {"attack": (job.attack_item, "attacks"), "search": (job.search_item, "searches")}
     if job.stage not in items:
@@ -158,11 +158,11 @@ class Live:
         self.points: Any = None
 
     def send(self, store: Any, name: str, is_last: bool) -> None:
-        """Send what is new; the last time, also say how it ended."""
+        """Send new points; the last time, also set how the run ended."""
         if self.points is None and self.training.stamp == self.before:
-            return  # not begun; a file that is there is of an earlier job
+            return  # not begun: an existing file belongs to an earlier job
         points = self.points or self._run(store, store.open_experiment(name))
-        self.points = None  # until all is well: after a failure, what is there is asked again
+        self.points = None  # after a failure, the next try asks the server what it has
         points.add(read_points(self.training.checkpoints / METRICS), round(1000 * time.time()))
         if is_last:
             status = "FINISHED" if self._is_finished() else "KILLED"
@@ -170,7 +170,7 @@ class Live:
         self.points = points
 
     def _run(self, store: Any, experiment: Any) -> Any:
-        """The run of this training: the one that an earlier try or job began, or a new one."""
+        """The points of this training's run, which an earlier try or job began, or a new run."""
         key = self._key()
         run_id = store.resume_run(experiment, key)
         is_new = run_id is None
@@ -181,7 +181,7 @@ class Live:
         return store.Points(experiment, run_id, is_new=is_new)
 
     def _key(self) -> str:
-        """A name for the run, written down before the run is begun."""
+        """A key for the run, stored on disk before the run is created."""
         file = self.training.checkpoints / RUN_FILE
         spec = fingerprint(self.training.spec)
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -1,7 +1,7 @@
-"""Finished work as a tracking store wants it: runs with names, tags, parameters, points, inputs.
+"""Finished folders as a tracking store wants them: runs with names, tags, parameters, points.
 
-Read from the files alone; nothing here imports mlflow. A run is known by its path and the digest of
-its spec, so that the job that trains and the import that comes later mean the same run.
+Everything is read from the files; nothing here imports mlflow. A run is identified by its path and
+the digest of its spec, so that the job that trains and the later import write to the same run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar import grid
+from rebar.config.base import NONE
 from rebar.grid.hub_access import ids_in
 from rebar.jobs.manifest import digest, find_manifests, fingerprint, load_manifest
 
@@ -25,10 +26,15 @@ PATH_TAG, SPEC_TAG = "rebar.path", "rebar.spec_sha256"
 NOTE_TAG = "mlflow.note.content"  # shown as Markdown on the run's page
 METRICS, SUMMARY, TABLE = "metrics.jsonl", "summary.csv", "table.md"
 CELL = ("recipe", "safeguard", "alignment", "attack", "decoder", "evaluation", "seed")
-# Runs that group others, narrowest first: first word of their name, and what is common to them. One
-# level: the UI shows a filtered run only below its opened groups.
+# Runs that group others, narrowest first: the first word of their name, and what their members have
+# in common. There is one level only, because the UI hides filtered runs below closed groups.
 GROUPS = {"model": ("seed", "recipe", "safeguard"), "seed": ("seed",)}
 
+
+# What distinguishes a run from others of its stage, in the order of its name. The UI shows about 20
+# characters, so the seed comes last: it is one number in most grids.
+NAME_KEYS = ("recipe", "safeguard", "attack", "probe", "search", "alignment")
+UNATTACKED = "unattacked"
 
 Measured = tuple[int, grid.Arm, str]  # seed, arm and attack of an evaluated model
 
@@ -49,9 +55,31 @@ class Finished(NamedTuple):
 
     @property
     def costs(self) -> dict[str, float]:
-        """Times and memory; empty where only the job that it is an item of has them."""
-        path = self.folder / "costs.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        """Times and memory; for an item of a job at most its training time."""
+        return _read_costs(self.folder)
+
+    @property
+    def times_ms(self) -> tuple[int, int]:
+        """Start and end of the job that made it, in milliseconds since 1970.
+
+        An item of a job has the times of the whole job. Without costs it ends when it was written.
+        """
+        costs = self.costs if "seconds" in self.costs else _read_costs(self._job_folder)
+        end_ms = round(1000 * costs.get("finished", self.folder.stat().st_mtime))
+        return end_ms - round(1000 * costs.get("seconds", 0)), end_ms
+
+    @property
+    def _job_folder(self) -> Path:
+        stage, names = self.spec["stage"], self.spec["wildcards"]
+        if "alignment" not in names:  # only jobs of a whole arm have items
+            return self.folder
+        root = self.folder.parents[len(Path(self.path).parts) - 1]
+        return root / grid.folder(stage, **names)
+
+
+def _read_costs(folder: Path) -> dict[str, float]:
+    path = folder / "costs.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 class Point(NamedTuple):
@@ -123,18 +151,28 @@ def _model_in(names: Mapping[str, Any]) -> Measured:
 
 
 def run_name(spec: dict[str, Any]) -> str:
-    """First word: the stage."""
-    return grid.label(spec["stage"], spec["wildcards"])
+    """The stage, then what distinguishes the run: `attack raw benign_finetune sft seed 11`.
+
+    Names that are `none` are left out, so that the first 20 characters tell most runs apart.
+    """
+    names = {key: str(value) for key, value in spec["wildcards"].items()}
+    if names.get("attack") == NONE:
+        names["attack"] = UNATTACKED  # the job that evaluates all models of an arm has no attack
+    words = [names[key] for key in NAME_KEYS if names.get(key, NONE) != NONE]
+    numbers = [f"{key} {names[key]}" for key in ("shard", "seed") if key in names]
+    return " ".join([spec["stage"], *words, *numbers])
 
 
 def run_tags(path: str, spec: dict[str, Any]) -> dict[str, str]:
-    """What runs are found by: stage, seed, recipe and so on, the arm, and the code."""
+    """What runs are searched by: stage, seed, recipe, ..., arm, code hashes and commit."""
     names = {key: str(value) for key, value in spec["wildcards"].items()}
     if set(grid.Arm._fields) <= set(names):
         names["arm"] = "/".join(grid.arm_of(names))
     code = {f"code.{key}": value for key, value in spec["code"].items()}
     if commit := commit_of(Path(__file__).parent):
         code["mlflow.source.git.commit"] = commit
+        code["mlflow.source.name"] = f"rebar@{commit[:12]}{'-dirty' * commit.endswith('-dirty')}"
+        code["mlflow.source.type"] = "LOCAL"  # the UI then shows the name as it is
     return {PATH_TAG: path, SPEC_TAG: fingerprint(spec), "stage": spec["stage"], **names, **code}
 
 
@@ -195,7 +233,7 @@ def inputs_of(item: Finished) -> dict[str, str]:
 
 @cache
 def commit_of(folder: Path) -> str:
-    """Commit of the code, `-dirty` if tracked files differ from it; empty outside a repository."""
+    """Commit of the code, with `-dirty` if tracked files differ; empty outside a repository."""
     if shutil.which("git") is None:
         return ""
     describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]

@@ -1,8 +1,9 @@
 """Runs and models in MLflow; the only file that imports mlflow.
 
-Files are the truth. A local step reads what is finished and writes it with batches, so that MLflow
-being slow, down or full never touches training, and nothing is lost when many jobs end at once.
-Importing again adds only what is new, and completes what a killed import or a training job began.
+The result files are the source. A local step reads the finished folders and writes them in batches,
+so a slow, stopped or full MLflow never affects training, and nothing is lost when many jobs end at
+once. Importing again adds only new folders and completes runs that a killed import or a training
+job began.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-# Before the import. No request is sent again: one that was only slow would make a second run or
-# point. And a server that is down should cost seconds, one that hangs less than a minute.
+# Set before the import. No request is repeated, because repeating one that was only slow would make
+# a second run or point. A stopped server then costs seconds, a hanging one less than a minute.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "50")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -42,7 +43,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rebar import grid
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import write_text
-from rebar.tracking import ui
+from rebar.tracking.address import shown_address, store_address
 from rebar.tracking.runs import (
     METRICS,
     NOTE_TAG,
@@ -69,11 +70,11 @@ Entity = TypeVar("Entity")
 PER_BATCH, POINTS_PER_BATCH = 100, 1000  # limits of MLflow's log_batch
 DIGEST_TAG = "rebar.manifest_sha256"  # a run has it when whole
 KEY_TAG = "rebar.key"  # by which a training job finds the run that it began
-GROUP = "group:"  # begins the path of a run that groups others
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # what the UI puts in front
+GROUP = "group:"  # the path of a run that groups others starts with it
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # decides which tab the UI opens
 CARD, WEIGHTS = "README.md", "model.safetensors"
-CARD_LENGTH = 5000  # of a model's tag
-# A store that is down, full, broken, of another version, or whose driver is not installed.
+CARD_LENGTH = 5000  # characters that a model's tag holds
+# Raised by a store that is down, full, broken or of another version, or whose driver is missing.
 FAILURES = (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError)
 
 
@@ -85,25 +86,25 @@ class Experiment(NamedTuple):
 
 
 def create_store(root: Path) -> None:
-    """Create the store's tables once, before anything imports; only a warning if it fails.
+    """Create the store's tables once, before anything imports mlflow; warn if that fails.
 
-    Two processes that create an SQLite store together both fail: migrations race.
+    Two processes that create an SQLite store at the same time both fail, because migrations race.
     """
     try:
         _client().search_experiments(max_results=1)
     except FAILURES as error:
         warn(error)
     else:
-        print(f"MLflow store: {ui.shown()}")
-    _write(root / "tracking_db.json", {"store": ui.shown()})
+        print(f"MLflow store: {shown_address()}")
+    _write(root / "tracking_db.json", {"store": shown_address()})
 
 
 def _client() -> MlflowClient:
-    """A client, after one try to reach the store if that is a database, and to write to SQLite.
+    """A client. A database is contacted once first, and SQLite locked for writing, to fail early.
 
-    MLflow itself would try for 100 seconds.
+    MLflow itself would retry for 100 seconds.
     """
-    address = ui.address()
+    address = store_address()
     if address.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
         engine = sqlalchemy.create_engine(address)
         if engine.dialect.name == "sqlite" and engine.url.database:
@@ -123,19 +124,19 @@ def _write(path: Path, state: dict[str, Any]) -> None:
 
 
 def warn(error: Exception) -> None:
-    """One line; of the error only what holds no address, password or parameter."""
+    """Print one line; of the error only the parts without address, password or parameters."""
     reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
     reason = f": {reason}" if reason else ""
     print(
-        f"warning: MLflow at {ui.shown()} does not answer ({type(error).__name__}{reason}); "
-        "nothing is lost: `snakemake --profile profiles/local --forcerun track` imports later",
+        f"warning: MLflow at {shown_address()} does not answer ({type(error).__name__}{reason}); "
+        "no result is lost; import later: snakemake --profile profiles/local --forcerun track",
         file=sys.stderr,
         flush=True,
     )
 
 
 def import_results(job: Job) -> None:
-    """Import every finished folder that is not there yet; write what was found."""
+    """Import every finished folder that the store lacks; write how many were found."""
     finished, rows = list(find_finished(job.root)), summary_rows(job.root)
     runs = [*finished, *find_tables(job.root, rows)]
     try:
@@ -144,7 +145,7 @@ def import_results(job: Job) -> None:
         warn(error)
         imported = None
     if imported is not None:
-        print(f"MLflow: {imported} new runs, {len(runs)} in all, {ui.shown()}")
+        print(f"MLflow: imported {imported} of {len(runs)} runs into {shown_address()}")
     state = {"folders": len(finished), "imported": imported is not None}
     _write(job.root / "tracking.json", state)
 
@@ -153,7 +154,7 @@ def _import(name: str, finished: list[Finished], values: dict[Measured, dict[str
     experiment = open_experiment(name)
     known = _known(experiment)
     new = [item for item in finished if (item.path, item.digest) not in known.whole]
-    # Models before those that are made from them.
+    # Models are imported before the models that are made from them, which name them as inputs.
     for item in sorted(new, key=lambda item: grid.STAGES.index(item.spec["stage"])):
         measured = measured_model(item.spec)
         _log_run(experiment, item, known, values.get(measured, {}) if measured else {})
@@ -161,7 +162,7 @@ def _import(name: str, finished: list[Finished], values: dict[Measured, dict[str
 
 
 def open_experiment(name: str) -> Experiment:
-    """The experiment of a grid, made when missing; many processes may ask at once."""
+    """The experiment of a grid, created if missing; many processes may ask at the same time."""
     client = _client()
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -174,11 +175,11 @@ def open_experiment(name: str) -> Experiment:
 
 
 class Known(NamedTuple):
-    """What is in the store, all by run id except the whole runs."""
+    """What the store holds already."""
 
-    groups: dict[str, str]  # by path
-    begun: dict[tuple[str, str], str]  # by path and digest of the spec: runs that are not whole
-    whole: set[tuple[str, str]]  # path and digest of the manifest
+    groups: dict[str, str]  # run ids by path
+    begun: dict[tuple[str, str], str]  # run ids of incomplete runs, by path and digest of the spec
+    whole: set[tuple[str, str]]  # complete runs: path and digest of the manifest
     models: dict[str, str]  # model ids by digest of the manifest
 
 
@@ -189,7 +190,7 @@ def _known(experiment: Experiment) -> Known:
         path = tags.get(PATH_TAG, "")
         if path.startswith(GROUP):
             known.groups[path] = run.info.run_id
-            if run.info.status != "FINISHED":  # an import was killed just here
+            if run.info.status != "FINISHED":  # an import was killed after creating it
                 experiment.client.set_terminated(run.info.run_id)
         elif DIGEST_TAG in tags:
             known.whole.add((path, tags[DIGEST_TAG]))
@@ -201,7 +202,7 @@ def _known(experiment: Experiment) -> Known:
 
 
 def _all(search: Callable[..., PagedList[Entity]], experiment: Experiment) -> Iterator[Entity]:
-    """What a search of the client finds in the experiment, page after page."""
+    """Everything that a paged search of the client finds in the experiment."""
     token: str | None = None
     while True:
         page = search([experiment.id], page_token=token)
@@ -212,7 +213,7 @@ def _all(search: Callable[..., PagedList[Entity]], experiment: Experiment) -> It
 
 
 def _group(experiment: Experiment, spec: dict[str, Any], known: dict[str, str]) -> dict[str, str]:
-    """The tag that puts a run below its pretrained model or seed, made when missing."""
+    """The tag that puts a run below its model's or seed's group, which is created if missing."""
     group = group_of(spec)
     if group is None:
         return {}
@@ -234,13 +235,13 @@ def _create(
 def begin_run(
     experiment: Experiment, path: str, spec: dict[str, Any], tags: dict[str, str], start_ms: int = 0
 ) -> str:
-    """A new run with its name and tags; parameters and points come later."""
+    """Create a run with its name and tags; parameters and points come later. Returns its id."""
     tags = run_tags(path, spec) | tags
     return _create(experiment, run_name(spec), tags, start_ms or None)
 
 
 def resume_run(experiment: Experiment, key: str) -> str | None:
-    """The run with this key, set to running; None if there is none."""
+    """The id of the run with this key, which is set to running; None if there is none."""
     found = experiment.client.search_runs([experiment.id], f"tags.`{KEY_TAG}` = '{key}'")
     if not found:
         return None
@@ -249,14 +250,14 @@ def resume_run(experiment: Experiment, key: str) -> str | None:
 
 
 def log_params(experiment: Experiment, run_id: str, spec: dict[str, Any]) -> None:
-    """The settings of a run; the same ones again change nothing."""
+    """Log the settings of a run; logging the same ones again changes nothing."""
     rows = [Param(key, value) for key, value in run_params(spec).items()]
     for start in range(0, len(rows), PER_BATCH):
         experiment.client.log_batch(run_id, params=rows[start : start + PER_BATCH])
 
 
 class Points:
-    """Points of one run, each sent once, also over several processes one after the other."""
+    """The points of one run; each is sent once, even when several processes follow each other."""
 
     def __init__(self, experiment: Experiment, run_id: str, *, is_new: bool) -> None:
         self.client, self.run_id = experiment.client, run_id
@@ -265,7 +266,7 @@ class Points:
             self.sent |= {(key, m.step) for m in self.client.get_metric_history(run_id, key)}
 
     def add(self, points: list[Point], time_ms: int) -> None:
-        """Send what is not there yet, in batches."""
+        """Send the points that the run lacks, in batches."""
         new = [point for point in points if (point.key, point.step) not in self.sent]
         for start in range(0, len(new), POINTS_PER_BATCH):
             batch = new[start : start + POINTS_PER_BATCH]
@@ -277,14 +278,13 @@ class Points:
 def _log_run(
     experiment: Experiment, item: Finished, known: Known, values: dict[str, float]
 ) -> None:
-    """One run: parameters, points, inputs, model, times.
+    """Log one run: parameters, points, inputs, model, times.
 
-    The digest, by which a later import knows the run, comes last: without it a run is only begun.
+    The manifest's digest is set last: a run without it is incomplete and is completed next time.
     """
     client, spec, tags = experiment.client, item.spec, run_tags(item.path, item.spec)
-    end_ms = round(1000 * item.costs.get("finished", item.folder.stat().st_mtime))
+    start_ms, end_ms = item.times_ms
     begun = known.begun.get((item.path, tags[SPEC_TAG]))
-    start_ms = end_ms - round(1000 * item.costs.get("seconds", 0))
     run_id = begun or begin_run(experiment, item.path, spec, {}, start_ms)
     tags |= _group(experiment, spec, known.groups) | ({NOTE_TAG: item.note} if item.note else {})
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
@@ -301,7 +301,7 @@ def _log_run(
 def _log_inputs(
     experiment: Experiment, run_id: str, item: Finished, models: dict[str, str]
 ) -> None:
-    """What the stage read, by name and digest; models that are in the store also as models."""
+    """Log what the stage read, by name and digest; models in the store are linked as models too."""
     tag = InputTag("mlflow.data.context", item.spec["stage"])
     read = inputs_of(item)
     datasets = [
@@ -314,7 +314,7 @@ def _log_inputs(
 
 
 def _log_model(experiment: Experiment, run_id: str, item: Finished, known: dict[str, str]) -> None:
-    """The finished model: card, digests and the model that it was made from; no weights."""
+    """Log the finished model: card, digests and the model it was made from, but no weights."""
     client, card = experiment.client, item.folder / CARD
     parents = [known[sha] for sha in inputs_of(item).values() if sha in known]
     tags = {

@@ -1,52 +1,36 @@
-"""Where the MLflow store lies, and its UI; nothing here imports mlflow.
-
-`MLFLOW_TRACKING_URI` names it, a database or a server; else it is `mlflow.db` in the root.
-"""
+"""`python -m rebar ui`: MLflow's web page on the project's store; nothing here imports mlflow."""
 
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
 from pathlib import Path
 
+from rebar.tracking.address import SQLITE, is_server, shown_address, store_address
+
 LOOPBACK = "127.0.0.1"
-SQLITE = "sqlite:///"
-
-
-def address() -> str:
-    """The store's address, with user name and password if it has them: never to be printed."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-
-
-def shown() -> str:
-    """The store's address without user name and password."""
-    return re.sub(r"//[^/@]*@", "//", address())
-
-
-def is_server() -> bool:
-    """True if the store is reached over HTTP, by many processes at once."""
-    return address().startswith(("http://", "https://"))
 
 
 def serve_ui(port: int) -> None:
-    """Become the MLflow UI on the store, on loopback only; ValueError if there is nothing to show.
+    """Replace this process by the MLflow UI on the store; it listens on loopback only.
 
-    A server has a UI of its own, whose address is printed.
+    A server has a UI of its own, whose address is printed instead. ValueError if there is no store
+    yet or the port is taken.
     """
     if is_server():
-        print(f"MLflow: {shown()} is a server; its UI is there")
+        print(f"MLflow: {shown_address()} is a server; open its UI there")
         return
-    file = Path(address().removeprefix(SQLITE))
-    if address().startswith(SQLITE) and not file.exists():
+    file = Path(store_address().removeprefix(SQLITE))
+    if store_address().startswith(SQLITE) and not file.exists():
         raise ValueError(
-            f"{file} is not made yet; `snakemake --profile profiles/local all` makes it, or "
-            "MLFLOW_TRACKING_URI names another store"
+            f"there is no MLflow store {file} yet; make it: `snakemake --profile profiles/local "
+            "all`, or name another store in MLFLOW_TRACKING_URI"
         )
     _check_port(port)
-    print(f"MLflow: http://{LOOPBACK}:{port} shows {shown()} (Ctrl-C ends it)", flush=True)
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = address()  # not as an argument: those are public
+    print(f"MLflow: open http://{LOOPBACK}:{port} ({shown_address()}; Ctrl-C stops it)", flush=True)
+    # In the environment, because other users can read the arguments of a process.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = store_address()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     where = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *where])
@@ -58,4 +42,6 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
-            raise ValueError(f"port {port} is not free ({error}); choose one: --port") from None
+            raise ValueError(
+                f"port {port} is not free ({error}); choose another: --port NUMBER"
+            ) from None
