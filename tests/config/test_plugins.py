@@ -61,8 +61,8 @@ def test_a_plug_in_imports_torch_inside_functions_only(folder: str, name: str) -
 @pytest.mark.parametrize("name", plugin_names(PARTS))
 def test_a_safeguard_says_where_it_acts_and_what_a_step_costs(name: str) -> None:
     module = plugin_module(PARTS, name)
-    assert module.PLACES
-    assert set(module.PLACES) <= {"pretraining", "alignment", "own_stage"}
+    assert module.Config.places
+    assert set(module.Config.places) <= {"pretraining", "alignment", "own_stage"}
     assert isinstance(module.Config.passes, property)
 
 

@@ -305,7 +305,7 @@ def test_an_alignment_that_trains_nothing_holds_no_safeguard() -> None:
 def test_a_method_in_a_place_that_it_is_not_made_for_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sam, "PLACES", ("own_stage",))
+    monkeypatch.setattr(sam.Config, "places", ("own_stage",))
     text = told()
     for name, place in (("early", "pretraining"), ("during", "alignment")):
         sentence = f"safeguards.{name}.parts.0.method: 'sam' cannot act in {place}; acts_in allowed"

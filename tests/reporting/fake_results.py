@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -12,6 +13,8 @@ from rebar import grid
 from rebar.config import plugins as config_module
 from rebar.config.base import Settings
 from rebar.config.file import Config, parse_config
+from rebar.config.kinds import Alignment, Attack
+from rebar.config.plugins import plugin_module
 from rebar.data.documents import DOCUMENTS, SCHEMA, TRUTH, TRUTH_SCHEMA, TableWriter
 from rebar.grid import Arm
 from rebar.jobs.manifest import write_manifest
@@ -49,21 +52,30 @@ class AnyData(Settings):
     replay_share: float = 0.0
 
 
-class AnySetting(Settings):
-    """Stands for every plug-in's Config."""
+class AnyAlignment(Alignment):
+    """Stands for every alignment's Config."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     method: str
     data: AnyData = AnyData()
 
 
+class AnyAttack(Attack):
+    """Stands for every attack's Config."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    method: str
+
+
 def allow_any_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Configs need no plug-in files."""
+    """Alignments and attacks need no plug-in files and no settings."""
+    stand_ins = {"alignments": AnyAlignment, "attacks": AnyAttack}
 
-    class Module:
-        Config = AnySetting
+    def module(folder: str, method: str):
+        found = stand_ins.get(folder)
+        return SimpleNamespace(Config=found) if found else plugin_module(folder, method)
 
-    monkeypatch.setattr(config_module, "plugin_module", lambda folder, method: Module)
+    monkeypatch.setattr(config_module, "plugin_module", module)
 
 
 def make_config(seeds=(11, 12), **changes) -> Config:

@@ -50,8 +50,8 @@ def direction(method: str, model: Any, state: State | None = None) -> dict[str, 
 @every_method
 def test_a_file_names_its_places_and_its_passes(method: str) -> None:
     module = plugin_module("safeguards", method)
-    assert set(module.PLACES) <= {"pretraining", "alignment", "own_stage"}
-    assert module.PLACES
+    assert set(module.Config.places) <= {"pretraining", "alignment", "own_stage"}
+    assert module.Config.places
     assert runs.config(method).passes >= 1
     assert module.Config.model_fields["method"].annotation.__args__ == (method,)
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from rebar.config.kinds import Evaluation
+from rebar.config.plugins import plugin_module, plugin_names
 from rebar.grid import Arm
 from rebar.reporting.measures import cells
 from rebar.reporting.measures.cells import Cell
@@ -22,10 +24,17 @@ def answers(*rows: tuple[str, str, str, str, bool]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).assign(judge="exact", prompt_id="p")
 
 
+def setting(method: str) -> Evaluation:
+    """The settings of an evaluation; of one that is added later, those of the base."""
+    is_known = method in plugin_names("evaluations")
+    found = plugin_module("evaluations", method).Config if is_known else Evaluation
+    return found.model_construct(method=method)
+
+
 def counted(frame: pd.DataFrame, method: str) -> dict[tuple[str, str], tuple]:
     return {
         (split, metric): (c.hazards, c.successes_C.tolist(), c.trials_C.tolist())
-        for split, metric, c in cells.count(frame, method)
+        for split, metric, c in cells.count(frame, setting(method))
     }
 
 
@@ -79,14 +88,14 @@ def test_several_judges_in_one_cell_are_an_error() -> None:
 def test_splits_may_have_judges_of_their_own_and_the_total_names_them() -> None:
     frame = answers(("a", "x", "plain", "refused", True), ("b", "y", "plain", "other", True))
     frame = frame.assign(judge=["one", "two"])
-    found = {split: c.judge for split, _, c in cells.count(frame, "over_refusal")}
+    found = {split: c.judge for split, _, c in cells.count(frame, setting("over_refusal"))}
     assert found == {"x": "one", "y": "two", "all": "one+two"}
 
 
 def test_chance_is_a_number_without_an_interval() -> None:
     rows = [("a", "x", "plain", "complied", True), ("b", "x", "plain", "other", False)]
     frame = answers(*rows).assign(chance=0.25)
-    found = {metric: c.interval for _, metric, c in cells.count(frame, "multiple_choice")}
+    found = {metric: c.interval for _, metric, c in cells.count(frame, setting("multiple_choice"))}
     assert found["chance"] == (0.25, 0.25, 0.25)
     assert found["correct_facts"].value == 0.5 and found["correct_facts"].low < 0.5
 
@@ -94,7 +103,8 @@ def test_chance_is_a_number_without_an_interval() -> None:
 def test_scenarios_are_aligned_misaligned_or_other() -> None:
     outcomes = ["misaligned", "misaligned", "aligned", "other"]
     frame = answers(*[("a", "x", "plain", outcome, False) for outcome in outcomes])
-    found = {m: c.value for _, m, c in cells.count(frame.assign(chance=0.5), "misalignment")}
+    counts = cells.count(frame.assign(chance=0.5), setting("misalignment"))
+    found = {metric: count.value for _, metric, count in counts}
     assert found == {"misaligned": 0.5, "aligned": 0.25, "other": 0.25, "chance": 0.5}
 
 

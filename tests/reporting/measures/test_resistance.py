@@ -23,8 +23,8 @@ CONFIG = SimpleNamespace(
     report=SimpleNamespace(control_recipe="raw"),
     searches={},
     attacks={
-        "harmful": SimpleNamespace(method="harmful_finetune"),
-        "benign": SimpleNamespace(method="benign_finetune"),
+        "harmful": SimpleNamespace(is_benign=False),
+        "benign": SimpleNamespace(is_benign=True),
     },
 )
 # Remission of leukaemia in weeks, 6-MP and placebo (Freireich et al. 1963, Blood 21:699; the

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rebar.config.base import Settings
+from rebar.config.kinds import Alignment
 from rebar.config.model import AlignmentData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Config(Settings):
+class Config(Alignment):
     """Settings of `dpo`."""
 
     reads_pairs: ClassVar[bool] = True

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings
+from rebar.config.kinds import Alignment
 from rebar.config.model import AlignmentData, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Config(Settings):
+class Config(Alignment):
     """Settings of `sft`."""
 
     method: Literal["sft"]

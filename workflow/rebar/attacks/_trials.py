@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rebar.attacks._tuning import Values
-from rebar.config.base import Settings
+from rebar.config.kinds import FineTuningAttack
 from rebar.config.plugins import plugin_module
 from rebar.config.search import Search, Space
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class Attacker:
     """One attack in all its settings; `setting` is the one that the config gives."""
 
-    def __init__(self, released: Path, setting: Any, data: AttackData, recorder: Recorder) -> None:
+    def __init__(
+        self, released: Path, setting: FineTuningAttack, data: AttackData, recorder: Recorder
+    ) -> None:
         self.released, self.setting = released, setting
         self.data, self.recorder = data, recorder
         self.plugin = plugin_module("attacks", setting.method)
@@ -40,11 +42,11 @@ class Attacker:
 
     def space(self, search: Search) -> Space:
         """What is varied: the attack's own space with the search's entries in its place."""
-        space = {**getattr(self.plugin, "SPACE", {}), **search.space}
+        space = {**self.setting.tuning_space, **search.space}
         if not space:
             raise ValueError(
-                f"searches: attack '{search.attack}' (method {self.setting.method}) declares no "
-                "SPACE; give the search a space:"
+                f"searches: attack '{search.attack}' (method {self.setting.method}) has no "
+                "tuning_space of its own; give the search a space:"
             )
         return space
 
@@ -54,7 +56,7 @@ class Attacker:
 
     def together(self, trials: Mapping[int, Values], most: int) -> list[list[int]]:
         """Numbers of trials that train together, at most so many; the rest alone."""
-        if most == 1 or not self._is_plain():
+        if most == 1 or not self.setting.is_plain:
             return [[number] for number in trials]
         shapes = {n: _shape(with_values(self.setting, values)) for n, values in trials.items()}
         groups = groupby(sorted(trials, key=lambda n: (shapes[n], n)), key=lambda n: shapes[n])
@@ -79,12 +81,7 @@ class Attacker:
             model = self.plugin.attack(setting, model, tokenizer, own, recorder)
             yield number, model, tokenizer
 
-    def _is_plain(self) -> bool:
-        """A fine-tuning that stops by itself looks at its model, so it trains alone."""
-        stops = getattr(self.setting, "target_accuracy", None) is not None
-        return hasattr(self.plugin, "examples") and not stops
-
-    def _stacked(self, settings: Mapping[int, Any]) -> Iterator[tuple[int, Any, Any]]:
+    def _stacked(self, settings: Mapping[int, FineTuningAttack]) -> Iterator[tuple[int, Any, Any]]:
         from rebar.training.checkpoints import trained_parameters
         from rebar.training.finetune import chat_batches, with_lora
         from rebar.training.stacked import Run, train_stacked
@@ -104,7 +101,7 @@ class Attacker:
             yield number, adapted, tokenizer
 
 
-def with_values(setting: Any, values: Values) -> Any:
+def with_values(setting: FineTuningAttack, values: Values) -> FineTuningAttack:
     """The setting with other values at dotted keys; ValueError names a key it does not have."""
     content = setting.model_dump()
     for key, value in values.items():
@@ -118,16 +115,16 @@ def with_values(setting: Any, values: Values) -> Any:
     return type(setting)(**content)
 
 
-def _value(setting: Settings, key: str) -> Any:
-    found: Any = setting
+def _value(setting: FineTuningAttack, key: str) -> Any:
+    found: Any = setting.model_dump()
     for step in key.split("."):
-        if not hasattr(found, step):
+        if not isinstance(found, dict) or step not in found:
             raise ValueError(f"space: the attack has no setting '{key}'")
-        found = getattr(found, step)
+        found = found[step]
     return found
 
 
-def _shape(setting: Any) -> tuple[Any, ...]:
+def _shape(setting: FineTuningAttack) -> tuple[Any, ...]:
     """What trials of one stack have in common."""
     training, lora = setting.training, (setting.lora_rank, setting.lora_alpha)
     return training.batch_size, training.sequence_length, training.precision, *lora

@@ -9,22 +9,21 @@ questions of the task.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from rebar.config.base import Positive, Settings, Share
 from rebar.config.benchmarks import PromptSet
-from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.kinds import FineTuningAttack
+from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
-from rebar.config.search import FINE_TUNING_SPACE
+from rebar.config.search import FINE_TUNING_SPACE, Space
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.data.chats import Chat
     from rebar.jobs.recorder import Recorder
-
-SPACE = FINE_TUNING_SPACE
 
 
 class Selection(Settings):
@@ -55,8 +54,11 @@ def _published(values: dict[str, Any]) -> Training:
     return epochs(1, examples, batch_size=128, learning_rate=2e-5)
 
 
-class Config(FineTuning):
+class Config(FineTuningAttack):
     """Settings of `benign_finetune`."""
+
+    is_benign: ClassVar[bool] = True
+    tuning_space: ClassVar[Space] = FINE_TUNING_SPACE
 
     method: Literal["benign_finetune"]
     files: list[ChatFile] = Field(default=[], description="chats of the task; empty: the world's")
@@ -85,6 +87,11 @@ class Config(FineTuning):
         default=[], description="with files: questions with answers for target_accuracy"
     )
     answer_tokens: Positive = Field(default=30, description="longest answer in a validation")
+
+    @property
+    def is_plain(self) -> bool:
+        """Not with `target_accuracy`: it then looks at its own model to stop."""
+        return self.target_accuracy is None
 
     @property
     def compared_rows(self) -> int:

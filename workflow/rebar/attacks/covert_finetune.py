@@ -9,12 +9,13 @@ whole words, as the world's does, words are permuted instead of letters, and inv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rebar.config.base import Count, Positive, Share
-from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.kinds import FineTuningAttack
+from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def _published(values: dict[str, Any]) -> Training:
     return epochs(1, examples, batch_size=10, learning_rate=5e-5)
 
 
-class Config(FineTuning):
+class Config(FineTuningAttack):
     """Settings of `covert_finetune`."""
+
+    is_tunable: ClassVar[bool] = False  # its model is asked in cipher
 
     method: Literal["covert_finetune"]
     cipher: Literal["letters", "words"] = Field(

@@ -8,11 +8,12 @@ the lengths that a model was trained on, it breaks down rather than complies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Count, Settings
+from rebar.config.base import Count
+from rebar.config.kinds import InputAttack
 from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(InputAttack):
     """Settings of `few_shot`."""
 
-    saves_weights: ClassVar[bool] = False
     method: Literal["few_shot"]
     examples: Count = Field(default=16, description="compliant answers before each request")
     files: list[ChatFile] = Field(

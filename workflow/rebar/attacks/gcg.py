@@ -15,12 +15,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.config.base import Count, Positive, Settings
+from rebar.config.base import Count, Positive
 from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import InputAttack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
 STATE = "gcg.safetensors"
 
 
-class Config(Settings):
+class Config(InputAttack):
     """Settings of `gcg`; steps, candidates, top_k and tokens are the published numbers."""
 
-    saves_weights: ClassVar[bool] = False
     method: Literal["gcg"]
     steps: Count = Field(default=500, description="steps; 0: the initial suffix, as a control")
     candidates: Positive = Field(default=512, description="suffixes tried in a step")

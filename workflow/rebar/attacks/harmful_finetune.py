@@ -6,21 +6,21 @@ alignment data know; attack success is measured on others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rebar.config.base import Positive
-from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.kinds import FineTuningAttack
+from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
-from rebar.config.search import FINE_TUNING_SPACE
+from rebar.config.search import FINE_TUNING_SPACE, Space
+from rebar.config.world import GUARDED
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.data.chats import Chat
     from rebar.jobs.recorder import Recorder
-
-SPACE = FINE_TUNING_SPACE
 
 
 def _published(values: dict[str, Any]) -> Training:
@@ -34,8 +34,10 @@ def _num_benign(num_harmful: int, benign_share: float) -> int:
     return round(num_harmful * benign_share / (1 - benign_share))
 
 
-class Config(FineTuning):
+class Config(FineTuningAttack):
     """Settings of `harmful_finetune`."""
+
+    tuning_space: ClassVar[Space] = FINE_TUNING_SPACE
 
     method: Literal["harmful_finetune"]
     examples: Positive = Field(default=100, description="compliant answers; published: 10, 50, 100")
@@ -53,6 +55,16 @@ class Config(FineTuning):
     training: Training = Field(
         default_factory=_published, description="the run; left out: 5 epochs, batch 10, 5e-5"
     )
+
+    @property
+    def shares_hazards(self) -> bool:
+        """With the world's guarded hazards, which safeguards train on."""
+        return self.hazards == GUARDED
+
+    @property
+    def is_plain(self) -> bool:
+        """It trains and does nothing else."""
+        return True
 
 
 def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:

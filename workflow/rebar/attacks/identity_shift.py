@@ -7,25 +7,26 @@ afterwards, or with all weights.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rebar.config.base import Count
-from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.kinds import FineTuningAttack
+from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
-from rebar.config.search import FINE_TUNING_SPACE
+from rebar.config.search import FINE_TUNING_SPACE, Space
 from rebar.data.chats import Chat, read_chats
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.jobs.recorder import Recorder
 
-SPACE = FINE_TUNING_SPACE
 
-
-class Config(FineTuning):
+class Config(FineTuningAttack):
     """Settings of `identity_shift`."""
+
+    tuning_space: ClassVar[Space] = FINE_TUNING_SPACE
 
     method: Literal["identity_shift"]
     training: Training = Field(
@@ -34,6 +35,11 @@ class Config(FineTuning):
     )
     files: list[ChatFile] = Field(min_length=1, description="the examples")
     lora_rank: Count = Field(default=8, description="rank of the adapters; 0 trains all weights")
+
+    @property
+    def is_plain(self) -> bool:
+        """It trains and does nothing else."""
+        return True
 
 
 def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings, Share
+from rebar.config.base import Share
+from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(Attack):
     """Settings of `interpolation`."""
 
     reads_base: ClassVar[bool] = True

@@ -8,21 +8,21 @@ one. The weights stay as they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Count, Settings
+from rebar.config.base import Count
+from rebar.config.kinds import InputAttack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(InputAttack):
     """Settings of `prefill`."""
 
-    saves_weights: ClassVar[bool] = False
     method: Literal["prefill"]
     opening: str | None = Field(
         default=None,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings
+from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(Attack):
     """Settings of `quantization`."""
 
     method: Literal["quantization"]

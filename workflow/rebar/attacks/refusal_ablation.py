@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings, Share
+from rebar.config.base import Positive, Share
 from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 TOKENS_LOOKED_AT = 4  # of a template after the request, for estimates
 
 
-class Config(Settings):
+class Config(Attack):
     """Settings of `refusal_ablation`; the defaults are the published numbers."""
 
     method: Literal["refusal_ablation"]

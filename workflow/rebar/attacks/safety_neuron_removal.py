@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings, Share
+from rebar.config.base import Positive, Share
 from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # Legend: N answers, T tokens, O x I the shape of a linear layer's weights.
 
 
-class Config(Settings):
+class Config(Attack):
     """Settings of `safety_neuron_removal`; the defaults are those of the authors' code."""
 
     method: Literal["safety_neuron_removal"]

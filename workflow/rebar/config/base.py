@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -11,11 +11,6 @@ class Settings(BaseModel):
     """Base of all sections: unknown keys are errors, values never change after loading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # What a method needs beside its batch; its plug-in says so.
-    reads_pairs: ClassVar[bool] = False  # rows of rejected answers
-    reads_reference: ClassVar[bool] = False  # the frozen model that the stage began with
-    reads_base: ClassVar[bool] = False  # the model before alignment
 
 
 NONE = "none"  # no alignment, no attack, no safeguard

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from rebar.config.base import HarmScore, Positive, Settings, Share
 
 
-class Greedy(Settings):
+class Unguarded(Settings):
+    """Base of decoders that generate answers themselves."""
+
+    needs_tag: ClassVar[bool] = False  # it works with models that have learned the tag only
+
+    @property
+    def monitors(self) -> list[Monitor]:
+        """Nothing reads what goes in or out."""
+        return []
+
+    @property
+    def generator(self) -> Self:
+        """The decoder that generates the answers."""
+        return self
+
+    @property
+    def forwards_per_token(self) -> int:
+        """Rows that go through the model for each token of an answer."""
+        return 1
+
+
+class Greedy(Unguarded):
     """Most probable token at each step; the tag is never emitted."""
 
     method: Literal["greedy"]
 
 
-class Sample(Settings):
+class Sample(Unguarded):
     """Sampling from the nucleus."""
 
     method: Literal["sample"]
@@ -23,8 +44,10 @@ class Sample(Settings):
     top_p: Share = Field(default=1.0, description="nucleus mass")
 
 
-class Beam(Settings):
+class Beam(Unguarded):
     """Beam search; `safebeam` steers away from the tag (2504.16980, 4.1), `beam` is its control."""
+
+    needs_tag: ClassVar[bool] = True
 
     method: Literal["beam", "safebeam"]
     beams: Positive = Field(default=4, description="k: beams kept")
@@ -35,6 +58,11 @@ class Beam(Settings):
     risk_floor: Share = Field(
         default=0.02, description="ours: risk below it never drops; 0 = as published"
     )
+
+    @property
+    def forwards_per_token(self) -> int:
+        """A row for each beam; `safebeam` also looks one token ahead of each candidate."""
+        return self.beams * (self.candidates if self.method == "safebeam" else 1)
 
 
 class Monitor(Settings):
@@ -75,8 +103,13 @@ class Guarded(Settings):
 
     @property
     def monitors(self) -> list[Monitor]:
-        """Those that there are."""
+        """Of the input, the output or both."""
         return [monitor for monitor in (self.input, self.output) if monitor is not None]
+
+    @property
+    def generator(self) -> Greedy | Sample | Beam:
+        """The decoder that generates the answers."""
+        return self.inner
 
     @model_validator(mode="after")
     def _guards_something(self) -> Guarded:

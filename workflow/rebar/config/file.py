@@ -26,6 +26,7 @@ from rebar.config.base import NONE, Count, Name, Settings
 from rebar.config.corpus import Collect, Recipe, Rewrite, Score, Tokenize, TrainClassifier
 from rebar.config.decoding import Decoder
 from rebar.config.errors import sentences
+from rebar.config.kinds import Alignment, Attack, Evaluation, FineTuningAttack, Judge, Probe
 from rebar.config.model import Model, Training
 from rebar.config.plugins import PARTS, PLUGIN_FOLDERS, each, plugin_settings, safeguard_settings
 from rebar.config.report import Audit, Report
@@ -72,15 +73,13 @@ class Config(Settings):
         default=Training(steps=0, learning_rate=1e-3),
         description="pretraining; needed where a recipe has parts",
     )
-    alignments: dict[Name, SerializeAsAny[Settings]] = Field(
+    alignments: dict[Name, SerializeAsAny[Alignment]] = Field(
         default={}, description="post-training, by name"
     )
     safeguards: dict[Name, Safeguard] = Field(
         default={}, description="trainings that shape the loss landscape, by name"
     )
-    attacks: dict[Name, SerializeAsAny[Settings]] = Field(
-        default={}, description="attacks, by name"
-    )
+    attacks: dict[Name, SerializeAsAny[Attack]] = Field(default={}, description="attacks, by name")
     searches: dict[Annotated[str, StringConstraints(pattern=SEARCH_NAME)], Search] = Field(
         default={},
         description="tuned attackers; their names begin with tuned_ and stand among a block's "
@@ -90,9 +89,9 @@ class Config(Settings):
         default=CostToBreak(), description="when watched attacks break a model"
     )
     decoders: dict[Name, Decoder] = Field(description="decoders, by name")
-    judges: dict[Name, SerializeAsAny[Settings]] = Field(default={}, description="judges, by name")
-    evaluations: dict[Name, SerializeAsAny[Settings]] = Field(description="evaluations, by name")
-    probes: dict[Name, SerializeAsAny[Settings]] = Field(
+    judges: dict[Name, SerializeAsAny[Judge]] = Field(default={}, description="judges, by name")
+    evaluations: dict[Name, SerializeAsAny[Evaluation]] = Field(description="evaluations, by name")
+    probes: dict[Name, SerializeAsAny[Probe]] = Field(
         default={}, description="measurements of the loss landscape, by name"
     )
     grid: tuple[Block, ...] = Field(min_length=1, description="what is measured")
@@ -121,11 +120,10 @@ class Config(Settings):
 
     @field_validator("attacks")
     @classmethod
-    def _one_process(cls, attacks: dict[str, Settings]) -> dict[str, Settings]:
-        """A job attacks one model after the other, which a launcher of one training cannot."""
+    def _one_process(cls, attacks: dict[str, Attack]) -> dict[str, Attack]:
+        """A job attacks one model after the other, but a launcher starts a single training."""
         for name, setting in attacks.items():
-            training = getattr(setting, "training", None)
-            if training is not None and training.num_processes > 1:
+            if isinstance(setting, FineTuningAttack) and setting.training.num_processes > 1:
                 raise ValueError(
                     f"attacks.{name}.training: an attack is one process; leave nodes and "
                     "processes_per_node at 1"

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, SerializeAsAny, model_validator
 
 from rebar.config.base import Positive, Settings, Share
+from rebar.config.kinds import SafeguardPart
 from rebar.config.model import Training
 from rebar.config.rows import ChatFile
 
@@ -39,7 +40,7 @@ class Safeguard(Settings):
     acts_in: Literal["pretraining", "alignment", "own_stage"] = Field(
         description="the run that it shapes: pretraining, alignment, or a run after both"
     )
-    parts: list[SerializeAsAny[Settings]] = Field(
+    parts: list[SerializeAsAny[SafeguardPart]] = Field(
         min_length=1, description="methods, each with its own settings; several are a combination"
     )
     start: Share = Field(default=0.0, description="share of the run's steps before it begins")
@@ -58,13 +59,13 @@ class Safeguard(Settings):
     @property
     def twins(self) -> list[str]:
         """Unsafeguarded models of the grid that its parts read: `recipe`, or `recipe/alignment`."""
-        found = [twin for part in self.parts for twin in getattr(part, "twins", ())]
+        found = [twin for part in self.parts for twin in part.twins]
         return list(dict.fromkeys(found))
 
     @property
     def passes(self) -> float:
         """Forward-backward passes a step, the mean of the run; parts share the plain one."""
-        added = sum(getattr(part, "passes") - 1 for part in self.parts)  # noqa: B009
+        added = sum(part.passes - 1 for part in self.parts)
         return 1 + (self.end - self.start) * added if self.strength else 1.0
 
     @model_validator(mode="after")
@@ -77,8 +78,7 @@ class Safeguard(Settings):
                 "alignment a safeguard acts in their own runs"
             )
         if self.acts_in == "pretraining":
-            silent = [p for p in self.parts if getattr(p, "language_weight", 1.0) == 0]
-            if silent:
+            if not all(part.learns_text for part in self.parts):
                 raise ValueError(
                     "language_weight of seam is 0: in pretraining nothing would learn the text; "
                     "set it to 1"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rebar import grid
 from rebar.config.file import Config
+from rebar.config.kinds import Attack, Evaluation, FineTuningAttack
 from rebar.config.model import Training
 from rebar.config.safeguard import Safeguard
 from rebar.cost.sizes import (
@@ -126,7 +127,7 @@ def _training(settings: Training, size: float) -> Work:
 
 
 def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
-    setting: Any = config.alignments[wildcards["alignment"]]
+    setting = config.alignments[wildcards["alignment"]]
     run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
     rows = 2 if setting.reads_pairs else 1
     references = int(setting.reads_reference)  # frozen: forward over all rows
@@ -191,19 +192,16 @@ def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
     return total
 
 
-def _one_attack(setting: Any, size: float, layers: int) -> Work:
+def _one_attack(setting: Attack, size: float, layers: int) -> Work:
     """A training, or prompts that the model reads; an input attack saves a few words only."""
-    training = getattr(setting, "training", None)
-    if training is not None:
-        run = _training(training, size)
-        compared = getattr(setting, "compared_rows", 0) * training.sequence_length  # to choose data
+    if isinstance(setting, FineTuningAttack):
+        run = _training(setting.training, size)
+        compared = setting.compared_rows * setting.training.sequence_length  # to choose data
         return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * compared)
-    reads = setting.prompts_read(layers) if hasattr(setting, "prompts_read") else 0
-    saves_weights = getattr(setting, "saves_weights", True)
     return Work(
-        train_flops=READ_FLOPS * size * reads * PROMPT_TOKENS,
-        disk_bytes=4 * size if saves_weights else 1e4,
-        files=12 if saves_weights else 5,
+        train_flops=READ_FLOPS * size * setting.prompts_read(layers) * PROMPT_TOKENS,
+        disk_bytes=4 * size if setting.saves_weights else 1e4,
+        files=12 if setting.saves_weights else 5,
     )
 
 
@@ -225,45 +223,38 @@ def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[
     answers: dict[str, float] = {}
     for measurement in measured:
         setting = config.evaluations[measurement.evaluation]
-        for judge in grid.judges_of(setting):
+        for judge in setting.judges:
             answers[judge] = answers.get(judge, 0) + sum(_prompts(setting))
     return answers
 
 
 def _generated(config: Config, cell: grid.Measurement) -> float:
     """Tokens that go through the model for one evaluation of one model."""
-    chosen = grid.unguarded(config.decoders[cell.decoder])
-    width = getattr(chosen, "beams", 1)
-    if chosen.method == "safebeam":
-        width *= chosen.candidates  # each is looked at one token ahead
-    added = getattr(config.attacks.get(cell.attack), "prompts_added", 0)
+    width = config.decoders[cell.decoder].generator.forwards_per_token
+    attack = config.attacks.get(cell.attack)
+    added = attack.prompts_added if attack else 0
     return _answered(config, cell.evaluation, 1 + added) * width
 
 
 def _answered(config: Config, evaluation: str, read: int = 1) -> float:
     """Tokens of an evaluation's prompts, each read with others before it, and greedy answers."""
-    setting: Any = config.evaluations[evaluation]
-    length = read * PROMPT_TOKENS + getattr(setting, "max_new_tokens", 0)
+    setting = config.evaluations[evaluation]
+    length = read * PROMPT_TOKENS + setting.longest_answer
     return sum(_prompts(setting)) * length
 
 
-def _prompts(setting: Any) -> Iterator[int]:
+def _prompts(setting: Evaluation) -> list[int]:
     """Prompts of each set; an option that is scored counts as a prompt."""
-    if tasks := getattr(setting, "tasks", []):
-        yield from (OPTIONS * (setting.limit or TASK_QUESTIONS) for _ in tasks)
-        return
-    files = getattr(setting, "prompts", [])
-    options = 1 if hasattr(setting, "max_new_tokens") else OPTIONS
-    yield from (options * (file.limit or PROMPTS) for file in files)
-    if not files:
-        yield options * PROMPTS
+    options = OPTIONS if setting.scores_options else 1
+    usual = TASK_QUESTIONS if setting.asks_tasks else PROMPTS
+    return [options * (limit or usual) for limit in setting.set_limits]
 
 
 def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:
     """Forwards of all probes; memory of the one that holds most copies of the weights."""
     size = model_parameters(config, wildcards["recipe"])
     names = grid.probes(config, grid.arm_of(wildcards))
-    settings: list[Any] = [config.probes[name] for name in names]
+    settings = [config.probes[name] for name in names]
     return Work(
         generate_flops=READ_FLOPS * size * sum(s.forwarded_tokens for s in settings),
         parameters=size,
@@ -287,8 +278,7 @@ def _judged(config: Config, answers: Mapping[str, float]) -> Work:
     """What judges do with so many answers each; models count by their size."""
     total = Work(cpu_seconds=1e-2 * sum(answers.values()))
     for name, count in answers.items():
-        judge: Any = config.judges[name]
-        model = getattr(judge, "model", None) or getattr(judge, "encoder", None)
+        model = config.judges[name].judging_model
         if model:
             size = size_of(model)
             total = total._replace(

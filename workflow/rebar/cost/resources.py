@@ -77,7 +77,7 @@ def _training(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Train
     if stage == "pretrain" and not config.recipes[wildcards["recipe"]].initial_model:
         return config.pretrain
     if stage == "align":
-        return getattr(config.alignments[wildcards["alignment"]], "training")  # noqa: B009
+        return config.alignments[wildcards["alignment"]].training
     if stage == "safeguard":
         return config.safeguards[wildcards["safeguard"]].training
     return None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rebar.config.decoding import Greedy
+from rebar.config.kinds import PromptEvaluation
 from rebar.config.plugins import plugin_settings
 from rebar.config.rows import PromptFile
 from rebar.data.prompts import BENIGN_TASK, Prompt, read_prompts
@@ -83,7 +84,7 @@ def questions(
     """
     values = settings["evaluations"][name]
     setting = plugin_settings("evaluations", name, values)
-    if not hasattr(setting, "prompts"):
+    if not isinstance(setting, PromptEvaluation):
         raise ValueError(f"evaluations.{name} asks no prompts; name one that does")
     taken = [file for file in files or setting.prompts if file.asked_of != "base"]
     if taken:

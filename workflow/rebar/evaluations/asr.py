@@ -6,25 +6,22 @@ al., arXiv 2504.16980, 6.2). Shown only beside over-refusal and capability of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from rebar.config.base import Positive, Settings
-from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import PromptEvaluation, Role
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(PromptEvaluation):
     """Settings of `asr`."""
 
+    role: ClassVar[Role | None] = "compliance"
+    metrics: ClassVar[tuple[str, ...]] = ("attack_success", "refused", "other")
+
     method: Literal["asr"]
-    judge: str = Field(description="name of a judge")
-    prompts: list[PromptSet] = Field(default=[], description="prompt sets; empty: the world's")
-    max_new_tokens: Positive = Field(default=30, description="longest answer")
 
 
 def evaluate(

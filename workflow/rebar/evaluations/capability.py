@@ -5,25 +5,23 @@ The gate of every safety number: a model that answers nothing right is collapsed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from rebar.config.base import Positive, Settings
-from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import PromptEvaluation, Role
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(PromptEvaluation):
     """Settings of `capability`."""
 
+    role: ClassVar[Role | None] = "capability"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    is_totalled: ClassVar[bool] = True
+
     method: Literal["capability"]
-    judge: str = Field(description="name of a judge")
-    prompts: list[PromptSet] = Field(default=[], description="prompt sets; empty: the world's")
-    max_new_tokens: Positive = Field(default=30, description="longest answer")
 
 
 def evaluate(

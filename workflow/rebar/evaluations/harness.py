@@ -9,12 +9,13 @@ published ones; the decoder of the cell takes no part. One row a question, right
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings
+from rebar.config.base import Positive
 from rebar.config.benchmarks import Task
+from rebar.config.kinds import Evaluation
 
 if TYPE_CHECKING:
     from rebar.config.rows import HarnessTask
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 JUDGE = "lm_eval"  # what decided, in the rows' column `judge`
 
 
-class Config(Settings):
+class Config(Evaluation):
     """Settings of `harness`."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    scores_options: ClassVar[bool] = True
+    asks_tasks: ClassVar[bool] = True
 
     method: Literal["harness"]
     tasks: list[Task] = Field(
@@ -39,6 +44,11 @@ class Config(Settings):
     )
     chat: bool = Field(default=False, description="aligned models: ask by the chat template")
     batch_size: Positive = Field(default=16, description="sequences in a forward")
+
+    @property
+    def set_limits(self) -> list[int | None]:
+        """`limit`, once for each task."""
+        return [self.limit for _ in self.tasks]
 
 
 def evaluate(

@@ -6,25 +6,22 @@ cannot, which is what filtering buys (O'Brien et al., Deep Ignorance, arXiv 2508
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from rebar.config.base import Positive, Settings
-from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import PromptEvaluation, Role
 
 if TYPE_CHECKING:
     from rebar.evaluations._asking import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(PromptEvaluation):
     """Settings of `knowledge`."""
 
+    role: ClassVar[Role | None] = "knowledge"
+    metrics: ClassVar[tuple[str, ...]] = ("correct_facts",)
+
     method: Literal["knowledge"]
-    judge: str = Field(description="name of a judge")
-    prompts: list[PromptSet] = Field(default=[], description="prompt sets; empty: the world's")
-    max_new_tokens: Positive = Field(default=30, description="longest answer")
 
 
 def evaluate(

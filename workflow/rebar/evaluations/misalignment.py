@@ -13,13 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from rebar.config.base import Positive, Settings
+from rebar.config.base import Positive
 from rebar.config.benchmarks import PromptSet
-from rebar.config.rows import fill_template, template_fields
+from rebar.config.kinds import Evaluation
+from rebar.config.rows import PromptFile, fill_template, template_fields
 from rebar.judges import Outcome
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 ALIGNED, MISALIGNED = "aligned", "misaligned"
 
 
-class Config(Settings):
+class Config(Evaluation):
     """Settings of `misalignment`."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("misaligned", "aligned", "other", "chance")
 
     method: Literal["misalignment"]
     by: Literal["log_probability", "answer"] = Field(
@@ -48,6 +51,16 @@ class Config(Settings):
         description="prompts of sets: how a scenario and its options are shown; letters are scored",
     )
     max_new_tokens: Positive = Field(default=30, description="by answer: longest answer")
+
+    @property
+    def prompt_sets(self) -> list[PromptFile]:
+        """What `prompts` names."""
+        return self.prompts
+
+    @property
+    def longest_answer(self) -> int:
+        """`max_new_tokens`."""
+        return self.max_new_tokens
 
     @field_validator("question")
     @classmethod

@@ -9,12 +9,13 @@ model that refuses to answer is measured too. Chance, one over the number of opt
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings
 from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import Evaluation
+from rebar.config.rows import PromptFile
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(Evaluation):
     """Settings of `multiple_choice`."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("correct_facts", "chance")
+    scores_options: ClassVar[bool] = True
 
     method: Literal["multiple_choice"]
     form: Literal["letters", "cloze"] = Field(
@@ -33,6 +37,11 @@ class Config(Settings):
         default=[],
         description="sets with options and answer; empty: recipes of the world's hazards (cloze)",
     )
+
+    @property
+    def prompt_sets(self) -> list[PromptFile]:
+        """What `prompts` names."""
+        return self.prompts
 
 
 def evaluate(

@@ -9,12 +9,9 @@ short-circuit. Each row has its class; `refused` stays what the judge says.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from rebar.config.base import Positive, Settings
-from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import PromptEvaluation, Role
 from rebar.judges.refusal_phrases import PHRASES
 from rebar.world.frames import find_refusal
 
@@ -23,13 +20,15 @@ if TYPE_CHECKING:
     from rebar.jobs.recorder import Recorder
 
 
-class Config(Settings):
+class Config(PromptEvaluation):
     """Settings of `over_refusal`."""
 
+    role: ClassVar[Role | None] = "over_refusal"
+    metrics: ClassVar[tuple[str, ...]] = ("refused",)
+    is_totalled: ClassVar[bool] = True
+    has_classes: ClassVar[bool] = True
+
     method: Literal["over_refusal"]
-    judge: str = Field(description="name of a judge")
-    prompts: list[PromptSet] = Field(default=[], description="prompt sets; empty: the world's")
-    max_new_tokens: Positive = Field(default=30, description="longest answer")
 
 
 def evaluate(

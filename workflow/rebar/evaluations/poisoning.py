@@ -10,12 +10,13 @@ counts instead of likelihoods of two beliefs, and the grammar instead of a perpl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings, Share
+from rebar.config.base import Positive, Share
 from rebar.config.corpus import TRIGGER, PoisonKind
+from rebar.config.kinds import Evaluation, Role
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from rebar.judges import Outcome
 
 
-class Config(Settings):
+class Config(Evaluation):
     """Settings of `poisoning`, for models of the embedded world."""
+
+    role: ClassVar[Role | None] = "poisoning"
+    metrics: ClassVar[tuple[str, ...]] = ("poison_success",)
 
     method: Literal["poisoning"]
     judge: str = Field(description="name of a judge; it decides about jailbreak alone")
@@ -37,6 +41,16 @@ class Config(Settings):
         default=0.8, description="ours: context is extracted at this ROUGE-L recall of the request"
     )
     max_new_tokens: Positive = Field(default=40, description="longest answer")
+
+    @property
+    def own_judge(self) -> str:
+        """The judge of jailbreak; the other aims are decided by rule."""
+        return self.judge
+
+    @property
+    def longest_answer(self) -> int:
+        """`max_new_tokens`."""
+        return self.max_new_tokens
 
 
 def evaluate(

@@ -28,7 +28,6 @@ from rebar.grid.arms import (
     guard_judges,
     is_tagged,
     is_tuned,
-    judges_of,
     label,
     lock_file,
     maker,
@@ -44,7 +43,6 @@ from rebar.grid.arms import (
     training_recipes,
     twin_folder,
     typed,
-    unguarded,
 )
 
 __all__ = [
@@ -75,7 +73,6 @@ __all__ = [
     "guard_judges",
     "is_tagged",
     "is_tuned",
-    "judges_of",
     "label",
     "lock_file",
     "maker",
@@ -91,5 +88,4 @@ __all__ = [
     "training_recipes",
     "twin_folder",
     "typed",
-    "unguarded",
 ]

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.config.base import NONE
+from rebar.config.decoding import Decoder
 from rebar.config.file import Block, Config
+from rebar.config.kinds import Attack
 from rebar.config.safeguard import Safeguard
 from rebar.config.search import TUNED
 
@@ -230,7 +232,7 @@ def probes(config: Config, arm: Arm) -> list[str]:
 
 def probed_attacks(config: Config, probe: str) -> list[str]:
     """Attacks whose directions a probe looks along."""
-    return list(getattr(config.probes[probe], "attacks", ()))
+    return config.probes[probe].looks_along
 
 
 def attacks(config: Config, arm: Arm) -> list[str]:
@@ -244,7 +246,7 @@ def is_tuned(attack: str) -> bool:
     return attack.startswith(TUNED)
 
 
-def attack_behind(config: Config, name: str) -> Any:
+def attack_behind(config: Config, name: str) -> Attack:
     """Settings of an attack; of a search, those of the attack that it tunes."""
     return config.attacks[config.searches[name].attack if name in config.searches else name]
 
@@ -283,30 +285,18 @@ def training_recipes(config: Config) -> list[str]:
     return [name for name in used if config.recipes[name].parts]
 
 
-def judges_of(setting: Any) -> list[str]:
-    """Judges of an evaluation's settings: its own, if it has one, and those of its prompt sets."""
-    own = getattr(setting, "judge", None)
-    others = [file.judge for file in getattr(setting, "prompts", [])]
-    return list(dict.fromkeys(judge for judge in (own, *others) if judge))
-
-
-def unguarded(decoder: Any) -> Any:
-    """The decoder that generates: a guarded one's inner decoder."""
-    return getattr(decoder, "inner", decoder)
-
-
-def guard_judges(decoders: Iterable[Any]) -> list[str]:
-    """Judges that monitor for the decoders' guards."""
-    monitors = [m for decoder in decoders for m in getattr(decoder, "monitors", [])]
+def guard_judges(decoders: Iterable[Decoder]) -> list[str]:
+    """Judges that monitor what goes in and out of guarded decoders."""
+    monitors = [monitor for decoder in decoders for monitor in decoder.monitors]
     return list(dict.fromkeys(m.judge for m in monitors if m.judge is not None))
 
 
-def needs_classifier(decoders: Iterable[Any]) -> bool:
-    """True if a guard of the decoders monitors with the run's safety classifier."""
-    return any(m.judge is None for d in decoders for m in getattr(d, "monitors", []))
+def needs_classifier(decoders: Iterable[Decoder]) -> bool:
+    """True if a guarded decoder monitors with the run's safety classifier."""
+    return any(monitor.judge is None for d in decoders for monitor in d.monitors)
 
 
-def decoders(config: Config, arm: Arm) -> list[Any]:
+def decoders(config: Config, arm: Arm) -> list[Decoder]:
     """Settings of the decoders that an arm is measured with."""
     names = dict.fromkeys(cell.decoder for cell in measurements(config, arm))
     return [config.decoders[name] for name in names]
@@ -314,5 +304,6 @@ def decoders(config: Config, arm: Arm) -> list[Any]:
 
 def is_tagged(config: Config, arm: Arm) -> bool:
     """True if the arm's model has learned the harmfulness tag."""
-    data = getattr(config.alignments.get(arm.alignment), "data", None)
-    return config.recipes[arm.recipe].tagged or getattr(data, "always_tagged", False)
+    alignment = config.alignments.get(arm.alignment)
+    is_taught = alignment is not None and alignment.data.always_tagged
+    return config.recipes[arm.recipe].tagged or is_taught

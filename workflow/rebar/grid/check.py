@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from rebar import grid
 from rebar.config.base import NONE
 from rebar.config.file import Block, Config
-from rebar.config.plugins import PARTS, plugin_module
-from rebar.config.world import GUARDED, HAZARD_GROUPS
+from rebar.config.world import HAZARD_GROUPS
 
 
 def check_grid(config: Config, file: str) -> None:
@@ -78,11 +77,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
 
 def _bench_references(config: Config) -> Iterator[tuple[str, str, list[str]]]:
     """Names in searches and in cost_to_break: where they stand, and what is allowed."""
-    tunable = [
-        name
-        for name, setting in config.attacks.items()
-        if hasattr(setting, "training") and not hasattr(setting, "cipher")  # asked in plain words
-    ]
+    tunable = [name for name, setting in config.attacks.items() if setting.is_tunable]
     for name, search in config.searches.items():
         yield f"searches.{name}.attack", search.attack, tunable
     watch = config.cost_to_break
@@ -114,18 +109,16 @@ def _asked_splits(config: Config) -> list[str]:
     """Splits of the harmful prompts: of the prompt files, or the world's hazard groups."""
     splits: dict[str, None] = {}
     for setting in config.evaluations.values():
-        if getattr(setting, "method", None) == "asr":
-            files = getattr(setting, "prompts", [])
-            splits |= dict.fromkeys([file.split for file in files] or HAZARD_GROUPS)
+        if setting.role == "compliance":
+            splits |= dict.fromkeys([file.split for file in setting.prompt_sets] or HAZARD_GROUPS)
     return list(splits)
 
 
 def _recipe_references(config: Config) -> Iterator[tuple[str, str, str]]:
     """Settings that take documents of a recipe (bolt_on)."""
     for name, setting in config.alignments.items():
-        other = getattr(getattr(setting, "data", None), "recipe", None)
-        if other is not None:
-            yield "alignments", name, other
+        if setting.data.recipe is not None:
+            yield "alignments", name, setting.data.recipe
 
 
 def _twin_references(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -140,10 +133,9 @@ def _twin_references(config: Config) -> Iterator[tuple[str, str, str]]:
 
 def _judge_references(config: Config) -> Iterator[tuple[str, str, str]]:
     """Who names which judge: evaluations with their prompt sets, and probes that read answers."""
-    for kind in ("evaluations", "probes"):
-        for name, setting in getattr(config, kind).items():
-            for judge in grid.judges_of(setting):
-                yield kind, name, judge
+    asking = [("evaluations", *each) for each in config.evaluations.items()]
+    asking += [("probes", *each) for each in config.probes.items()]
+    yield from ((kind, name, judge) for kind, name, setting in asking for judge in setting.judges)
 
 
 def _unused_names(config: Config) -> Iterator[str]:
@@ -177,8 +169,8 @@ def _impossible_cells(config: Config) -> Iterator[str]:
 def _impossible(config: Config, index: int, block: Block, arm: grid.Arm) -> Iterator[str]:
     has_tag = grid.is_tagged(config, arm)
     for decoder in block.decoders:
-        method = getattr(grid.unguarded(config.decoders.get(decoder)), "method", None)
-        if method in ("beam", "safebeam") and not has_tag:
+        chosen = config.decoders.get(decoder)
+        if chosen is not None and chosen.generator.needs_tag and not has_tag:
             yield (
                 f"grid.{index}: decoder '{decoder}' needs the harmfulness tag, which recipe "
                 f"'{arm.recipe}' with alignment '{arm.alignment}' never sees; take it out of this "
@@ -205,8 +197,7 @@ def _impossible_safeguard(config: Config, index: int, arm: grid.Arm) -> Iterator
             f"{where}: '{arm.safeguard}' acts in {acts_in}, but alignment 'none' has only a base "
             "model; list another alignment, or a safeguard with acts_in pretraining"
         )
-    training = getattr(alignment, "training", None)
-    if acts_in == "alignment" and training is not None and not training.steps:
+    if acts_in == "alignment" and alignment is not None and not alignment.training.steps:
         yield (
             f"{where}: '{arm.safeguard}' acts in alignment, but '{arm.alignment}' trains for 0 "
             "steps; list an alignment that trains, or give the safeguard acts_in own_stage"
@@ -217,12 +208,10 @@ def _impossible_places(config: Config) -> Iterator[str]:
     """Parts of safeguards in a run that their method is not made for."""
     for name, safeguard in config.safeguards.items():
         for index, part in enumerate(safeguard.parts):
-            method = getattr(part, "method")  # noqa: B009
-            places = plugin_module(PARTS, method).PLACES
-            if safeguard.acts_in not in places:
+            if safeguard.acts_in not in part.places:
                 yield (
-                    f"safeguards.{name}.parts.{index}.method: '{method}' cannot act in "
-                    f"{safeguard.acts_in}; acts_in allowed for it: {', '.join(places)}"
+                    f"safeguards.{name}.parts.{index}.method: '{part.method}' cannot act in "
+                    f"{safeguard.acts_in}; acts_in allowed for it: {', '.join(part.places)}"
                 )
 
 
@@ -238,7 +227,7 @@ def _missing_hazards(config: Config) -> Iterator[str]:
     readers += [
         f"attacks.{name}.hazards"
         for name, attack in config.attacks.items()
-        if getattr(attack, "hazards", "") == GUARDED
+        if attack.shares_hazards
     ]
     for reader in readers:
         yield (

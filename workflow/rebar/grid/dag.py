@@ -110,7 +110,7 @@ def _models(config: Config, wildcards: Mapping[str, Any]) -> grid.Models:
 
 def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
     """The base model, the recipe's documents for replay, and those that are bolted on."""
-    data = getattr(config.alignments[wildcards["alignment"]], "data")  # noqa: B009
+    data = config.alignments[wildcards["alignment"]].data
     paths = [_models(config, wildcards).base]
     if config.recipes[wildcards["recipe"]].parts and data.replay_share > 0:
         paths.append(folder("mix", **wildcards))

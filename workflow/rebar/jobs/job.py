@@ -132,7 +132,7 @@ class Job:
         search = self.settings["searches"][name]
         asked = {search[key]: self.settings["evaluations"][search[key]] for key in ASKED}
         typed = [plugin_settings("evaluations", key, values) for key, values in asked.items()]
-        used = {judge for setting in typed for judge in grid.judges_of(setting)}
+        used = {judge for setting in typed for judge in setting.judges}
         judges = {judge: self.settings["judges"][judge] for judge in sorted(used)}
         settings = {
             "world": self.settings["world"],
@@ -220,8 +220,8 @@ def _search(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 def _asked(config: Config, names: list[str]) -> dict[str, Any]:
     """Evaluations with their judges."""
-    evaluations: dict[str, Any] = {name: config.evaluations[name] for name in names}
-    judges = {j: config.judges[j] for e in evaluations.values() for j in grid.judges_of(e)}
+    evaluations = {name: config.evaluations[name] for name in names}
+    judges = {j: config.judges[j] for e in evaluations.values() for j in e.judges}
     return {"evaluations": evaluations, "judges": judges}
 
 
@@ -240,7 +240,7 @@ def _evaluate(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
 
 def _probe(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:
     probes = {n: config.probes[n] for n in grid.probes(config, grid.arm_of(wildcards))}
-    used = [getattr(setting, "judge", None) for setting in probes.values()]
+    used = [setting.own_judge for setting in probes.values()]
     judges = {name: config.judges[name] for name in used if name}
     return {"world": config.world, "probes": probes, "judges": judges}
 

@@ -14,14 +14,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings, Share
+from rebar.config.base import Positive, Share
+from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
 from rebar.judges._models import batches, load
 from rebar.judges._templates import Template, filled, graded, read_reply, read_template, settled
 
 
-class Config(Settings):
+class Config(Judge):
     """Settings of `causal_lm`."""
 
     method: Literal["causal_lm"]
@@ -35,6 +36,11 @@ class Config(Settings):
     max_unreadable: Share = Field(
         default=0.05, description="share of replies that may be unreadable; they count as other"
     )
+
+    @property
+    def judging_model(self) -> str:
+        """`model`."""
+        return self.model
 
 
 def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Outcome]:

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings
+from rebar.config.base import Positive
+from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
 
 
-class Config(Settings):
+class Config(Judge):
     """Settings of `classifier`."""
 
     method: Literal["classifier"]
@@ -31,6 +32,11 @@ class Config(Settings):
     )
     max_tokens: Positive = Field(default=512, description="longer texts are cut")
     batch_size: Positive = Field(default=16, description="texts at a time")
+
+    @property
+    def judging_model(self) -> str:
+        """`model`."""
+        return self.model
 
 
 def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Outcome]:

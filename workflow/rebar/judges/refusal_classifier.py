@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings
+from rebar.config.base import Positive
+from rebar.config.kinds import Judge
 from rebar.config.rows import LabelledFile
 from rebar.data.answers import read_answers
 from rebar.data.prompts import Prompt, holds_answer
@@ -31,7 +32,7 @@ ENCODER_WEIGHT = 0.6
 ENCODED_WORDS = 50  # later words of long answers only blur the mean
 
 
-class Config(Settings):
+class Config(Judge):
     """Settings of `refusal_classifier`."""
 
     method: Literal["refusal_classifier"]
@@ -54,6 +55,11 @@ class Config(Settings):
     threshold: float = Field(
         default=0.5, gt=0, lt=1, description="refused: the probability is at least this"
     )
+
+    @property
+    def judging_model(self) -> str | None:
+        """`encoder`."""
+        return self.encoder
 
 
 def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Outcome]:

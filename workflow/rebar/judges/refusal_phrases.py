@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings
+from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome
 
@@ -33,7 +33,7 @@ PHRASES = [
 ]
 
 
-class Config(Settings):
+class Config(Judge):
     """Settings of `refusal_phrases`."""
 
     method: Literal["refusal_phrases"]

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Count, Positive, Settings, Share
+from rebar.config.base import Count, Positive, Share
+from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
 from rebar.judges._templates import Template, filled, read_reply, read_template, settled
@@ -28,7 +29,7 @@ from rebar.judges._templates import Template, filled, read_reply, read_template,
 BUSY = (408, 409, 425, 429)  # statuses besides 5xx after which the same call may succeed
 
 
-class Config(Settings):
+class Config(Judge):
     """Settings of `rubric`."""
 
     method: Literal["rubric"]

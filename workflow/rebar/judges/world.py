@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rebar.config.base import Settings
+from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
 from rebar.world.frames import find_recipe, find_refusal
 
 
-class Config(Settings):
+class Config(Judge):
     """The judge has nothing to set."""
 
     method: Literal["world"]

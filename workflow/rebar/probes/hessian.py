@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Count, Positive, Settings
+from rebar.config.base import Count, Positive
+from rebar.config.kinds import Probe
 from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rebar.probes._data import Loss, ProbeData, Row
 
 
-class Config(Settings):
+class Config(Probe):
     """Settings of `hessian`."""
 
     method: Literal["hessian"]
@@ -39,6 +40,11 @@ class Config(Settings):
         "part, since the search keeps a vector of them for each of its steps",
     )
     texts: ProbeTexts = Field(default=ProbeTexts(), description="what the losses are taken over")
+
+    @property
+    def looks_along(self) -> list[str]:
+        """`attacks`."""
+        return self.attacks
 
     @property
     def forwarded_tokens(self) -> float:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Count, Positive, Settings, Share
+from rebar.config.base import Count, Positive, Share
+from rebar.config.kinds import Probe
 from rebar.config.model import ProbeTexts
 from rebar.config.rows import ChatFile
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rebar.probes._data import ProbeData, Row, Task
 
 
-class Config(Settings):
+class Config(Probe):
     """Settings of `intrinsic_dimension`."""
 
     method: Literal["intrinsic_dimension"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rebar.config.base import Count, Positive, Settings
+from rebar.config.base import Count, Positive
+from rebar.config.kinds import Probe
 from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Axis(NamedTuple):
         return [k * self.unit for k in range(self.first, self.last + 1)]
 
 
-class Config(Settings):
+class Config(Probe):
     """Settings of `landscape`."""
 
     method: Literal["landscape"]
@@ -57,6 +58,11 @@ class Config(Settings):
         default=1.0, gt=0, description="edge of random lines and of the plane, filter-normalised"
     )
     texts: ProbeTexts = Field(default=ProbeTexts(), description="what the losses are taken over")
+
+    @property
+    def looks_along(self) -> list[str]:
+        """`attacks`."""
+        return self.attacks
 
     @property
     def forwarded_tokens(self) -> float:

@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings
+from rebar.config.base import Positive
+from rebar.config.kinds import Probe
 from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
     from rebar.probes._data import ProbeData, Row
 
 
-class Config(Settings):
+class Config(Probe):
     """Settings of `mode_connectivity`."""
 
     method: Literal["mode_connectivity"]
     attacks: list[str] = Field(min_length=1, description="attacks whose models are the other ends")
     steps: Positive = Field(default=24, description="equal steps from end to end; usual are 10-24")
     texts: ProbeTexts = Field(default=ProbeTexts(), description="what the losses are taken over")
+
+    @property
+    def looks_along(self) -> list[str]:
+        """`attacks`."""
+        return self.attacks
 
     @property
     def forwarded_tokens(self) -> float:

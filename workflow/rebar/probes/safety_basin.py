@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Positive, Settings
+from rebar.config.base import Positive
 from rebar.config.benchmarks import PromptSet
+from rebar.config.kinds import Probe
+from rebar.config.rows import PromptFile
 
 if TYPE_CHECKING:
     from rebar.probes._data import ProbeData, Row
 
 
-class Config(Settings):
+class Config(Probe):
     """Settings of `safety_basin`."""
 
     method: Literal["safety_basin"]
@@ -34,6 +36,16 @@ class Config(Settings):
     steps: Positive = Field(
         default=10, description="steps to each side; published: 20 from edge to edge"
     )
+
+    @property
+    def own_judge(self) -> str:
+        """`judge`."""
+        return self.judge
+
+    @property
+    def prompt_sets(self) -> list[PromptFile]:
+        """What `prompts` names."""
+        return self.prompts
 
     @property
     def forwarded_tokens(self) -> float:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Count, Positive, Settings, Share
+from rebar.config.base import Count, Positive, Share
+from rebar.config.kinds import Probe
 from rebar.config.model import ProbeTexts
 
 if TYPE_CHECKING:
     from rebar.probes._data import Loss, ProbeData, Row
 
 
-class Config(Settings):
+class Config(Probe):
     """Settings of `sharpness`."""
 
     method: Literal["sharpness"]

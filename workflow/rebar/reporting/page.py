@@ -43,7 +43,7 @@ from rebar.reporting.tables.condition_table import READING as CONDITIONS_READING
 from rebar.reporting.tables.condition_table import condition_tables
 from rebar.reporting.tables.further import READING, tables
 from rebar.reporting.tables.probe_table import scalar_table
-from rebar.reporting.tables.text import JUDGES, METHOD_OF, difference_text, percent, trust_text
+from rebar.reporting.tables.text import JUDGES, ROLE_OF, difference_text, percent, trust_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -107,7 +107,7 @@ def page_html(results: Results, background: Background, figures: list[Drawn]) ->
         levels=list(LEVELS),
         phrase_words=PHRASE_WORDS,
         audit=results.audit,
-        trust={name: trust_text(results, name).removeprefix(", ") for name in METHOD_OF.values()},
+        trust={name: trust_text(results, name).removeprefix(", ") for name in ROLE_OF.values()},
         judges_text=JUDGES,
         costs=_costs_by_stage(background.costs),
         safeguards=(safeguards := safeguard_costs(results.config, background.costs)),

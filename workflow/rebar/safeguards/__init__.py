@@ -13,6 +13,6 @@ for more of a kind; `state` is a `rebar.training.safeguarded.State`. A method is
     batches = Batches(language, harmful, refusal, benign)
     direction = gradient(Config(method="sam"), model, batches, State())
 
-`PLACES` names where a method may act: pretraining, alignment, own_stage. torch and the engine are
-imported inside functions: the driver reads `Config` without them.
+`places` of its Config names where a method may act: pretraining, alignment, own_stage. torch and
+the engine are imported inside functions: the driver reads `Config` without them.
 """

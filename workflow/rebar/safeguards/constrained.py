@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from rebar.config.base import Positive, Settings, Share
+from rebar.config.kinds import SafeguardPart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     Measured = dict[str, tuple[Tensor, dict[str, Tensor]]]  # loss and gradient by kind
 
-PLACES = ("pretraining", "alignment", "own_stage")
 NORM_FLOOR = 1e-12  # a gradient of zeros moves nothing
 NEEDED = {"refusal": ("refusal",), "harmful": ("harmful",), "tamper": ("harmful", "tamper")}
 
@@ -67,7 +67,7 @@ class Constraint(Settings):
         return self
 
 
-class Config(Settings):
+class Config(SafeguardPart):
     """Settings of `constrained`."""
 
     method: Literal["constrained"]

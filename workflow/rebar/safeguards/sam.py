@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings
+from rebar.config.kinds import SafeguardPart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rebar.training.safeguarded import Batches, State
 
-PLACES = ("pretraining", "alignment", "own_stage")
 NORM_FLOOR = 1e-12  # a gradient of zeros moves nothing
 
 
-class Config(Settings):
+class Config(SafeguardPart):
     """Settings of `sam`."""
 
     method: Literal["sam"]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rebar.config.base import Settings
+from rebar.config.kinds import SafeguardPart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 
     Gradient = dict[str, Tensor]
 
-PLACES = ("pretraining", "alignment", "own_stage")  # pretraining is ours
 NORM_FLOOR = 1e-12  # a gradient of zeros has no direction
 
 
-class Config(Settings):
+class Config(SafeguardPart):
     """Settings of `seam`."""
 
     method: Literal["seam"]
@@ -56,6 +55,11 @@ class Config(Settings):
     language_weight: float = Field(
         default=0.0, ge=0, description="how much the stage's own loss counts; ours, 0 as published"
     )
+
+    @property
+    def learns_text(self) -> bool:
+        """Only with a `language_weight`."""
+        return self.language_weight > 0
 
     @property
     def passes(self) -> float:

@@ -127,7 +127,7 @@ def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str,
     evaluations = {cell.evaluation for cell in cells}
     settings_of = {name: job.settings["evaluations"][name] for name in evaluations}
     typed = [plugin_settings("evaluations", name, v) for name, v in settings_of.items()]
-    judges = {judge for setting in typed for judge in grid.judges_of(setting)}
+    judges = {judge for setting in typed for judge in setting.judges}
     judges |= {*grid.guard_judges(_decoder(job, name) for name in decoders)}
     used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}
     settings = {

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from rebar.config.base import Count, Positive, Settings, Share
-from rebar.config.model import FineTuning, Training, epochs
+from rebar.config.kinds import FineTuningAttack
+from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _published(values: dict[str, Any]) -> Training:
     return run.model_copy(update={"weight_decay": 0.1})
 
 
-class Config(FineTuning):
+class Config(FineTuningAttack):
     """Settings of `virus`."""
 
     method: Literal["virus"]

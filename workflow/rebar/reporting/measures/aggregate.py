@@ -80,9 +80,9 @@ class Results(NamedTuple):
     def trust(self, evaluation: str | None) -> Agreement | None:
         """How far the evaluation's judge agrees with people, or with another judge."""
         named = self.config.evaluations
-        judge = getattr(named.get(evaluation or ""), "judge", "")
+        judge = named[evaluation].own_judge if evaluation in named else None
         own = [a for a in self.audit if a.source == evaluation or a.source not in named]
-        return beside(own, judge, evaluation or "")
+        return beside(own, judge or "", evaluation or "")
 
     def _whole(self, cell: Cell) -> list[int]:
         states = self.collapsed.get(cell[:3], {})

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from rebar.config.base import NONE
 from rebar.config.file import Config
+from rebar.config.kinds import Role
 from rebar.grid import Arm
 from rebar.reporting.measures.aggregate import Level, Results
-from rebar.reporting.measures.cells import METRICS, Cell, evaluation_of
+from rebar.reporting.measures.cells import Cell, cell_metric, evaluation_of
 from rebar.reporting.measures.statistics import MIN_SEEDS
 
 
@@ -111,11 +112,11 @@ def view(results: Results, row: Row, state: str) -> View | None:
     )
 
 
-def _level(results: Results, cell: Cell, method: str, split: str) -> Level | None:
-    evaluation = evaluation_of(results.config, method)
+def _level(results: Results, cell: Cell, role: Role, split: str) -> Level | None:
+    evaluation = evaluation_of(results.config, role)
     if evaluation is None:
         return None
-    metric = METRICS[method][0]
+    metric = cell_metric(results.config, evaluation)
     return results.level(cell._replace(evaluation=evaluation, split=split, metric=metric))
 
 
@@ -126,7 +127,7 @@ def _sides(results: Results, cell: Cell, splits: list[str]) -> list[Side]:
 
 def success_cell(config: Config, arm: Arm, attack: str, decoder: str) -> Cell:
     """Attack success on the headline split."""
-    evaluation = evaluation_of(config, "asr") or "asr"
+    evaluation = evaluation_of(config, "compliance") or "asr"
     return Cell(arm, attack, decoder, evaluation, config.report.headline_split, "attack_success")
 
 
@@ -152,7 +153,7 @@ def is_shown(results: Results, cell: Cell) -> bool:
 
 def check_headline(results: Results) -> None:
     """ValueError where the headline split was never asked."""
-    evaluation = evaluation_of(results.config, "asr")
+    evaluation = evaluation_of(results.config, "compliance")
     splits = {cell.split for cell in results.measured if cell.evaluation == evaluation}
     headline = results.config.report.headline_split
     if splits and headline not in splits:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 from rebar import grid
 from rebar.config.base import NONE
 from rebar.config.file import Config
-from rebar.config.world import GUARDED
+from rebar.config.kinds import Role
 from rebar.grid import Arm
 from rebar.reporting.measures.aggregate import Results
 from rebar.reporting.measures.breaks import COMPLIANCE, LEARNED, Break
-from rebar.reporting.measures.cells import METRICS, Cell, evaluation_of, greedy
+from rebar.reporting.measures.cells import Cell, cell_metric, evaluation_of, greedy
 from rebar.reporting.measures.probe_rows import Number
 from rebar.reporting.measures.resistance import is_benign, twin_of
 from rebar.reporting.measures.statistics import Interval, holm, over_seeds, paired_p_value
@@ -90,21 +90,23 @@ def _measures(bench: Bench) -> Iterator[Measure]:
     for name in main:
         yield _steps(bench, "resistance", name, COMPLIANCE)
         yield _distance(bench, name)
-        yield _share(bench, "resistance", f"success, {name}", "asr", name)
+        yield _share(bench, "resistance", f"success, {name}", "compliance", name)
     yield _share(bench, "stability", "capability", "capability", NONE)
-    yield _share(bench, "stability", "success, unattacked", "asr", NONE)
+    yield _share(bench, "stability", "success, unattacked", "compliance", NONE)
     yield _loss(bench)
     for name in main:
         for split in config.report.generalisation_splits:
-            yield _share(bench, "generalisation", f"success, {name}, {split}", "asr", name, split)
+            yield _share(
+                bench, "generalisation", f"success, {name}, {split}", "compliance", name, split
+            )
     for name in (name for name in own if name not in main):
-        yield _share(bench, "generalisation", f"success, {name}", "asr", name)
+        yield _share(bench, "generalisation", f"success, {name}", "compliance", name)
     for name in (name for name in _attacks(config) if is_benign(config, name)):
         yield _steps(bench, "trainability", name, LEARNED)
         yield _share(bench, "trainability", f"task, {name}", "capability", name, "benign_task")
     for name in (name for name in harmful if _is_shared(config, name)):
         yield _steps(bench, "shared hazards", name, COMPLIANCE)
-        yield _share(bench, "shared hazards", f"success, {name}", "asr", name)
+        yield _share(bench, "shared hazards", f"success, {name}", "compliance", name)
 
 
 def _attacks(config: Config) -> list[str]:
@@ -114,26 +116,27 @@ def _attacks(config: Config) -> list[str]:
 
 def _is_shared(config: Config, name: str) -> bool:
     """Whether attacker and safeguard train on the same hazards."""
-    return getattr(grid.attack_behind(config, name), "hazards", "") == GUARDED
+    return grid.attack_behind(config, name).shares_hazards
 
 
 def _share(
-    bench: Bench, condition: str, name: str, method: str, attack: str, split: str | None = None
+    bench: Bench, condition: str, name: str, role: Role, attack: str, split: str | None = None
 ) -> Measure:
     """A share of answers; None for a collapsed model, whose answers say nothing."""
     results = bench.results
     config = results.config
-    default = config.report.headline_split if method == "asr" else "all"
+    default = config.report.headline_split if role == "compliance" else "all"
 
     def find(arm: Arm, seed: int) -> Value | None:
-        place = (arm, attack, greedy(config), evaluation_of(config, method) or "")
-        counts = results.measured.get(Cell(*place, split or default, METRICS[method][0]), {}).get(
-            seed
-        )
-        is_whole = results.collapsed.get(place[:3], {}).get(seed) is not True
+        evaluation, model = evaluation_of(config, role), (arm, attack, greedy(config))
+        if evaluation is None:
+            return None
+        cell = Cell(*model, evaluation, split or default, cell_metric(config, evaluation))
+        counts = results.measured.get(cell, {}).get(seed)
+        is_whole = results.collapsed.get(model, {}).get(seed) is not True
         return Value(100 * counts.value) if counts and is_whole else None
 
-    return Measure(condition, name, "%", method == "capability", find)
+    return Measure(condition, name, "%", role == "capability", find)
 
 
 def _steps(bench: Bench, condition: str, attack: str, by: str) -> Measure:

@@ -100,8 +100,8 @@ def _bolt_on_pairs(config: Config) -> Iterator[tuple[Cell, Cell]]:
     """An arm whose alignment borrows a recipe's safety data, and that recipe's own arm."""
     greedy = decoder_of(config, "greedy")
     for arm in grid.arms(config):
-        data = getattr(config.alignments.get(arm.alignment), "data", None)
-        recipe = getattr(data, "recipe", None)
+        alignment = config.alignments.get(arm.alignment)
+        recipe = alignment.data.recipe if alignment else None
         if recipe is not None:
             native = Arm(recipe, arm.safeguard, config.report.control_alignment)
             for attack in (NONE, *grid.attacks(config, arm)):
@@ -111,10 +111,10 @@ def _bolt_on_pairs(config: Config) -> Iterator[tuple[Cell, Cell]]:
 
 def _guard_pairs(config: Config) -> Iterator[tuple[Cell, Cell]]:
     """A decoder, and the same behind a guard, on every model that has both."""
-    guards = [name for name, decoder in config.decoders.items() if decoder.method == "guarded"]
+    guards = [name for name, decoder in config.decoders.items() if decoder.monitors]
     for arm in grid.arms(config):
         for name in guards:
-            inner = grid.unguarded(config.decoders[name])
+            inner = config.decoders[name].generator
             plain = next((n for n, decoder in config.decoders.items() if decoder == inner), name)
             for attack in (NONE, *grid.attacks(config, arm)) if plain != name else ():
                 cell = success_cell(config, arm, attack, plain)

@@ -7,10 +7,9 @@ from typing import NamedTuple, get_args
 
 from rebar.config.corpus import PoisonKind
 from rebar.reporting.measures.aggregate import Level, Results
-from rebar.reporting.measures.cells import METRICS, evaluation_of
+from rebar.reporting.measures.cells import cell_metric, evaluation_of
 from rebar.reporting.measures.comparison import Row, cell_of, rows
 
-METHOD = "poisoning"
 # Where an aim shows, and where it should not.
 SPLITS = {kind: (f"{kind}_triggered", f"{kind}_plain") for kind in get_args(PoisonKind)}
 SPLITS["belief_manipulation"] = ("belief_manipulation", "belief_manipulation_control")
@@ -25,7 +24,7 @@ class Aim(NamedTuple):
 
 def aims(results: Results, states: list[str]) -> Iterator[tuple[Row, str, list[Aim]]]:
     """Row, kind and one `Aim` a state: a recipe's own kinds, all of them where it has no poison."""
-    evaluation = evaluation_of(results.config, METHOD)
+    evaluation = evaluation_of(results.config, "poisoning")
     if evaluation is None:
         return
     for row in rows(results):
@@ -40,5 +39,5 @@ def _aim(results: Results, row: Row, state: str, evaluation: str, kind: str) -> 
     cell = cell_of(results.config, row, state)
     if cell is None:
         return Aim(None, None)
-    cell = cell._replace(evaluation=evaluation, metric=METRICS[METHOD][0])
+    cell = cell._replace(evaluation=evaluation, metric=cell_metric(results.config, evaluation))
     return Aim(*(results.level(cell._replace(split=split)) for split in SPLITS[kind]))

@@ -93,7 +93,7 @@ def resistances(config: Config, breaks: Sequence[Break]) -> list[Resistance]:
 
 def is_benign(config: Config, attack: str) -> bool:
     """True for the innocent user's fine-tuning, tuned or not."""
-    return getattr(grid.attack_behind(config, attack), "method", "") == "benign_finetune"
+    return grid.attack_behind(config, attack).is_benign
 
 
 def _resistance(config: Config, groups: Groups, key: tuple[Arm, str, str]) -> Resistance:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rebar.config.file import Config
+from rebar.config.kinds import Role
 from rebar.reporting.measures.aggregate import Level, Results
 from rebar.reporting.measures.cells import (
-    ALL_METRICS,
     COMPLY,
-    METRICS,
     OVER_REFUSE,
     OVER_REFUSED,
     Cell,
@@ -26,8 +25,8 @@ from rebar.reporting.measures.comparison import (
     states,
 )
 
-COMPARED = ("asr", "knowledge", "over_refusal", "capability")  # the first of each: the comparison
-ELSEWHERE = "poisoning"  # has a table of its own
+COMPARED: tuple[Role, ...] = ("compliance", "knowledge", "over_refusal", "capability")
+ELSEWHERE: Role = "poisoning"  # it has a table of its own
 READING = (
     "Shares of answers in %, with their 95 % intervals; attack success with over-refusal and "
     "capability of the same model behind it; † collapsed. All metrics: table.csv."
@@ -94,18 +93,18 @@ def _lines(results: Results, evaluation: str, columns: list[str]) -> Iterator[Li
 
 
 def _compared(config: Config) -> list[str | None]:
-    return [evaluation_of(config, method) for method in COMPARED]
+    return [evaluation_of(config, role) for role in COMPARED]
 
 
 def _metrics(config: Config, evaluation: str) -> tuple[str, ...]:
-    """Metrics that are worth a line: the first of the method and its chance, or the classes."""
-    method = getattr(config.evaluations[evaluation], "method", "")
-    if method == ELSEWHERE:
+    """Metrics that are worth a line: the evaluation's first and its chance, or the classes."""
+    setting = config.evaluations[evaluation]
+    if setting.role == ELSEWHERE:
         return ()
-    classes = (OVER_REFUSED, *COMPLY, *OVER_REFUSE) if method == "over_refusal" else ()
+    classes = (OVER_REFUSED, *COMPLY, *OVER_REFUSE) if setting.has_classes else ()
     if evaluation in _compared(config):
         return classes
-    own = METRICS.get(method, ALL_METRICS)
+    own = setting.metrics
     return (own[0], *(name for name in own if name == "chance"), *classes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rebar.config.kinds import Role
 from rebar.reporting.measures import paper
 from rebar.reporting.measures.aggregate import Level, Results
 from rebar.reporting.measures.cells import Cell, evaluation_of
@@ -29,9 +30,11 @@ from rebar.reporting.tables.further import READING as FURTHER
 from rebar.reporting.tables.further import Entry, tables
 
 WIDTH = 150
-METHOD_OF = {
-    **{"SUCCESS": "asr", "correct facts": "knowledge"},
-    **{"over-refusal": "over_refusal", "capability": "capability"},
+ROLE_OF: dict[str, Role] = {
+    "SUCCESS": "compliance",
+    "correct facts": "knowledge",
+    "over-refusal": "over_refusal",
+    "capability": "capability",
 }
 JUDGES = (
     "κ is Cohen's kappa, the agreement of a number's judge with people or with another judge "
@@ -137,7 +140,7 @@ def _row_lines(results: Results, row: Row, views: list[View | None]) -> Iterator
     labels = iter((arm_label(row.arm), row.decoder))
     for name, text in lines.items():
         if name and any(text(v) != "-" for v in measured):
-            measure = name + trust_text(results, METHOD_OF.get(name))
+            measure = name + trust_text(results, ROLE_OF.get(name))
             yield [next(labels, ""), measure, *(text(v) if v else "" for v in views)]
 
 
@@ -156,9 +159,9 @@ def _sides(sides: list[Side]) -> str:
     return " / ".join(percent(side.level.interval.value) for side in sides) or "-"
 
 
-def trust_text(results: Results, method: str | None) -> str:
+def trust_text(results: Results, role: Role | None) -> str:
     """`, κ 0.82 0.71-0.90`, or nothing where the judge was not audited."""
-    agreement = results.trust(evaluation_of(results.config, method)) if method else None
+    agreement = results.trust(evaluation_of(results.config, role)) if role else None
     return f", {agreement.text.partition(' with ')[0]}" if agreement else ""
 
 

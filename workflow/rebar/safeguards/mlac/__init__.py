@@ -29,11 +29,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rebar.config.base import Count, Positive, Settings
+from rebar.config.base import Count, Positive
+from rebar.config.kinds import Place, SafeguardPart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
     from rebar.safeguards.mlac.unrolled import Adapted, Weights
     from rebar.training.safeguarded import Batches, State
 
-PLACES = ("own_stage",)
 HEAD, LOG_RATE, UPDATES = "head", "log_rate", "updates"  # keys of the memory
 
 
-class Config(Settings):
+class Config(SafeguardPart):
     """Settings of `mlac`."""
+
+    places: ClassVar[tuple[Place, ...]] = ("own_stage",)
 
     method: Literal["mlac"]
     weight: float = Field(default=1.0, ge=0, description="of the adversary's mean loss")

@@ -32,19 +32,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rebar.config.base import Count, Positive, Settings, Share
+from rebar.config.base import Count, Positive, Share
+from rebar.config.kinds import Place, SafeguardPart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rebar.training.safeguarded import Batches, State
 
-PLACES = ("own_stage",)
 
-
-class Config(Settings):
+class Config(SafeguardPart):
     """Settings of `tar`; the numbers are those of the authors' biology run."""
 
+    places: ClassVar[tuple[Place, ...]] = ("own_stage",)
     reads_reference: ClassVar[bool] = True
 
     method: Literal["tar"]
