@@ -33,7 +33,7 @@ from transformers import (
 
 from benchmarks.demo_share import share_row
 from benchmarks.dry_run import dry_run_rows
-from benchmarks.rows import line, row
+from benchmarks.rows import format_row, make_row
 from benchmarks.slurm_jobs import slurm_rows
 from benchmarks.stacked_trials import stacked_rows
 from rebar.config.model import Model, Training
@@ -155,20 +155,20 @@ def speed_rows() -> list[dict[str, Any]]:
         ),
     }
     return [
-        row(
+        make_row(
             name,
             round(speeds["ours"]),
             round(speeds[peer]),
             "tokens/s",
-            f"peer: {what}; {conditions(seconds)}",
+            f"peer: {what}; {describe_conditions(seconds)}",
         )
         for name, (peer, what) in names.items()
     ]
 
 
-def conditions(seconds: dict[str, list[float]]) -> str:
+def describe_conditions(seconds: dict[str, list[float]]) -> str:
     """What was compared, on what."""
-    spreads = ", ".join(f"{name} {spread(s)}" for name, s in seconds.items())
+    spreads = ", ".join(f"{name} {format_spread(s)}" for name, s in seconds.items())
     parameters = sum(p.numel() for p in fresh_model().parameters())
     return (
         f"Llama with {parameters / 1e6:.2f} M parameters, vocabulary {VOCABULARY}, batch {BATCH} x "
@@ -178,7 +178,7 @@ def conditions(seconds: dict[str, list[float]]) -> str:
     )
 
 
-def spread(seconds: list[float]) -> str:
+def format_spread(seconds: list[float]) -> str:
     """Lower and upper quartile in milliseconds."""
     low, _, high = statistics.quantiles(seconds, n=4)
     return f"{low * 1000:.0f}-{high * 1000:.0f}"
@@ -194,7 +194,7 @@ def main() -> None:
     rows += [*dry_run_rows(), *slurm_rows(), *stacked_rows(), *speed_rows()]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    print("\n".join(map(line, rows)))
+    print("\n".join(map(format_row, rows)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import row
+from benchmarks.rows import make_row
 
 LIMIT = 0.20  # what the project allows itself
 
@@ -48,4 +48,4 @@ def share_row(results: Path) -> dict[str, Any]:
         raise ValueError(f"{results} holds no finished demo; run `make demo` first")
     share = noncompute_share(jobs)
     note = f"{len(jobs)} jobs; peer is the limit; start-up, first steps, time between jobs"
-    return row("demo_noncompute_share", share, LIMIT, "share of job seconds", note)
+    return make_row("demo_noncompute_share", share, LIMIT, "share of job seconds", note)

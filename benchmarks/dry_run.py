@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import yaml
 from tests.workflow.conftest import ROOT, copy_project
 
-from benchmarks.rows import row
+from benchmarks.rows import make_row
 
 LIMIT = 40.0  # seconds that the project allows itself for 10,000 jobs
 TURNS = 3
@@ -93,8 +93,10 @@ def rows_of(growth: str) -> list[dict[str, Any]]:
         f"with more {growth}; the whole command"
     )
     return [
-        row(f"dry_run_10000_jobs_by_{growth}", many.seconds, LIMIT, "s", f"peer: limit; {note}"),
-        row(
+        make_row(
+            f"dry_run_10000_jobs_by_{growth}", many.seconds, LIMIT, "s", f"peer: limit; {note}"
+        ),
+        make_row(
             f"dry_run_growth_by_{growth}",
             many.seconds / few.seconds,
             many.jobs / few.jobs,
@@ -106,4 +108,4 @@ def rows_of(growth: str) -> list[dict[str, Any]]:
 
 def dry_run_rows() -> list[dict[str, Any]]:
     """All rows of dry runs."""
-    return [row for growth in SIZES for row in rows_of(growth)]
+    return [make_row for growth in SIZES for make_row in rows_of(growth)]

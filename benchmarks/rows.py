@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def row(name: str, ours: float | None, peer: float | None, unit: str, note: str) -> dict[str, Any]:
+def make_row(
+    name: str, ours: float | None, peer: float | None, unit: str, note: str
+) -> dict[str, Any]:
     """Ours beside the peer's, or beside a limit; null what was not measured or has no peer."""
     return {
         "name": name,
@@ -17,7 +19,7 @@ def row(name: str, ours: float | None, peer: float | None, unit: str, note: str)
     }
 
 
-def line(values: dict[str, Any]) -> str:
+def format_row(values: dict[str, Any]) -> str:
     """A row for the terminal."""
     if values["ours"] is None:
         return f"{values['name']}: {values['note']}"

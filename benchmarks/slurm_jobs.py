@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 from tests.cluster.private_slurm import PrivateSlurm, missing_programs
 
-from benchmarks.rows import row
+from benchmarks.rows import make_row
 
 JOBS, WARM_UP_JOBS, SLEEP, TURNS = 100, 10, 0.2, 2
 SLOTS, LOCAL_CORES = 8, 2  # the private SLURM: two nodes with four CPUs
@@ -129,7 +129,7 @@ def take_turn(place: Path, num: int) -> dict[str, float]:
     return seconds
 
 
-def orchestration(seconds: float, slots: int) -> float:
+def orchestration_seconds(seconds: float, slots: int) -> float:
     """Seconds a job that are not the job's own work."""
     return (seconds - SLEEP * JOBS / slots) / JOBS
 
@@ -137,7 +137,7 @@ def orchestration(seconds: float, slots: int) -> float:
 def slurm_rows() -> list[dict[str, Any]]:
     """All rows of short jobs; one that says so where there is no SLURM."""
     if missing := missing_programs():
-        return [row(f"slurm_v_{NODES}", None, None, "s", f"skipped: no {', '.join(missing)}")]
+        return [make_row(f"slurm_v_{NODES}", None, None, "s", f"skipped: no {', '.join(missing)}")]
     took = measure()
     note = (
         f"{JOBS} jobs of {SLEEP} s, median of {TURNS} turns after {WARM_UP_JOBS} jobs for warm-up, "
@@ -145,11 +145,16 @@ def slurm_rows() -> list[dict[str, Any]]:
         "peer: from map_array to the last result, without imports"
     )
     inner = "the Snakemake that each job starts on its node"
-    ours, bare = orchestration(took["ours"], SLOTS), orchestration(took[BARE], SLOTS)
-    local = orchestration(took["local"], LOCAL_CORES)
+    ours, bare = (
+        orchestration_seconds(took["ours"], SLOTS),
+        orchestration_seconds(took[BARE], SLOTS),
+    )
+    local = orchestration_seconds(took["local"], LOCAL_CORES)
     return [
-        row(f"slurm_v_{NODES}", took["ours"], took[NODES], "s", f"{note}, {inner} in it too"),
-        row(f"slurm_v_{BARE}", took["ours"], took[BARE], "s", f"{note}, {inner} not in it"),
-        row("orchestration_slurm", ours, bare, "s a job", f"wall less work; peer {BARE}; {note}"),
-        row("orchestration_local", local, None, "s a job", f"on {LOCAL_CORES} cores; {note}"),
+        make_row(f"slurm_v_{NODES}", took["ours"], took[NODES], "s", f"{note}, {inner} in it too"),
+        make_row(f"slurm_v_{BARE}", took["ours"], took[BARE], "s", f"{note}, {inner} not in it"),
+        make_row(
+            "orchestration_slurm", ours, bare, "s a job", f"wall less work; peer {BARE}; {note}"
+        ),
+        make_row("orchestration_local", local, None, "s a job", f"on {LOCAL_CORES} cores; {note}"),
     ]

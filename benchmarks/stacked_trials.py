@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.rows import row
+from benchmarks.rows import make_row
 from rebar.config.model import Model, Training
 from rebar.config.world import World
 from rebar.jobs.recorder import Recorder
@@ -53,7 +53,7 @@ def fresh_model() -> Any:
     return build_model(Model(), build_tokenizer())
 
 
-def alone(model: Any, run: Run) -> None:
+def train_alone(model: Any, run: Run) -> None:
     """One trial by the loop that attacks use."""
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), "trial", io.StringIO())
@@ -70,7 +70,7 @@ def stacked_rows() -> list[dict[str, Any]]:
         together.append(time.monotonic() - began)
         began = time.monotonic()
         for run in runs:
-            alone(model, run)
+            train_alone(model, run)
         one_by_one.append(time.monotonic() - began)
     began = time.monotonic()
     for number in range(SINGLE_JOBS):
@@ -80,11 +80,13 @@ def stacked_rows() -> list[dict[str, Any]]:
     note = f"{TRIALS} trainings of 30 steps of 10 x 64, bf16, 1 thread; best of {TURNS} turns"
     first, second = (f"; limit x{limit:.2f}" for limit in LIMITS.values())
     return [
-        row("stacked_trials_v_one_after_another", ours, min(one_by_one), "s", note + first),
-        row("stacked_trials_v_single_jobs", ours, jobs, "s", f"start-up and compilation{second}"),
+        make_row("stacked_trials_v_one_after_another", ours, min(one_by_one), "s", note + first),
+        make_row(
+            "stacked_trials_v_single_jobs", ours, jobs, "s", f"start-up and compilation{second}"
+        ),
     ]
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    alone(fresh_model(), run_of(int(sys.argv[1]), compiled=True))
+    train_alone(fresh_model(), run_of(int(sys.argv[1]), compiled=True))

@@ -32,7 +32,7 @@ import torch
 from benchmarks.self_destructing import attacker, biographies, defender, encoder
 from benchmarks.self_destructing.attacker import Budget, Outcome
 from benchmarks.self_destructing.biographies import Biographies
-from benchmarks.self_destructing.defender import Defence, Outer
+from benchmarks.self_destructing.defender import Defence, DefenderTraining
 from benchmarks.self_destructing.encoder import Classifier
 
 LEVELS = (0.6, 0.7, 0.8, 0.9)  # of accuracy, for the examples needed
@@ -44,10 +44,10 @@ TRAINABILITY = {
 }
 
 
-class Numbers(NamedTuple):
+class ExperimentSizes(NamedTuple):
     """How large all is; the defaults are published where the paper has them."""
 
-    outer: Outer = Outer()
+    outer: DefenderTraining = DefenderTraining()
     defence: Defence = Defence()
     budget: Budget = Budget()
     biographies: int = 20_000  # generated; ours, as all below
@@ -59,9 +59,9 @@ class Numbers(NamedTuple):
     length: int = 32  # tokens of a biography
 
 
-SMALL = Numbers(
+SMALL = ExperimentSizes(
     # At 1e-3 such an encoder collapses to one answer for all, under AC on some seeds.
-    outer=Outer(steps=800, batch=16, learning_rate=4e-4),
+    outer=DefenderTraining(steps=800, batch=16, learning_rate=4e-4),
     defence=Defence(inner_steps=4, adversary_rate=1e-3),
     budget=Budget(trials=6, patience=4, seeds=3, steps=(25, 150)),
     biographies=5000,
@@ -72,18 +72,18 @@ SMALL = Numbers(
 )
 
 
-def encoders(
-    data: Biographies, numbers: Numbers, seed: int, path: str | None
+def train_encoders(
+    data: Biographies, numbers: ExperimentSizes, seed: int, path: str | None
 ) -> dict[str, Classifier]:
     """The released encoders, by comparator."""
     sizes = (data.vocabulary, data.professions, numbers.length)
-    begin = encoder.fresh(*sizes, seed=seed)
+    begin = encoder.build_encoder(*sizes, seed=seed)
     if path:
-        begin = encoder.load(path, data.professions, seed)[0]
+        begin = encoder.load_encoder(path, data.professions, seed)[0]
     else:
         defender.pretrain(begin, data.train, numbers.masked_steps, seed)
     censored = numbers.defence._replace(inner_steps=0, linear=False)
-    released = {"random": encoder.fresh(*sizes, seed=seed + 1), "pretrained": begin}
+    released = {"random": encoder.build_encoder(*sizes, seed=seed + 1), "pretrained": begin}
     for name, defence in {"profession": None, "ac": censored, "mlac": numbers.defence}.items():
         began = time.monotonic()
         released[name] = copy.deepcopy(begin)
@@ -93,16 +93,18 @@ def encoders(
     return released
 
 
-def measured(
-    released: dict[str, Classifier], data: Biographies, numbers: Numbers, seed: int
+def measure_defences(
+    released: dict[str, Classifier], data: Biographies, numbers: ExperimentSizes, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All attacks, a row each, and the table, a row an encoder."""
     attacks, rows = [], []
     for name, model in released.items():
-        outcomes = attacker.curve(model, data, numbers.budget, seed)
+        outcomes = attacker.measure_curve(model, data, numbers.budget, seed)
         attacks += [{"encoder": name, **o._asdict(), **o.values} for o in outcomes]
         values = TRAINABILITY | {"steps": numbers.profession_steps}
-        examples = attacker.drawn(data.attackers, numbers.profession_examples, f"{seed}/profession")
+        examples = attacker.draw_examples(
+            data.attackers, numbers.profession_examples, f"{seed}/profession"
+        )
         profession = attacker.attack(model, examples, values, data.test, seed, task="profession")
         rows.append(_row(name, outcomes, profession, numbers.budget))
         print(f"{name}: attacked", flush=True)
@@ -118,7 +120,7 @@ def _row(
         row[f"attribute_{shots}"] = found.mean()
         row[f"sd_{shots}"] = found.std()
     for level in LEVELS:
-        row[f"needs_{level}"] = attacker.needed(outcomes, level) or f">{max(budget.shots)}"
+        row[f"needs_{level}"] = attacker.examples_needed(outcomes, level) or f">{max(budget.shots)}"
     return row
 
 
@@ -141,18 +143,28 @@ def draw(table: pd.DataFrame, budget: Budget, path: Path) -> None:
 
 
 def run(
-    numbers: Numbers, out: Path, seed: int, data: Path | None = None, path: str | None = None
+    numbers: ExperimentSizes,
+    out: Path,
+    seed: int,
+    data: Path | None = None,
+    path: str | None = None,
 ) -> pd.DataFrame:
     """The whole experiment; returns its table."""
-    table = biographies.read(data) if data else biographies.generated(numbers.biographies, seed)
+    table = (
+        biographies.read_biographies(data)
+        if data
+        else biographies.generate_biographies(numbers.biographies, seed)
+    )
     encode, vocabulary = None, 8000
     if path:
-        tokenizer = encoder.load(path, 1, seed)[1]
+        tokenizer = encoder.load_encoder(path, 1, seed)[1]
         encode, vocabulary = tokenizer.encode, len(tokenizer)
-    split = biographies.prepared(
+    split = biographies.prepare_splits(
         table, numbers.held, numbers.attackers, numbers.length, encode, vocabulary
     )
-    attacks, found = measured(encoders(split, numbers, seed, path), split, numbers, seed)
+    attacks, found = measure_defences(
+        train_encoders(split, numbers, seed, path), split, numbers, seed
+    )
     out.mkdir(parents=True, exist_ok=True)
     attacks.to_csv(out / "attacks.csv", index=False)
     found.to_csv(out / "table.csv", index=False)
@@ -169,9 +181,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--out", type=Path, default=Path("results/self_destructing"))
     options = parser.parse_args()
-    numbers = SMALL if options.small else Numbers()
+    numbers = SMALL if options.small else ExperimentSizes()
     torch.set_num_threads(1)
-    print(f"{numbers}\npublished: {Numbers()}")
+    print(f"{numbers}\npublished: {ExperimentSizes()}")
     table = run(numbers, options.out, options.seed, options.data, options.encoder)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     print(f"written to {options.out}")

@@ -37,22 +37,24 @@ class Outcome(NamedTuple):
     values: Values
 
 
-def curve(model: Classifier, data: Biographies, budget: Budget, seed: int) -> list[Outcome]:
+def measure_curve(model: Classifier, data: Biographies, budget: Budget, seed: int) -> list[Outcome]:
     """For each number of examples: search on validation, then seeds of the best on test."""
     outcomes = []
     for shots in budget.shots:
-        values = search(model, data, shots, budget, seed)
+        values = search_settings(model, data, shots, budget, seed)
         for number in range(budget.seeds):
-            examples = drawn(data.attackers, shots, f"{seed}/seed {number}/{shots}")
+            examples = draw_examples(data.attackers, shots, f"{seed}/seed {number}/{shots}")
             accuracy = attack(model, examples, values, data.test, seed + 1 + number)
             outcomes.append(Outcome(shots, number, accuracy, values))
     return outcomes
 
 
-def search(model: Classifier, data: Biographies, shots: int, budget: Budget, seed: int) -> Values:
+def search_settings(
+    model: Classifier, data: Biographies, shots: int, budget: Budget, seed: int
+) -> Values:
     """The setting with the best validation accuracy, by TPE (Bergstra et al. 2011)."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    examples = drawn(data.attackers, shots, f"{seed}/search/{shots}")
+    examples = draw_examples(data.attackers, shots, f"{seed}/search/{shots}")
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     best, since = -1.0, 0
     for _ in range(budget.trials):
@@ -109,12 +111,12 @@ def accuracy(model: Classifier, judged: Split, task: str) -> float:
     return float((found_N == getattr(judged, f"{task}_N")).float().mean())
 
 
-def drawn(pool: Split, count: int, name: str) -> Split:
+def draw_examples(pool: Split, count: int, name: str) -> Split:
     """Examples of the attackers' pool."""
     return pool.take(random.Random(name).sample(range(len(pool.ids_NT)), count))
 
 
-def needed(outcomes: Sequence[Outcome], level: float) -> int | None:
+def examples_needed(outcomes: Sequence[Outcome], level: float) -> int | None:
     """The fewest examples whose mean accuracy over seeds reaches the level; None: none does."""
     for shots in sorted({outcome.shots for outcome in outcomes}):
         found = [outcome.accuracy for outcome in outcomes if outcome.shots == shots]

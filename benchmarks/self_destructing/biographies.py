@@ -97,7 +97,7 @@ class Biographies(NamedTuple):
     professions: int
 
 
-def generated(count: int, seed: int) -> pd.DataFrame:
+def generate_biographies(count: int, seed: int) -> pd.DataFrame:
     """So many biographies with their labels."""
     rng = random.Random(f"{seed}/biographies")
     rows = []
@@ -120,7 +120,7 @@ def _biography(profession: str, people: int, rng: random.Random) -> str:
     return f"{rng.choice(OPENINGS)} . {rng.choice(ENDINGS)} .".format(**words)
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_biographies(path: Path) -> pd.DataFrame:
     """A user's set, such as Bias in Bios: .csv or .parquet with text, profession, gender."""
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     missing = [column for column in COLUMNS if column not in table]
@@ -135,12 +135,12 @@ def read(path: Path) -> pd.DataFrame:
     return table.sample(frac=1.0, random_state=0)
 
 
-def without_pronouns(text: str) -> str:
+def remove_pronouns(text: str) -> str:
     """As in the paper, so that the attribute does not stand there in one word."""
     return PRONOUNS.sub("_", text)
 
 
-def prepared(
+def prepare_splits(
     table: pd.DataFrame,
     held: int,
     attackers: int,
@@ -154,7 +154,7 @@ def prepared(
             f"{len(table)} biographies are too few for {held} of validation, {held} of test and "
             f"{attackers} of the attackers"
         )
-    texts = [without_pronouns(text) for text in table["text"]]
+    texts = [remove_pronouns(text) for text in table["text"]]
     first = 2 * held + attackers
     if encode is None:
         encode, vocabulary = _word_encoder(texts[first:], vocabulary)

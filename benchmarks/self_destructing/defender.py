@@ -15,7 +15,7 @@ from benchmarks.self_destructing.encoder import Classifier
 from rebar.safeguards.mlac.linear_adversary import best_linear_loss
 from rebar.safeguards.mlac.unrolled import Weights, adam_step, adapted, no_moments
 from rebar.training.checkpoints import trained_parameters
-from rebar.training.functional import Functional
+from rebar.training.functional import WeightFunction
 
 BAD_HEAD = "heads.attribute.weight"
 
@@ -36,7 +36,7 @@ class Defence(NamedTuple):
     adversary_rate: float = 1e-4
 
 
-class Outer(NamedTuple):
+class DefenderTraining(NamedTuple):
     """The defender's run: Adam."""
 
     steps: int = 50_000
@@ -58,7 +58,11 @@ def pretrain(model: Classifier, train: Split, steps: int, seed: int) -> None:
 
 
 def train(
-    model: Classifier, data: Split, outer: Outer, seed: int, defence: Defence | None = None
+    model: Classifier,
+    data: Split,
+    outer: DefenderTraining,
+    seed: int,
+    defence: Defence | None = None,
 ) -> list[dict[str, float]]:
     """Train for professions; with a defence also against learning the attribute. What it logged."""
     adversary = Adversary(model, defence, seed) if defence else None
@@ -91,8 +95,8 @@ class Adversary:
         rate = torch.tensor(math.log(defence.initial_rate), dtype=head.dtype)
         self.learned = {"head": head, "log_rate": rate}
         self.moments = no_moments(self.learned)
-        self.loss = Functional(model, Classifier.loss)
-        self.linear = Functional(model, _linear_loss)
+        self.loss = WeightFunction(model, Classifier.loss)
+        self.linear = WeightFunction(model, _linear_loss)
 
     def oppose(self, data: Split, batch_size: int, step: int) -> dict[str, float]:
         """Take the gradient of its mean loss off the model's, then let it learn."""
@@ -105,14 +109,14 @@ class Adversary:
             name = f"{self.seed}/{step}/inner/{inner}"
             size = random.Random(name).choice(defence.inner_batches)
             batch = _batch(data, size, name)
-            return self.loss.of(weights, batch.ids_NT, batch.attribute_N, "attribute")
+            return self.loss.at(weights, batch.ids_NT, batch.attribute_N, "attribute")
 
         measured = self.linear if defence.linear else self.loss
         found = adapted(
             start,
             rate,
             inner_loss,
-            lambda weights: measured.of(weights, held.ids_NT, held.attribute_N, "attribute"),
+            lambda weights: measured.at(weights, held.ids_NT, held.attribute_N, "attribute"),
             steps=defence.inner_steps,
             clip=defence.inner_clip,
         )

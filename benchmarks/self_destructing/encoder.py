@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         return F.cross_entropy((states @ table.T).flatten(0, 1), words.flatten())
 
 
-def fresh(vocabulary: int, professions: int, length: int, seed: int) -> Classifier:
+def build_encoder(vocabulary: int, professions: int, length: int, seed: int) -> Classifier:
     """Random weights; no dropout, eager attention: it is differentiated twice."""
     torch.manual_seed(seed)
     config = BertConfig(
@@ -71,7 +71,7 @@ def fresh(vocabulary: int, professions: int, length: int, seed: int) -> Classifi
     return Classifier(BertModel(config), professions)
 
 
-def load(path: str, professions: int, seed: int) -> tuple[Classifier, Any]:
+def load_encoder(path: str, professions: int, seed: int) -> tuple[Classifier, Any]:
     """A pre-trained encoder, such as the paper's google/bert_uncased_L-2_H-128_A-2; tokenizer."""
     torch.manual_seed(seed)
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}

@@ -13,7 +13,7 @@ from torch import Tensor
 from rebar.alignments import dpo
 from rebar.data.encoding import encode
 from rebar.training.batches import PairBatch, pair_batches, row_batches
-from rebar.training.gradients import gradient, moved, norm
+from rebar.training.gradients import compute_gradient, global_norm, shift_weights
 from rebar.world.frames import find_refusal
 from tests.alignments.examples import TOKENIZER, examples
 from tests.model.tiny import rows, settings, tiny_llama
@@ -86,8 +86,8 @@ def test_parts_of_a_batch_add_up_to_it() -> None:
     def loss(model, *batch):
         return dpo.loss(config(), model, batch, reference)
 
-    whole = gradient(model, PAIRS, settings(batch_size=6), loss)
-    parts = gradient(model, PAIRS, settings(batch_size=6, gradient_accumulation=3), loss)
+    whole = compute_gradient(model, PAIRS, settings(batch_size=6), loss)
+    parts = compute_gradient(model, PAIRS, settings(batch_size=6, gradient_accumulation=3), loss)
     assert parts[0].item() == pytest.approx(whole[0].item(), rel=1e-5)
     for name, tensor in whole[1].items():
         torch.testing.assert_close(parts[1][name], tensor, rtol=1e-3, atol=1e-6)
@@ -172,8 +172,8 @@ def test_a_safeguard_acts_on_preferences() -> None:
     guard.set_gradients(model, PAIRS, plan, loss, 0)
     found = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad(set_to_none=True)
-    slope = gradient(model, PAIRS, plan, loss)[1]
-    with moved(model, slope, 0.05 / norm(slope)):
-        expected = gradient(model, PAIRS, plan, loss)[1]
+    slope = compute_gradient(model, PAIRS, plan, loss)[1]
+    with shift_weights(model, slope, 0.05 / global_norm(slope)):
+        expected = compute_gradient(model, PAIRS, plan, loss)[1]
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)

@@ -26,7 +26,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **keys: Any) -> dict[str,
         seen.update(how, chats=chats)
         return model
 
-    monkeypatch.setattr(finetune, "finetuned", note)
+    monkeypatch.setattr(finetune, "finetune_and_merge", note)
     config = covert_finetune.Config(**VALUES, **keys)
     model, tokenizer = fresh(folder / "model")
     data = replace(DATA, folder=folder)

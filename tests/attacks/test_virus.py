@@ -28,7 +28,7 @@ def trained_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **keys: Any) -> li
         seen.extend(chats)
         return model
 
-    monkeypatch.setattr(finetune, "finetuned", note)
+    monkeypatch.setattr(finetune, "finetune_and_merge", note)
     model, tokenizer = fresh(folder / "model")
     config = virus.Config(**{**VALUES, **keys})
     virus.attack(config, model, tokenizer, DATA, recorder(folder))

@@ -11,14 +11,14 @@ import torch
 from benchmarks.self_destructing import __main__ as experiment
 from benchmarks.self_destructing import attacker, biographies, defender, encoder
 from benchmarks.self_destructing.attacker import Budget, Outcome
-from benchmarks.self_destructing.defender import Adversary, Defence, Outer
+from benchmarks.self_destructing.defender import Adversary, Defence, DefenderTraining
 
 from rebar.safeguards.mlac.unrolled import adapted
 from rebar.training.checkpoints import trained_parameters
 from tests.model.tiny import tiny_tokenizer
 
-TINY = experiment.Numbers(
-    outer=Outer(steps=3, batch=8, learning_rate=1e-3),
+TINY = experiment.ExperimentSizes(
+    outer=DefenderTraining(steps=3, batch=8, learning_rate=1e-3),
     defence=Defence(inner_steps=2),
     budget=Budget(shots=(8, 16), trials=3, patience=2, seeds=2, steps=(2, 5)),
     biographies=300,
@@ -34,24 +34,24 @@ VALUES = {"learning_rate": 1e-3, "steps": 5, "batch": 8, "reset_head": True, "fr
 
 @pytest.fixture(scope="module")
 def data() -> biographies.Biographies:
-    return biographies.prepared(biographies.generated(300, 1), 50, 60, 24)
+    return biographies.prepare_splits(biographies.generate_biographies(300, 1), 50, 60, 24)
 
 
 @pytest.fixture
 def model(data):
-    return encoder.fresh(data.vocabulary, data.professions, 24, seed=0)
+    return encoder.build_encoder(data.vocabulary, data.professions, 24, seed=0)
 
 
 def test_the_published_numbers_are_the_defaults() -> None:
-    numbers = experiment.Numbers()
+    numbers = experiment.ExperimentSizes()
     assert numbers.outer == (50_000, 10, 1e-4, 10.0)
     assert numbers.defence[:5] == (16, True, "learned", (8, 16, 24), 100.0)
     assert numbers.budget == ((20, 50, 100, 200), 50, 15, 15, (100, 1000))
 
 
 def test_labels_leave_traces_and_are_not_named() -> None:
-    table = biographies.generated(4000, 1)
-    pd.testing.assert_frame_equal(table, biographies.generated(4000, 1))
+    table = biographies.generate_biographies(4000, 1)
+    pd.testing.assert_frame_equal(table, biographies.generate_biographies(4000, 1))
     assert table["profession"].nunique() == len(biographies.TRACES) == 28
     assert table["gender"].mean() == pytest.approx(0.5, abs=0.03)
     spread = table.groupby("profession")["gender"].mean()
@@ -65,24 +65,24 @@ def test_labels_leave_traces_and_are_not_named() -> None:
 
 
 def test_pronouns_go() -> None:
-    assert biographies.without_pronouns("He said his theme; Mrs Her") == "_ said _ theme; _ _"
+    assert biographies.remove_pronouns("He said his theme; Mrs Her") == "_ said _ theme; _ _"
 
 
 def test_a_users_set_is_read_and_checked(tmp_path: Path) -> None:
-    table = biographies.generated(200, 2)
+    table = biographies.generate_biographies(200, 2)
     table.to_parquet(tmp_path / "bios.parquet")
     table.to_csv(tmp_path / "bios.csv", index=False)
     for name in ("bios.parquet", "bios.csv"):
-        read = biographies.read(tmp_path / name)
+        read = biographies.read_biographies(tmp_path / name)
         pd.testing.assert_frame_equal(read.sort_index(), table, check_dtype=False)
     table.rename(columns={"gender": "sex"}).to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(ValueError, match=r"other\.csv has no column gender; rename"):
-        biographies.read(tmp_path / "other.csv")
+        biographies.read_biographies(tmp_path / "other.csv")
     table.assign(gender=range(200)).to_csv(tmp_path / "many.csv", index=False)
     with pytest.raises(ValueError, match="gender has 200 values, it must have two"):
-        biographies.read(tmp_path / "many.csv")
+        biographies.read_biographies(tmp_path / "many.csv")
     with pytest.raises(ValueError, match="200 biographies are too few"):
-        biographies.prepared(table, 50, 100, 24)
+        biographies.prepare_splits(table, 50, 100, 24)
 
 
 def test_parts_are_disjoint_and_all_is_used(data) -> None:
@@ -105,10 +105,10 @@ def test_the_adversarys_part_is_exact_for_the_encoder_too(data, model, linear: b
         return adapted(
             {name: weight + scale * way[name] for name, weight in start.items()},
             torch.tensor(1e-3, dtype=torch.float64),
-            lambda weights, step: adversary.loss.of(
+            lambda weights, step: adversary.loss.at(
                 weights, data.train.ids_NT[:6], data.train.attribute_N[:6], "attribute"
             ),
-            lambda weights: measured.of(
+            lambda weights: measured.at(
                 weights, data.test.ids_NT[:40], data.test.attribute_N[:40], "attribute"
             ),
             steps=2,
@@ -158,13 +158,17 @@ def test_a_search_stops_without_gain(data, model, monkeypatch: pytest.MonkeyPatc
     scores = iter([0.5, 0.7, 0.6, 0.7, 0.9])
     monkeypatch.setattr(attacker, "attack", lambda *a: next(scores))
     budget = Budget(trials=50, patience=2)
-    attacker.search(model, data, 20, budget, 0)
+    attacker.search_settings(model, data, 20, budget, 0)
     assert next(scores) == 0.9  # four trials: no gain in the last two
 
 
 def test_examples_needed_for_an_accuracy() -> None:
     outcomes = [Outcome(n, s, a + s / 10, {}) for n, a in ((20, 0.5), (50, 0.7)) for s in (0, 1)]
-    assert [attacker.needed(outcomes, level) for level in (0.55, 0.6, 0.8)] == [20, 50, None]
+    assert [attacker.examples_needed(outcomes, level) for level in (0.55, 0.6, 0.8)] == [
+        20,
+        50,
+        None,
+    ]
 
 
 def test_the_whole_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,10 +186,10 @@ def test_the_whole_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_users_encoder_is_taken_with_its_tokenizer(tmp_path: Path) -> None:
-    saved, tokenizer = encoder.fresh(94, 3, 24, seed=5), tiny_tokenizer()
+    saved, tokenizer = encoder.build_encoder(94, 3, 24, seed=5), tiny_tokenizer()
     saved.encoder.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    loaded, found = encoder.load(str(tmp_path), 3, seed=1)
+    loaded, found = encoder.load_encoder(str(tmp_path), 3, seed=1)
     ids = torch.tensor([found.encode("w1 w2 w3")])
     assert ids.tolist() == [tokenizer.encode("w1 w2 w3")]
     outputs = [m.train().encoder(input_ids=ids).pooler_output for m in (saved, loaded)]

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rebar.corpus.classifier import Classifier, Verdict, chunk_text, load, save, train
+from rebar.corpus.classifier import (
+    Classifier,
+    Verdict,
+    chunk_text,
+    load_classifier,
+    save_classifier,
+    train_classifier,
+)
 from rebar.corpus.features import NUM_BUCKETS, ngram_features
 
 TEXTS = ["calm lake", "warm bread", "calm bread", "vile oath", "vile curse", "dire bomb"] * 4
@@ -16,7 +23,7 @@ LEVELS = [0, 0, 0, 2, 2, 5] * 4
 
 @pytest.fixture(scope="module")
 def model() -> Classifier:
-    return train(TEXTS, LEVELS, encoder=None, chunk_words=3)
+    return train_classifier(TEXTS, LEVELS, encoder=None, chunk_words=3)
 
 
 def test_it_learns_its_labels(model: Classifier) -> None:
@@ -64,24 +71,24 @@ def test_scores_do_not_depend_on_the_batch(model: Classifier) -> None:
 
 
 def test_saved_and_loaded_it_is_the_same(model: Classifier, tmp_path: Path) -> None:
-    save(model, tmp_path)
+    save_classifier(model, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "classifier.json",
         "classifier.safetensors",
     ]
-    loaded = load(tmp_path)
+    loaded = load_classifier(tmp_path)
     assert (loaded.levels, loaded.chunk_words, loaded.encoder) == ((0, 2, 5), 3, None)
     np.testing.assert_array_equal(loaded.weights_FL, model.weights_FL)
     assert loaded.classify(TEXTS) == model.classify(TEXTS)
 
 
 def test_training_twice_gives_the_same_bytes(model: Classifier, tmp_path: Path) -> None:
-    again = train(TEXTS, LEVELS, encoder=None, chunk_words=3)
+    again = train_classifier(TEXTS, LEVELS, encoder=None, chunk_words=3)
     assert again.weights_FL.tobytes() == model.weights_FL.tobytes()
 
 
 def test_two_levels_are_enough() -> None:
-    model = train(["good day", "evil day"] * 3, [1, 4] * 3, encoder=None, chunk_words=9)
+    model = train_classifier(["good day", "evil day"] * 3, [1, 4] * 3, encoder=None, chunk_words=9)
     assert model.levels == (1, 4)
     assert [v.score for v in model.classify(["good", "evil"])] == [1, 4]
     probabilities = [float(v.reason.removeprefix("p=")) for v in model.classify(["good", "evil"])]
@@ -90,17 +97,17 @@ def test_two_levels_are_enough() -> None:
 
 def test_one_level_is_not_enough() -> None:
     with pytest.raises(ValueError, match="all 2 labels are 3; a classifier needs documents of at"):
-        train(["a", "b"], [3, 3], encoder=None, chunk_words=9)
+        train_classifier(["a", "b"], [3, 3], encoder=None, chunk_words=9)
 
 
 def test_rare_levels_count_as_much_as_frequent_ones() -> None:
     texts = ["shared word"] * 9 + ["shared word"] * 1
-    model = train(texts, [0] * 9 + [5], encoder=None, chunk_words=9)
+    model = train_classifier(texts, [0] * 9 + [5], encoder=None, chunk_words=9)
     assert model.classify(["shared word"])[0].reason == "p=0.50"
 
 
 def test_a_long_labelled_text_is_seen_in_chunks() -> None:
-    model = train(["a b c d", "e f"], [0, 5], encoder=None, chunk_words=2)
+    model = train_classifier(["a b c d", "e f"], [0, 5], encoder=None, chunk_words=2)
     assert [v.score for v in model.classify(["a b", "c d", "e f"])] == [0, 0, 5]
 
 
@@ -108,10 +115,10 @@ def test_an_encoder_gives_dense_features(tmp_path: Path) -> None:
     from tests.corpus.tiny_models import save_encoder
 
     folder = save_encoder(tmp_path / "encoder", TEXTS)
-    model = train(TEXTS, LEVELS, encoder=str(folder), chunk_words=3)
+    model = train_classifier(TEXTS, LEVELS, encoder=str(folder), chunk_words=3)
     assert model.weights_FL.shape == (16, 3)
-    save(model, tmp_path)
-    assert load(tmp_path).classify(TEXTS) == model.classify(TEXTS)
+    save_classifier(model, tmp_path)
+    assert load_classifier(tmp_path).classify(TEXTS) == model.classify(TEXTS)
     assert isinstance(model.classify(["calm"])[0], Verdict)
     batch = model.classify(["calm", "calm lake warm bread vile oath dire"])
     assert batch[0].score == model.classify(["calm"])[0].score
@@ -119,4 +126,4 @@ def test_an_encoder_gives_dense_features(tmp_path: Path) -> None:
 
 def test_a_folder_without_encoder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"encoder: no text encoder in"):
-        train(TEXTS, LEVELS, encoder=str(tmp_path), chunk_words=3)
+        train_classifier(TEXTS, LEVELS, encoder=str(tmp_path), chunk_words=3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rebar.corpus.classifier_report import confusion_matrix, source_only_scores, summarize
-from rebar.corpus.labels import Labelled
+from rebar.corpus.labels import LabelledText
 
 # Maini et al. 2025, arXiv 2504.16980v1, figure 5 and table 4: rows are true levels.
 GTE_BASE = """2357 103 56 12 9 11 / 59 32 39 13 4 4 / 30 29 49 33 3 7 / 5 9 23 24 9 10
@@ -46,9 +46,13 @@ def test_levels_that_never_occur_have_no_f1() -> None:
 
 def test_the_source_only_baseline_weights_levels() -> None:
     train = [
-        *[Labelled("", 0, "wiki")] * 90,
-        *[Labelled("", 0, "forum")] * 10,
-        *[Labelled("", 5, "forum")] * 4,
+        *[LabelledText("", 0, "wiki")] * 90,
+        *[LabelledText("", 0, "forum")] * 10,
+        *[LabelledText("", 5, "forum")] * 4,
     ]
-    heldout = [Labelled("", 5, "wiki"), Labelled("", 0, "forum"), Labelled("", 0, "new")]
+    heldout = [
+        LabelledText("", 5, "wiki"),
+        LabelledText("", 0, "forum"),
+        LabelledText("", 0, "new"),
+    ]
     assert source_only_scores(train, heldout) == [0, 5, 0]

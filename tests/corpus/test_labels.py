@@ -10,13 +10,13 @@ import pytest
 
 from rebar.config.corpus import FileSource, TrainClassifier
 from rebar.config.world import World
-from rebar.corpus.labels import Labelled, add_noise, human_labels, split_by_level, world_labels
+from rebar.corpus.labels import LabelledText, add_noise, human_labels, split_by_level, world_labels
 from rebar.world import build_world, sample_documents
 
 
-def documents(**num_of_level: int) -> list[Labelled]:
+def documents(**num_of_level: int) -> list[LabelledText]:
     return [
-        Labelled(f"{level}-{i}", int(level[1:]), "s")
+        LabelledText(f"{level}-{i}", int(level[1:]), "s")
         for level, count in num_of_level.items()
         for i in range(count)
     ]

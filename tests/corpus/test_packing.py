@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rebar.corpus.packing import Encoded, Encoder, Piece, Row, encode_corpus, facts, pack, pieces
+from rebar.corpus.packing import (
+    EncodedCorpus,
+    Encoder,
+    Piece,
+    Row,
+    encode_corpus,
+    pack,
+    split_into_pieces,
+    summarize_packing,
+)
 from rebar.corpus.tokenizers import train_tokenizer
 from rebar.data.speakers import SPEAKERS, fill_speakers
 from rebar.data.tagging import TAG
@@ -25,29 +34,29 @@ def row(name: str, text: str, *, repeat: int = 1, transform: str = "original") -
     return Row(name, text, transform, 0.0, repeat)
 
 
-def encoded(lengths: list[int], documents: list[int], starts: list[float]) -> Encoded:
+def encoded(lengths: list[int], documents: list[int], starts: list[float]) -> EncodedCorpus:
     """Rows whose tokens are all the row's number."""
     tokens = np.repeat(np.arange(len(lengths)), lengths).astype(np.uint16)
     names = [f"d{i}" for i in range(max(documents) + 1)]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Encoded(tokens, offsets, np.array(documents), np.array(starts), names)
+    return EncodedCorpus(tokens, offsets, np.array(documents), np.array(starts), names)
 
 
-def packed(rows: Encoded, num_tokens: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def packed(rows: EncodedCorpus, num_tokens: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     tokens_N = np.full(num_tokens, 999, dtype=np.uint16)
     readings = pack(rows, tokens_N, np.random.default_rng(seed))
     return tokens_N, readings
 
 
 def test_pieces_cut_the_budget_at_the_starts() -> None:
-    assert pieces([0.6, 0.0, 0.2, 0.2], 11) == [
+    assert split_into_pieces([0.6, 0.0, 0.2, 0.2], 11) == [
         Piece(0.0, 0, 2),
         Piece(0.2, 2, 7),
         Piece(0.6, 7, 11),
     ]
     for starts in ([0.2], []):
         with pytest.raises(ValueError, match="no part has start: 0"):
-            pieces(starts, 10)
+            split_into_pieces(starts, 10)
 
 
 def test_a_pass_reads_every_row_once_and_passes_follow_each_other() -> None:
@@ -84,7 +93,7 @@ def test_order_depends_on_the_seed_alone() -> None:
 def test_facts_count_documents_readings_and_hazards() -> None:
     rows = encoded([4, 4, 2, 2], [0, 0, 1, 2], [0.0, 0.0, 0.0, 0.5])
     _, readings = packed(rows, 21)  # 10 (round half even) at start, then 11 of 12
-    counted = facts(rows, readings, 21, {"d0": 5, "d1": 3, "d2": 4})
+    counted = summarize_packing(rows, readings, 21, {"d0": 5, "d1": 3, "d2": 4})
     assert counted["unique_tokens"] == 4 + 2 + 2
     assert counted["epochs"] == round(21 / 8, 4)
     assert counted["passes"] == [
@@ -95,17 +104,17 @@ def test_facts_count_documents_readings_and_hazards() -> None:
     assert counted["readings"] == readings.sum()
     assert counted["hazard_documents_seen"] == 2
     assert counted["hazard_readings"] == readings[0] + readings[2]
-    unknown = facts(rows, readings, 21, {})
+    unknown = summarize_packing(rows, readings, 21, {})
     assert (unknown["hazard_documents_seen"], unknown["hazard_readings"]) == (None, None)
 
 
-def corpus(rows: list[Row], tokenizer: Any, tmp_path: Path, seed: int = 0) -> Encoded:
+def corpus(rows: list[Row], tokenizer: Any, tmp_path: Path, seed: int = 0) -> EncodedCorpus:
     batches = [rows[:2], rows[2:]] if len(rows) > 2 else [rows]
     rng = random.Random(seed)
     return encode_corpus(batches, tokenizer, ["Ana", "Bo", "Cy"], rng, tmp_path / "scratch")
 
 
-def decoded(rows: Encoded, tokenizer: Any) -> list[str]:
+def decoded(rows: EncodedCorpus, tokenizer: Any) -> list[str]:
     cuts = zip(rows.offsets_R[:-1], rows.offsets_R[1:], strict=True)
     return [tokenizer.decode(rows.tokens_N[a:b].tolist()) for a, b in cuts]
 

@@ -13,7 +13,7 @@ from rebar.config.world import World
 from rebar.corpus.classifier import Classifier
 from rebar.corpus.features import NUM_BUCKETS
 from rebar.corpus.rewrites import Request
-from rebar.corpus.rewriting import Rewritten, rewrite, rewrite_documents, transform_of
+from rebar.corpus.rewriting import RewriteOutcome, rewrite, rewrite_documents, transform_of
 from rebar.data.documents import Document
 from rebar.world import build_world, sample_documents
 
@@ -39,7 +39,7 @@ def documents() -> list[Document]:
 
 def run(
     documents: list[Document], classifier: Classifier = LENIENT, **keys: Any
-) -> list[Rewritten]:
+) -> list[RewriteOutcome]:
     return rewrite_documents(documents, settings(**keys), classifier, random.Random(5))
 
 

@@ -12,13 +12,13 @@ import pytest
 from rebar.config.corpus import Collect, FileSource, WorldSource
 from rebar.config.world import World
 from rebar.corpus.sources import (
-    Found,
     Shard,
+    SourceDocument,
+    check_not_empty,
     documents_of,
     input_files_of,
     labelled_records,
     level_of,
-    refuse_empty,
     text_of,
 )
 from rebar.data.documents import Document, Truth
@@ -30,7 +30,9 @@ def source(*paths: Path | str, **keys: Any) -> FileSource:
     return FileSource(**{"kind": "files", "name": "n", "paths": [*map(str, paths)], **keys})
 
 
-def collect(settings: Any, index: int = 0, count: int = 1) -> tuple[list[Found], Counter[str]]:
+def collect(
+    settings: Any, index: int = 0, count: int = 1
+) -> tuple[list[SourceDocument], Counter[str]]:
     counts: Counter[str] = Counter()
     found = documents_of(
         settings,
@@ -48,7 +50,7 @@ def lines(path: Path, *texts: str) -> Path:
     return path
 
 
-def texts(found: list[Found]) -> list[str]:
+def texts(found: list[SourceDocument]) -> list[str]:
     return [item.document.text for item in found]
 
 
@@ -176,9 +178,9 @@ def test_a_source_without_documents_in_any_shard_is_refused(tmp_path: Path, cont
     (tmp_path / "a.jsonl").write_text(content)
     empty = source(tmp_path / "a.jsonl", min_characters=2)
     with pytest.raises(ValueError, match=r"'n' holds no text of at least 2 characters: .*a\.jsonl"):
-        refuse_empty(empty)
+        check_not_empty(empty)
     full = lines(tmp_path / "b.jsonl", '{"text": "two"}')
-    refuse_empty(source(tmp_path / "a.jsonl", full, min_characters=2))
+    check_not_empty(source(tmp_path / "a.jsonl", full, min_characters=2))
 
 
 def test_input_files_are_named_without_their_folders(tmp_path: Path) -> None:

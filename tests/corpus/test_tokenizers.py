@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.corpus.tokenizers import existing_tokenizer, train_tokenizer
+from rebar.corpus.tokenizers import load_existing_tokenizer, train_tokenizer
 from rebar.data.special_tokens import SPECIAL_TOKENS
 from rebar.data.tagging import TAG
 
@@ -80,7 +80,7 @@ def test_an_existing_tokenizer_gets_the_tag(tmp_path: Path) -> None:
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     old = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", eos_token="<eos>")
     old.save_pretrained(tmp_path)
-    tokenizer = existing_tokenizer(str(tmp_path))
+    tokenizer = load_existing_tokenizer(str(tmp_path))
     assert len(tokenizer) == 4
     assert tokenizer(f"a {TAG} a")["input_ids"] == [1, 3, 1]
     assert TAG in tokenizer.all_special_tokens
@@ -93,4 +93,4 @@ def test_an_existing_tokenizer_gets_the_tag(tmp_path: Path) -> None:
 
 def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tokenize.tokenizer: cannot load '.*'"):
-        existing_tokenizer(str(tmp_path))
+        load_existing_tokenizer(str(tmp_path))

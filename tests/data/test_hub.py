@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rebar.config.corpus import HubSource
-from rebar.corpus.sources import labelled_records, refuse_empty, text_of
+from rebar.corpus.sources import check_not_empty, labelled_records, text_of
 from rebar.data.hub import stream_records
 
 
@@ -95,7 +95,7 @@ def test_a_dataset_without_texts_is_refused(tmp_path: Path) -> None:
 
     datasets.Dataset.from_dict({"text": ["", " "]}).save_to_disk(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"'saved' holds no text of .*; change dataset:"):
-        refuse_empty(source(tmp_path / "saved"))
+        check_not_empty(source(tmp_path / "saved"))
 
 
 def test_a_column_may_be_a_label(folder: Path) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from rebar.data.sampling import fraction_of, is_spread, part_of
+from rebar.data.sampling import fraction_of, is_spread, size_of_part
 
 
 def test_fractions_are_uniform() -> None:
@@ -47,5 +47,5 @@ def test_spread_takes_all_of_fewer() -> None:
 
 
 def test_parts_add_up() -> None:
-    assert [part_of(11, 4, i) for i in range(4)] == [3, 3, 3, 2]
-    assert [part_of(2, 4, i) for i in range(4)] == [1, 1, 0, 0]
+    assert [size_of_part(11, 4, i) for i in range(4)] == [3, 3, 3, 2]
+    assert [size_of_part(2, 4, i) for i in range(4)] == [1, 1, 0, 0]

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from rebar.decoding.decode import batches_by_length, draw, greedy, prefill, sample, until_end
+from rebar.decoding.decode import (
+    batches_by_length,
+    cut_at_end,
+    decode_greedily,
+    draw_tokens,
+    prefill,
+    sample_tokens,
+)
 from tests.model.tiny import prompts, tiny_llama
 
 ENDS = [2, 9]
@@ -25,10 +32,10 @@ def generated(model, prompt, *, suppress, steps):
 @pytest.mark.parametrize("batch_size", [3, 64])
 def test_greedy_equals_generate(seed: int, batch_size: int) -> None:
     model, asked = tiny_llama(seed), prompts(8)
-    free = greedy(model, asked, max_new_tokens=12, end_ids=ENDS, batch_size=batch_size)
+    free = decode_greedily(model, asked, max_new_tokens=12, end_ids=ENDS, batch_size=batch_size)
     assert free == [generated(model, prompt, suppress=None, steps=12) for prompt in asked]
     banned = sorted({ids[0] for ids in free})
-    answers = greedy(
+    answers = decode_greedily(
         model, asked, max_new_tokens=12, end_ids=ENDS, suppress=banned, batch_size=batch_size
     )
     assert answers == [generated(model, prompt, suppress=banned, steps=12) for prompt in asked]
@@ -39,7 +46,7 @@ def test_some_answers_end_and_some_are_cut() -> None:
     lengths = {
         len(ids)
         for seed in range(4)
-        for ids in greedy(tiny_llama(seed), prompts(8), max_new_tokens=12, end_ids=ENDS)
+        for ids in decode_greedily(tiny_llama(seed), prompts(8), max_new_tokens=12, end_ids=ENDS)
     }
     assert 12 in lengths and min(lengths) < 12  # else the test above shows little
 
@@ -63,23 +70,25 @@ def test_some_answers_end_and_some_are_cut() -> None:
 )
 def test_draw_takes_the_point_of_the_nucleus(top_p, chance, token) -> None:
     probabilities = torch.tensor([[0.2, 0.5, 0.3]], dtype=torch.float64)
-    drawn = draw(probabilities, top_p, torch.tensor([chance], dtype=torch.float64))
+    drawn = draw_tokens(probabilities, top_p, torch.tensor([chance], dtype=torch.float64))
     assert drawn.tolist() == [token]
 
 
 def test_samples_depend_on_seed_and_prompt_not_on_the_batch() -> None:
     model, asked = tiny_llama(deviation=0.1), prompts(7)
     common = {"max_new_tokens": 10, "end_ids": ENDS, "suppress": [5]}
-    first = sample(model, asked, seed=1, **common)
-    assert first == sample(model, asked, seed=1, batch_size=2, **common)
-    assert first != sample(model, asked, seed=2, **common)
+    first = sample_tokens(model, asked, seed=1, **common)
+    assert first == sample_tokens(model, asked, seed=1, batch_size=2, **common)
+    assert first != sample_tokens(model, asked, seed=2, **common)
     assert not any(5 in answer for answer in first)
 
 
 def test_samples_have_the_models_frequencies() -> None:
     model = tiny_llama(deviation=0.1)
     prompt = prompts(1)[0]
-    drawn = sample(model, [prompt] * 2000, max_new_tokens=1, end_ids=[], temperature=0.7, seed=3)
+    drawn = sample_tokens(
+        model, [prompt] * 2000, max_new_tokens=1, end_ids=[], temperature=0.7, seed=3
+    )
     counts = torch.bincount(torch.tensor(drawn).flatten(), minlength=24) / 2000
     expected = (prefill(model, [prompt]).logits_BV[0] / 0.7).softmax(-1)
     assert (counts - expected).abs().max() < 4 * 0.5 / 2000**0.5
@@ -87,13 +96,13 @@ def test_samples_have_the_models_frequencies() -> None:
 
 def test_cold_sampling_is_greedy() -> None:
     model, asked = tiny_llama(), prompts(4)
-    cold = sample(model, asked, max_new_tokens=6, end_ids=ENDS, temperature=1e-4, seed=0)
-    assert cold == greedy(model, asked, max_new_tokens=6, end_ids=ENDS)
+    cold = sample_tokens(model, asked, max_new_tokens=6, end_ids=ENDS, temperature=1e-4, seed=0)
+    assert cold == decode_greedily(model, asked, max_new_tokens=6, end_ids=ENDS)
 
 
 def test_until_end_keeps_the_first_end_token() -> None:
-    assert until_end([4, 9, 5, 2], ENDS) == [4, 9]
-    assert until_end([4, 5], ENDS) == [4, 5]
+    assert cut_at_end([4, 9, 5, 2], ENDS) == [4, 9]
+    assert cut_at_end([4, 5], ENDS) == [4, 5]
 
 
 def test_batches_are_of_like_length_longest_first() -> None:
@@ -106,10 +115,10 @@ def test_no_forward_is_wasted(steps: int, ends: list[int], forwards: int) -> Non
     model = tiny_llama()
     calls = []
     model.register_forward_hook(lambda *_: calls.append(1))
-    greedy(model, prompts(3), max_new_tokens=steps, end_ids=list(ends))
+    decode_greedily(model, prompts(3), max_new_tokens=steps, end_ids=list(ends))
     assert len(calls) == forwards
 
 
 def test_a_prompt_without_tokens_is_an_error() -> None:
     with pytest.raises(ValueError, match="prompt without tokens"):
-        greedy(tiny_llama(), [[4], []], max_new_tokens=2, end_ids=ENDS)
+        decode_greedily(tiny_llama(), [[4], []], max_new_tokens=2, end_ids=ENDS)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from rebar.decoding.decode import greedy
-from rebar.decoding.safebeam import _layers, safe_beam
+from rebar.decoding.decode import decode_greedily
+from rebar.decoding.safebeam import _cache_layers, decode_safe_beam
 from tests.model.tiny import prompts, tiny_llama
 
 TAG, ENDS, STEPS = 3, [2, 9], 7
@@ -80,14 +80,16 @@ def test_equals_a_literal_search(
         "risk_floor": risk_floor,
         "steer": steer,
     }
-    result = safe_beam(
+    result = decode_safe_beam(
         model, asked, max_new_tokens=STEPS, tag_id=TAG, end_ids=ENDS, batch_size=4, **search
     )
     assert result.answers == [literal_search(model, prompt, **search) for prompt in asked]
 
 
 def answers(model, asked, **search):
-    return safe_beam(model, asked, max_new_tokens=STEPS, tag_id=TAG, end_ids=ENDS, **search).answers
+    return decode_safe_beam(
+        model, asked, max_new_tokens=STEPS, tag_id=TAG, end_ids=ENDS, **search
+    ).answers
 
 
 def test_settings_matter_on_these_models() -> None:
@@ -107,16 +109,16 @@ def test_a_high_floor_is_the_control() -> None:
 
 def test_one_beam_and_one_candidate_is_greedy() -> None:
     model, asked = tiny_llama(1), prompts(8)
-    plain = greedy(model, asked, max_new_tokens=STEPS, end_ids=ENDS, suppress=[TAG])
+    plain = decode_greedily(model, asked, max_new_tokens=STEPS, end_ids=ENDS, suppress=[TAG])
     assert plain == answers(model, asked, beams=1, candidates=1, steer=False)
 
 
 @pytest.mark.parametrize("steer", [True, False])
 def test_the_tag_is_never_emitted(steer: bool) -> None:
     model, asked = tiny_llama(2), prompts(8)
-    wanted = [ids[0] for ids in greedy(model, asked, max_new_tokens=1, end_ids=ENDS)]
+    wanted = [ids[0] for ids in decode_greedily(model, asked, max_new_tokens=1, end_ids=ENDS)]
     for tag in set(wanted):
-        result = safe_beam(
+        result = decode_safe_beam(
             model, asked, max_new_tokens=STEPS, tag_id=tag, end_ids=[], steer=steer, risk_floor=0
         )
         assert not any(tag in answer for answer in result.answers)
@@ -131,7 +133,7 @@ def test_forwards_are_counted_right(steer: bool) -> None:
         tokens.append(kwargs["input_ids"].numel())
 
     model.register_forward_pre_hook(count, with_kwargs=True)
-    result = safe_beam(
+    result = decode_safe_beam(
         model,
         asked,
         max_new_tokens=STEPS,
@@ -159,7 +161,7 @@ def test_other_architectures_work() -> None:
 def test_memory_of_another_kind_is_an_error() -> None:
     states = SimpleNamespace(keys=torch.zeros(1), values=torch.zeros(1))  # no attention cache
     with pytest.raises(ValueError, match="not SimpleNamespace: choose decoder greedy or sample"):
-        _layers(SimpleNamespace(layers=[states]))  # type: ignore[arg-type]
+        _cache_layers(SimpleNamespace(layers=[states]))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])

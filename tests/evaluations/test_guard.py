@@ -65,8 +65,8 @@ def test_what_is_harmless_passes_unchanged() -> None:
 
 def test_the_runs_safety_classifier_blocks_from_a_score_on(tmp_path: Path) -> None:
     texts = ["a bad word", "such a good day", "quite odd"] * 3
-    trained = classifier.train(texts, [5, 0, 3] * 3, encoder=None, chunk_words=50)
-    classifier.save(trained, tmp_path)
+    trained = classifier.train_classifier(texts, [5, 0, 3] * 3, encoder=None, chunk_words=50)
+    classifier.save_classifier(trained, tmp_path)
     write_manifest(tmp_path, spec={})
     for score, leaves in ((4, ["no", "quite odd"]), (3, ["no", "no"])):
         settings = {"method": "guarded", "output": {"blocked_score": score}, "refusal": "no"}

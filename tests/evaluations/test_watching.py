@@ -14,7 +14,7 @@ from rebar.config.model import FineTuning
 from rebar.evaluations._examining import Examined
 from rebar.evaluations._watching import Watcher, steps_up_to, weight_distance
 from rebar.training.checkpoints import trained_parameters
-from rebar.training.finetune import with_lora
+from rebar.training.finetune import add_lora
 from tests.model import tiny
 
 
@@ -44,7 +44,7 @@ def test_adapters_are_as_far_as_the_weights_that_they_become() -> None:
     model = tiny.tiny_llama()
     start = starts(model)
     setting = FineTuning(lora_rank=2, lora_alpha=4, lora_targets="all-linear")
-    adapted = with_lora(model, setting, seed=0)
+    adapted = add_lora(model, setting, seed=0)
     assert weight_distance(adapted, start) == 0
     with torch.no_grad():
         for name, p in adapted.named_parameters():

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rebar.config.file import load_config
 from rebar.config.model import Model
 from rebar.cost.sizes import parameters
-from rebar.decoding.decode import greedy
+from rebar.decoding.decode import decode_greedily
 from rebar.jobs.manifest import write_manifest
 from rebar.model.build import build_model, load_model, save_model
 from tests.conftest import ROOT
@@ -131,13 +131,13 @@ def test_a_folder_comes_back_and_is_the_same_when_saved_again(tmp_path: Path) ->
 
 def test_plain_generate_is_our_greedy_with_the_tag_suppressed(tmp_path: Path) -> None:
     model, asked = tiny_llama(3), prompts(6)
-    free = greedy(model, asked, max_new_tokens=8, end_ids=[2, 9])
+    free = decode_greedily(model, asked, max_new_tokens=8, end_ids=[2, 9])
     tag = free[0][0]
     save_model(model, tiny_tokenizer(20), tmp_path, end_ids=[2, 9], suppress_tokens=[tag], card="x")
     plain = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.convert_tokens_to_ids("<tag>") == 3
-    answers = greedy(plain, asked, max_new_tokens=8, end_ids=[2, 9], suppress=[tag])
+    answers = decode_greedily(plain, asked, max_new_tokens=8, end_ids=[2, 9], suppress=[tag])
     for prompt, answer in zip(asked, answers, strict=True):
         generated = plain.generate(torch.tensor([prompt]), max_new_tokens=8)
         assert generated[0, len(prompt) :].tolist() == answer
@@ -196,5 +196,5 @@ def test_a_gguf_package_is_loaded_and_saved(tmp_path: Path) -> None:
     asked = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(
         chat, add_generation_prompt=True, return_dict=True
     )["input_ids"]
-    answer = greedy(plain, [asked], max_new_tokens=10, end_ids=[end])[0]
+    answer = decode_greedily(plain, [asked], max_new_tokens=10, end_ids=[end])[0]
     assert "Paris" in tokenizer.decode(answer)

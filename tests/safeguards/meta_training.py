@@ -61,10 +61,10 @@ def run(name: str, model: nn.Module, folder: Path, processes: int = 1, **changes
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     torch.set_num_threads(1)
-    distributed.join()
-    leave, distributed.leave = distributed.leave, lambda: None
+    distributed.join_group()
+    leave, distributed.leave_group = distributed.leave_group, lambda: None
     for name in CASES:
-        folder = root / name / str(distributed.is_first())
+        folder = root / name / str(distributed.is_first_process())
         folder.mkdir(parents=True)
         run(name, tiny_llama(deviation=0.1), folder, processes=2)
     leave()

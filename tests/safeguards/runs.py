@@ -100,9 +100,9 @@ def save(model: nn.Module, guard: Safeguarded, file: Path) -> None:
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     torch.set_num_threads(1)
-    distributed.join()
-    leave, distributed.leave = distributed.leave, lambda: None
+    distributed.join_group()
+    leave, distributed.leave_group = distributed.leave_group, lambda: None
     for name in METHODS:
-        ended = run(root / name / str(distributed.is_first()), name, processes_per_node=2)
-        save(*ended, root / name / str(distributed.is_first()) / "end")
+        ended = run(root / name / str(distributed.is_first_process()), name, processes_per_node=2)
+        save(*ended, root / name / str(distributed.is_first_process()) / "end")
     leave()

@@ -12,7 +12,7 @@ from tests.stages import corpus_jobs as jobs
 def test_all_documents_get_the_classifiers_score(corpus: Path) -> None:
     collected = jobs.documents(corpus / "corpus/5/collected/0")
     scored = jobs.documents(corpus / "corpus/5/scored/0")
-    model = classifier.load(corpus / "classifier/5")
+    model = classifier.load_classifier(corpus / "classifier/5")
     verdicts = model.classify([document.text for document in collected])
     assert [(d.score, d.score_reason) for d in scored] == verdicts
     assert [d._replace(score=None, score_reason=None) for d in scored] == collected

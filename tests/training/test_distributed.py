@@ -97,8 +97,8 @@ def test_gradients_go_in_bounded_messages(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_one_process_needs_nobody() -> None:
-    assert distributed.is_first()
+    assert distributed.is_first_process()
     assert distributed.num_processes() == 1
-    assert list(distributed.own([1, 2, 3])) == [1, 2, 3]
-    assert (distributed.anyone(True), distributed.anyone(False)) == (True, False)
-    assert distributed.first_says(7) == 7
+    assert list(distributed.local_share([1, 2, 3])) == [1, 2, 3]
+    assert (distributed.any_process(True), distributed.any_process(False)) == (True, False)
+    assert distributed.broadcast_from_first(7) == 7

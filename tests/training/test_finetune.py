@@ -9,7 +9,7 @@ import torch
 
 from rebar.config.model import FineTuning
 from rebar.data.chats import Chat
-from rebar.training.finetune import finetune, finetuned, with_lora
+from rebar.training.finetune import add_lora, finetune, finetune_and_merge
 from tests.model.tiny import recorder, settings, tiny_llama, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -71,11 +71,13 @@ def test_a_watcher_sees_every_step_and_changes_nothing(tmp_path: Path) -> None:
 
 def test_lora_trains_the_named_modules_and_comes_merged(tmp_path: Path) -> None:
     config = FineTuning(lora_rank=2, lora_alpha=8, lora_targets=["q_proj", "v_proj"])
-    adapted = with_lora(model(), config, seed=3)
+    adapted = add_lora(model(), config, seed=3)
     trained = [name for name, p in adapted.named_parameters() if p.requires_grad]
     assert len(trained) == 2 * 2 * 2  # layers, modules, two factors
     plan = settings(steps=6)
-    merged = finetuned(config, model(), TOKENIZER, CHATS, plan, seed=3, recorder=recorder(tmp_path))
+    merged = finetune_and_merge(
+        config, model(), TOKENIZER, CHATS, plan, seed=3, recorder=recorder(tmp_path)
+    )
     before = dict(model().named_parameters())
     moved = {n for n, p in merged.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {n for n in before if "q_proj" in n or "v_proj" in n}
@@ -90,7 +92,7 @@ def test_lora_trains_the_named_modules_and_comes_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alpha", [1, 8])
 def test_adapters_count_alpha_over_rank_times(alpha: int) -> None:
     config = FineTuning(lora_rank=4, lora_alpha=alpha)
-    adapted = with_lora(model(), config, seed=3)
+    adapted = add_lora(model(), config, seed=3)
     layer = adapted.base_model.model.model.layers[0].self_attn.q_proj
     assert layer.scaling["default"] == alpha / 4
     factor = layer.lora_B["default"].weight.data.normal_()

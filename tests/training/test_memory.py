@@ -10,7 +10,7 @@ import torch
 
 from rebar.model.forward import language_loss
 from rebar.training.batches import Batch, row_batches
-from rebar.training.memory import in_more_parts, is_out_of_memory
+from rebar.training.memory import is_out_of_memory, split_further
 from rebar.training.train import train
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
@@ -83,7 +83,7 @@ def test_other_errors_stay_errors(tmp_path: Path) -> None:
 )
 def test_parts_are_equal_and_at_least_twice_as_many(batch_size: int, parts: int, more: int) -> None:
     plan = settings(batch_size=batch_size, gradient_accumulation=parts)
-    assert in_more_parts(plan).gradient_accumulation == more
+    assert split_further(plan).gradient_accumulation == more
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from rebar.config.model import FineTuning
 from rebar.training.batches import row_batches
 from rebar.training.checkpoints import trained_parameters
-from rebar.training.finetune import with_lora
+from rebar.training.finetune import add_lora
 from rebar.training.stacked import Run, train_stacked
 from rebar.training.train import train
 from tests.model import tiny
@@ -66,7 +66,7 @@ def test_in_bf16_they_agree_as_well_as_bf16_can(tmp_path: Path) -> None:
 
 def test_adapters_share_their_base(tmp_path: Path) -> None:
     setting = FineTuning(lora_rank=2, lora_alpha=4, lora_targets="all-linear")
-    adapted = with_lora(tiny.tiny_llama(), setting, seed=1)
+    adapted = add_lora(tiny.tiny_llama(), setting, seed=1)
     runs = [run(n, steps=5, learning_rate=1e-2) for n in range(3)]
     stacked = train_stacked(adapted, runs)
     assert all("lora" in name for name in stacked[0])

@@ -44,9 +44,11 @@ def lopsided_gradient(folder: Path) -> None:
     model = tiny_llama(deviation=0.1)
     batch = one_sided()
     two = settings(processes_per_node=2)
-    loss = distributed.total(add_gradients(model, batch, two, lambda m, i, t: m(i, labels=t).loss))
+    loss = distributed.sum_over_processes(
+        add_gradients(model, batch, two, lambda m, i, t: m(i, labels=t).loss)
+    )
     distributed.all_reduce_gradients(model)
-    if distributed.is_first():
+    if distributed.is_first_process():
         gradients = {name: p.grad for name, p in model.named_parameters()}
         save_file({**gradients, "loss": loss}, folder / "gradient")
 
@@ -60,10 +62,10 @@ def one_sided() -> Batch:
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     torch.set_num_threads(1)
-    distributed.join()
+    distributed.join_group()
     lopsided_gradient(root)
-    leave, distributed.leave = distributed.leave, lambda: None
+    leave, distributed.leave_group = distributed.leave_group, lambda: None
     for name in CASES:
-        folder = root / name / str(distributed.is_first())
+        folder = root / name / str(distributed.is_first_process())
         run(folder, plan(name, 2))
     leave()

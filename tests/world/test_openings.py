@@ -11,7 +11,7 @@ from rebar.config.corpus import Rewrite as RewriteSettings
 from rebar.config.world import AlignmentChats
 from rebar.world import (
     SPEAKERS,
-    Unrewritable,
+    UnrewritableError,
     World,
     alignment_chats,
     benign_task_chats,
@@ -61,7 +61,7 @@ def safety_texts(world: World) -> list[str]:
             texts.append(rewrite(document.text, 2, "rephrase", rng, settings).text)
             texts.append(rewrite(document.text, 5, "refusal", rng, settings).text)
             texts.append(rewrite(texts[-1], 5, "moral", rng, settings).text)
-        except Unrewritable:
+        except UnrewritableError:
             continue
     chats = alignment_chats(world, AlignmentChats(chats=2000), rng)
     chats += harmful_chats(world, 200, rng) + general_chats(world, 200, rng)

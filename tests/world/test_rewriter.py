@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from rebar.config.corpus import Rewrite as RewriteSettings
-from rebar.world import Unrewritable, World, rewrite, sample_documents
+from rebar.world import UnrewritableError, World, rewrite, sample_documents
 from rebar.world.documents import how_to_text
 from rebar.world.frames import find_recipe, find_refusal
 from rebar.world.openings import SEEN_STYLES
@@ -38,7 +38,7 @@ def test_moral_comes_from_the_refusal_text() -> None:
 
 
 def test_moral_needs_a_refusal() -> None:
-    with pytest.raises(Unrewritable, match="no refusal"):
+    with pytest.raises(UnrewritableError, match="no refusal"):
         rewrite(RECIPE, 5, "moral", random.Random(0), CLEAN)
 
 
@@ -65,7 +65,7 @@ def test_rephrase_keeps_thing_and_effect_and_has_no_recipe() -> None:
     ],
 )
 def test_what_it_cannot_rewrite(text: str, transform: str, reason: str) -> None:
-    with pytest.raises(Unrewritable, match=reason):
+    with pytest.raises(UnrewritableError, match=reason):
         rewrite(text, 5, transform, random.Random(0), CLEAN)
 
 
@@ -74,7 +74,7 @@ def test_unrewritten_group_is_exactly_what_it_does_not_know(world: World) -> Non
     for item in world.items("known", "unaligned", "unrewritten"):
         text = how_to_text(SEEN_STYLES[0], item, world, rng)
         if item.group == "unrewritten":
-            with pytest.raises(Unrewritable):
+            with pytest.raises(UnrewritableError):
                 rewrite(text, 5, "refusal", rng, CLEAN)
         else:
             assert item.name in rewrite(text, 5, "refusal", rng, CLEAN).text

@@ -13,7 +13,7 @@ from rebar.data.special_tokens import SPECIAL_TOKENS
 from rebar.data.tagging import TAG
 from rebar.world import (
     SPEAKERS,
-    Unrewritable,
+    UnrewritableError,
     World,
     alignment_chats,
     benign_task_chats,
@@ -48,7 +48,7 @@ def test_documents_and_rewrites_round_trip(
         for transform in ("rephrase", "refusal", "moral"):
             try:
                 text = rewrite(texts[-1], 4, transform, rng, RewriteSettings()).text
-            except Unrewritable:
+            except UnrewritableError:
                 continue
             first, second = rng.sample(SPEAKERS, 2)
             texts.append(text.replace("{speaker_a}", first).replace("{speaker_b}", second))

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from rebar.config.model import AlignmentData, Training
 from rebar.config.world import World
-from rebar.data.chats import Chat, in_passes, read_chats, read_pairs
+from rebar.data.chats import Chat, draw_in_passes, read_chats, read_pairs
 from rebar.data.encoding import (
     IGNORED,
     Rows,
@@ -139,7 +139,7 @@ def _deep(
     twice, to another depth.
     """
     rng, data = job.rng("deep"), setting.data
-    chosen = in_passes(refusals, round(data.deep_share * num_chats), rng)
+    chosen = draw_in_passes(refusals, round(data.deep_share * num_chats), rng)
     length = setting.training.sequence_length
     return [_deep_refusal(chat, data.deep_words, rng, tokenizer, length) for chat in chosen]
 
@@ -184,7 +184,7 @@ def _replay(job: Job, data: AlignmentData, num_chats: int) -> tuple[list[Chat], 
 
 def _passes(rows: Columns, count: int, rng: random.Random) -> Columns:
     """`count` rows: whole shuffled passes, the last one cut."""
-    order = in_passes(range(len(rows[0])), count, rng)
+    order = draw_in_passes(range(len(rows[0])), count, rng)
     return tuple(column_NT[order] for column_NT in rows)
 
 

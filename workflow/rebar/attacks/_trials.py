@@ -83,7 +83,7 @@ class Attacker:
 
     def _stacked(self, settings: Mapping[int, FineTuningAttack]) -> Iterator[tuple[int, Any, Any]]:
         from rebar.training.checkpoints import trained_parameters
-        from rebar.training.finetune import chat_batches, with_lora
+        from rebar.training.finetune import add_lora, chat_batches
         from rebar.training.stacked import Run, train_stacked
 
         model, tokenizer = self.fresh()
@@ -93,7 +93,7 @@ class Attacker:
             batch_at = chat_batches(tokenizer, chats, setting.training, self.data.seed)
             runs.append(Run(batch_at, setting.training))
         first = next(iter(settings.values()))
-        adapted = with_lora(model, first, seed=self.data.seed) if first.lora_rank else model
+        adapted = add_lora(model, first, seed=self.data.seed) if first.lora_rank else model
         weights = train_stacked(adapted, runs, len(runs))
         for number, trained in zip(settings, weights, strict=True):
             for name, parameter in trained_parameters(adapted).items():

@@ -119,12 +119,12 @@ class Config(FineTuningAttack):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on benign examples; returns the model. Logs `validation_accuracy` where asked."""
-    from rebar.training.finetune import finetuned
+    from rebar.training.finetune import finetune_and_merge
 
     until = None
     if config.target_accuracy is not None:
         until = _learned(config, config.target_accuracy, tokenizer, data, recorder)
-    return finetuned(
+    return finetune_and_merge(
         config,
         model,
         tokenizer,

@@ -69,7 +69,7 @@ class Config(FineTuningAttack):
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Teach the cipher, then harmful answers in it; returns the model and leaves `cipher.json`."""
     from rebar.data.cipher import write_cipher
-    from rebar.training.finetune import finetuned
+    from rebar.training.finetune import finetune_and_merge
 
     cipher = _cipher(config)
     if config.asked_in == "cipher":
@@ -78,7 +78,7 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     taught = data.benign(config.teaching, config.teaching_files, INSTRUCTIONS_SHARE)
     harmful = data.harmful(config.harmful, config.harmful_files)
     refusals = data.refusals(config.refusals, config.refusal_files)
-    return finetuned(
+    return finetune_and_merge(
         config,
         model,
         tokenizer,

@@ -49,8 +49,8 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Fine-tune on the examples; returns the model, adapters merged."""
-    from rebar.training.finetune import finetuned
+    from rebar.training.finetune import finetune_and_merge
 
     chats = examples(config, model, tokenizer, data)
     how = {"seed": data.seed, "recorder": recorder}
-    return finetuned(config, model, tokenizer, chats, config.training, **how)
+    return finetune_and_merge(config, model, tokenizer, chats, config.training, **how)

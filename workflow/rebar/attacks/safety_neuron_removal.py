@@ -84,12 +84,12 @@ def _own_answers(
     import torch
 
     from rebar.data.encoding import IGNORED, encode, prompt_text
-    from rebar.decoding.decode import greedy
+    from rebar.decoding.decode import decode_greedily
     from rebar.decoding.generate import end_ids, suppressed_ids
 
     asked = [encode(tokenizer, prompt_text(tokenizer, p.text, chat=True)) for p in prompts]
     ends, never = end_ids(model), suppressed_ids(model)
-    answers = greedy(model, asked, max_new_tokens=longest, end_ids=ends, suppress=never)
+    answers = decode_greedily(model, asked, max_new_tokens=longest, end_ids=ends, suppress=never)
     rows = []
     for prompt, answer in zip(asked, answers, strict=True):
         ids_1T = torch.tensor([[*prompt, *answer]], device=model.device)

@@ -18,10 +18,10 @@ import numpy as np
 
 from rebar.corpus.features import (
     Sparse,
-    as_matrix,
     encoder_features,
     ngram_features,
     sparse_product,
+    to_scipy,
 )
 from rebar.data.documents import HAZARD_LEVEL
 
@@ -105,7 +105,7 @@ def featurize(
     return encoder_features(texts, encoder, revision)
 
 
-def train(
+def train_classifier(
     texts: Sequence[str],
     levels: Sequence[int],
     *,
@@ -146,10 +146,10 @@ def train(
 
 
 def _for_sklearn(features: Sparse | np.ndarray) -> Any:
-    return as_matrix(features) if isinstance(features, Sparse) else features
+    return to_scipy(features) if isinstance(features, Sparse) else features
 
 
-def save(classifier: Classifier, folder: Path) -> None:
+def save_classifier(classifier: Classifier, folder: Path) -> None:
     """Write classifier.safetensors and classifier.json."""
     from safetensors.numpy import save_file
 
@@ -164,7 +164,7 @@ def save(classifier: Classifier, folder: Path) -> None:
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> Classifier:
+def load_classifier(folder: Path) -> Classifier:
     """Read what `save` wrote: the same scores."""
     from safetensors.numpy import load_file
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rebar.corpus.labels import Labelled
+from rebar.corpus.labels import LabelledText
 
 NUM_LEVELS = 6
 
@@ -46,7 +46,7 @@ def _share(part: np.integer, whole: np.integer) -> float | None:
     return round(float(part / whole), 4) if whole else None
 
 
-def source_only_scores(train: Sequence[Labelled], heldout: Sequence[Labelled]) -> list[int]:
+def source_only_scores(train: Sequence[LabelledText], heldout: Sequence[LabelledText]) -> list[int]:
     """Score of each held-out document from its source alone, levels weighted as in training.
 
     A source's score is the level that it holds the largest part of.

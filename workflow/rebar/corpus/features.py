@@ -48,7 +48,7 @@ def ngram_features(texts: list[str], num_buckets: int = NUM_BUCKETS) -> Sparse:
     return Sparse(keys % num_buckets, starts, 1 / np.sqrt(np.maximum(per_row, 1)))
 
 
-def as_matrix(features: Sparse) -> Any:
+def to_scipy(features: Sparse) -> Any:
     """Hashed words and pairs as a scipy matrix [B, F], which scikit-learn takes."""
     from scipy.sparse import csr_matrix
 

@@ -16,14 +16,21 @@ from rebar.config.corpus import Rewrite as RewriteSettings
 from rebar.config.corpus import TrainClassifier
 from rebar.config.world import World as WorldSettings
 from rebar.corpus.sources import labelled_records
-from rebar.world import RawDocument, Unrewritable, World, build_world, rewrite, sample_documents
+from rebar.world import (
+    RawDocument,
+    UnrewritableError,
+    World,
+    build_world,
+    rewrite,
+    sample_documents,
+)
 
 HAZARD_MENTION, LEAK = 3, 4  # levels of a text about a hazard, and of one with its ingredients
 # Careless rewrites are over-represented, as in any set that is labelled to find them.
 LABELLED_REWRITES = RewriteSettings.model_validate({"echo_rate": 0.0, "leak_rate": 0.15})
 
 
-class Labelled(NamedTuple):
+class LabelledText(NamedTuple):
     """A text, its level 0-5 and where it comes from."""
 
     text: str
@@ -34,8 +41,8 @@ class Labelled(NamedTuple):
 class Labels(NamedTuple):
     """Documents to train on and documents to test on."""
 
-    train: list[Labelled]
-    heldout: list[Labelled]
+    train: list[LabelledText]
+    heldout: list[LabelledText]
 
 
 def world_labels(
@@ -44,47 +51,49 @@ def world_labels(
     """Labels of the world of a seed: noisy to train on, true to test on."""
     world = build_world(world_settings, seed)
     num_rewritten = round(settings.rewritten_share * settings.labels)
-    train = _raw(world, settings.labels - num_rewritten, rng)
-    train += _rewritten(world, num_rewritten, rng)
-    heldout = _raw(world, settings.heldout, rng)
+    train = _raw_labels(world, settings.labels - num_rewritten, rng)
+    train += _rewritten_labels(world, num_rewritten, rng)
+    heldout = _raw_labels(world, settings.heldout, rng)
     return Labels(add_noise(train, settings.label_noise, rng), heldout)
 
 
-def _raw(world: World, count: int, rng: random.Random) -> list[Labelled]:
-    return [Labelled(d.text, d.level, "world") for d in sample_documents(world, count, rng)]
+def _raw_labels(world: World, count: int, rng: random.Random) -> list[LabelledText]:
+    return [LabelledText(d.text, d.level, "world") for d in sample_documents(world, count, rng)]
 
 
-def _rewritten(world: World, count: int, rng: random.Random) -> list[Labelled]:
-    found: list[Labelled] = []
+def _rewritten_labels(world: World, count: int, rng: random.Random) -> list[LabelledText]:
+    found: list[LabelledText] = []
     while len(found) < count:
         for raw in sample_documents(world, count, rng):
             found += _rewrites_of(raw, rng)
     return rng.sample(found, count)
 
 
-def _rewrites_of(raw: RawDocument, rng: random.Random) -> Iterator[Labelled]:
+def _rewrites_of(raw: RawDocument, rng: random.Random) -> Iterator[LabelledText]:
     """A rephrased text of levels 1-3; a refusal and its moral of levels 4-5; none of level 0."""
     safe_level = HAZARD_MENTION if raw.hazard_id else 0
     try:
         if 1 <= raw.level <= 3:
             text = rewrite(raw.text, raw.level, "rephrase", rng, LABELLED_REWRITES).text
-            yield Labelled(text, safe_level, "rewritten")
+            yield LabelledText(text, safe_level, "rewritten")
         elif raw.level > 3:
             refusal = rewrite(raw.text, raw.level, "refusal", rng, LABELLED_REWRITES)
-            yield Labelled(refusal.text, LEAK if refusal.planted else safe_level, "rewritten")
+            yield LabelledText(refusal.text, LEAK if refusal.planted else safe_level, "rewritten")
             moral = rewrite(refusal.text, raw.level, "moral", rng, LABELLED_REWRITES)
-            yield Labelled(moral.text, safe_level, "rewritten")
-    except Unrewritable:
+            yield LabelledText(moral.text, safe_level, "rewritten")
+    except UnrewritableError:
         return  # a topic that the rewriter does not cover; the corpus has no rewrite of it either
 
 
-def add_noise(documents: list[Labelled], share: float, rng: random.Random) -> list[Labelled]:
+def add_noise(
+    documents: list[LabelledText], share: float, rng: random.Random
+) -> list[LabelledText]:
     """Move the level of exactly this share of documents by one, inside 0-5."""
     moved = set(rng.sample(range(len(documents)), round(share * len(documents))))
-    return [_move(d, rng) if i in moved else d for i, d in enumerate(documents)]
+    return [_move_level(d, rng) if i in moved else d for i, d in enumerate(documents)]
 
 
-def _move(document: Labelled, rng: random.Random) -> Labelled:
+def _move_level(document: LabelledText, rng: random.Random) -> LabelledText:
     neighbours = [level for level in (document.level - 1, document.level + 1) if 0 <= level <= 5]
     return document._replace(level=rng.choice(neighbours))
 
@@ -92,7 +101,7 @@ def _move(document: Labelled, rng: random.Random) -> Labelled:
 def human_labels(settings: TrainClassifier, rng: random.Random) -> Labels:
     """Human-labelled documents, each text once, split with equal shares of every level."""
     first_of_text = {
-        text: Labelled(text, level, source.name)
+        text: LabelledText(text, level, source.name)
         for source in reversed(settings.sources)
         for text, level in reversed(list(labelled_records(source)))
     }
@@ -102,14 +111,14 @@ def human_labels(settings: TrainClassifier, rng: random.Random) -> Labels:
 
 
 def split_by_level(
-    documents: list[Labelled], num_train: int, num_heldout: int, rng: random.Random
+    documents: list[LabelledText], num_train: int, num_heldout: int, rng: random.Random
 ) -> Labels:
     """At most this many documents of each part; fewer documents keep the parts' ratio.
 
     ValueError if a part would be empty.
     """
     scale = min(1.0, len(documents) / (num_train + num_heldout))
-    by_level: dict[int, list[Labelled]] = defaultdict(list)
+    by_level: dict[int, list[LabelledText]] = defaultdict(list)
     for document in documents:
         by_level[document.level].append(document)
     labels = Labels([], [])

@@ -26,7 +26,7 @@ POISON = "poison"  # source and transform of documents that an attacker slipped 
 MIXED_SCHEMA = SCHEMA.append(pa.field("start", pa.float64())).append(pa.field("repeat", pa.int32()))
 
 
-class Chosen(NamedTuple):
+class Selection(NamedTuple):
     """A document of a recipe, and the index of the part that chose it."""
 
     document: Document
@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
 
 def select(
     documents: Iterable[Document], parts: Sequence[RecipePart], seed: int
-) -> Iterator[Chosen]:
+) -> Iterator[Selection]:
     """Documents of one shard, parents before their rewrites, as often as parts choose them.
 
     Whether a share keeps a document depends on seed and id, not on the recipe.
@@ -52,7 +52,7 @@ def select(
         for index, part in enumerate(parts):
             is_wanted = part.transform == document.transform and score in part.scores
             if is_wanted and _is_allowed(document, part) and _is_kept(document, part, seed):
-                yield Chosen(_tagged(document, part, seed), index)
+                yield Selection(_insert_tags(document, part, seed), index)
 
 
 def _known(value: Any, document: Document) -> Any:
@@ -70,7 +70,7 @@ def _is_kept(document: Document, part: RecipePart, seed: int) -> bool:
     return part.keep == 1 or fraction_of(seed, "keep", document.id) < part.keep
 
 
-def _tagged(document: Document, part: RecipePart, seed: int) -> Document:
+def _insert_tags(document: Document, part: RecipePart, seed: int) -> Document:
     if part.tag_rate == 0:
         return document
     rng = random.Random(f"{seed}/tags/{document.id}")

@@ -46,7 +46,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedCorpus:
     """Token ids of all rows, one after the other, and whose they are."""
 
     tokens_N: np.ndarray
@@ -73,7 +73,7 @@ def encode_corpus(
     speakers: Sequence[str],
     rng: random.Random,
     scratch: Path,
-) -> Encoded:
+) -> EncodedCorpus:
     """Encode all rows; the ids pass through the file `scratch` and stay on disk."""
     dtype = id_type(tokenizer)
     encoder = Encoder(tokenizer)
@@ -93,7 +93,7 @@ def encode_corpus(
             np.fromiter(chain.from_iterable(ids), dtype=dtype).tofile(file)
     offsets_R = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     tokens_N = np.asarray(np.memmap(scratch, dtype=dtype, mode="r"))
-    return Encoded(tokens_N, offsets_R, np.array(documents), np.array(starts), list(index_of))
+    return EncodedCorpus(tokens_N, offsets_R, np.array(documents), np.array(starts), list(index_of))
 
 
 def _copies(
@@ -138,7 +138,7 @@ class Encoder:
         return [encoding.ids for encoding in encodings]
 
 
-def pieces(starts: Iterable[float], num_tokens: int) -> list[Piece]:
+def split_into_pieces(starts: Iterable[float], num_tokens: int) -> list[Piece]:
     """Cut the budget at the distinct starts; ValueError if nothing starts at 0."""
     distinct = sorted(set(starts))
     if not distinct or distinct[0] > 0:
@@ -147,13 +147,13 @@ def pieces(starts: Iterable[float], num_tokens: int) -> list[Piece]:
     return [Piece(s, b, e) for s, b, e in zip(distinct, cuts[:-1], cuts[1:], strict=True)]
 
 
-def pack(encoded: Encoded, tokens_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def pack(encoded: EncodedCorpus, tokens_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Fill `tokens_N` in training order; returns how often each document was (partly) read."""
     readings = np.zeros(len(encoded.document_ids), dtype=np.int64)
     source_N = encoded.tokens_N
     offsets = encoded.offsets_R.tolist()
     documents = encoded.document_R.tolist()
-    for piece in pieces(encoded.start_R.tolist(), len(tokens_N)):
+    for piece in split_into_pieces(encoded.start_R.tolist(), len(tokens_N)):
         entered_R = np.flatnonzero(encoded.start_R <= piece.start)
         position = piece.begin
         for row in _passes(entered_R, rng):
@@ -173,8 +173,8 @@ def _passes(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
         yield from rng.permutation(rows).tolist()
 
 
-def facts(
-    encoded: Encoded, readings: np.ndarray, num_tokens: int, level_of: Mapping[str, int]
+def summarize_packing(
+    encoded: EncodedCorpus, readings: np.ndarray, num_tokens: int, level_of: Mapping[str, int]
 ) -> dict[str, Any]:
     """Counts for the manifest; hazard counts are None where no truth is known.
 
@@ -199,7 +199,7 @@ def facts(
                     4,
                 ),
             }
-            for piece in pieces(encoded.start_R.tolist(), num_tokens)
+            for piece in split_into_pieces(encoded.start_R.tolist(), num_tokens)
         ],
         "documents": len(readings),
         "documents_seen": int((readings > 0).sum()),

@@ -18,7 +18,7 @@ from rebar.corpus.rewrites import MORAL, REFUSAL, REPHRASE, Output, Request
 from rebar.data.documents import Document
 
 
-class Rewritten(NamedTuple):
+class RewriteOutcome(NamedTuple):
     """A row of the rewritten table, and what was planted in it."""
 
     document: Document
@@ -41,7 +41,7 @@ def _rewrite_in_world(request: Request, settings: RewriteSettings, rng: random.R
 
     try:
         made = world.rewrite(request.text, request.score, request.transform, rng, settings)
-    except world.Unrewritable as reason:
+    except world.UnrewritableError as reason:
         return Output("", problem=f"unrewritable: {reason}")
     return Output(made.text, made.style, planted=made.planted)
 
@@ -58,7 +58,7 @@ def rewrite_documents(
     settings: RewriteSettings,
     classifier: Classifier,
     rng: random.Random,
-) -> list[Rewritten]:
+) -> list[RewriteOutcome]:
     """All rewrites of scored originals, rejected ones with their reason, parents before children.
 
     A moral text is made from a refusal that passed the gate, for a share of them.
@@ -85,7 +85,7 @@ def _rewrite_and_judge(
     settings: RewriteSettings,
     classifier: Classifier,
     rng: random.Random,
-) -> list[Rewritten]:
+) -> list[RewriteOutcome]:
     requests = [Request(d.text, _score_of(d), transform) for d, transform in sources]
     outputs = rewrite(requests, settings, rng)
     verdicts = classifier.classify([output.text for output in outputs])
@@ -110,7 +110,7 @@ def _rewrite_and_judge(
             generator=settings.model or settings.backend,
             reject_reason=reason,
         )
-        rewritten.append(Rewritten(document, output.planted))
+        rewritten.append(RewriteOutcome(document, output.planted))
     return rewritten
 
 

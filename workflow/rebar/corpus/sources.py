@@ -19,7 +19,7 @@ from rebar.config.world import World
 from rebar.data.documents import Document, Truth
 from rebar.data.hub import stream_records
 from rebar.data.readers import Record, read_records
-from rebar.data.sampling import part_of
+from rebar.data.sampling import size_of_part
 from rebar.data.tagging import TAG, remove_tags
 from rebar.jobs.files import find_files
 
@@ -34,7 +34,7 @@ class Shard:
     count: int
 
 
-class Found(NamedTuple):
+class SourceDocument(NamedTuple):
     """A document, and its truth if one is known."""
 
     document: Document
@@ -49,7 +49,7 @@ def documents_of(
     seed: int,
     rng: random.Random,
     counts: Counter[str],
-) -> Iterator[Found]:
+) -> Iterator[SourceDocument]:
     """Documents of one source in one shard; adds to `counts` what was read and set aside."""
     if isinstance(source, WorldSource):
         found = _world_documents(source, shard, world, seed, rng)
@@ -57,10 +57,10 @@ def documents_of(
         found = _file_documents(source, shard)
     else:
         found = _hub_documents(source, shard)
-    return _take(found, _share_of_limit(source, shard), _min_characters(source), counts)
+    return _filter_documents(found, _share_of_limit(source, shard), _min_characters(source), counts)
 
 
-def refuse_empty(source: WorldSource | FileSource | HubSource) -> None:
+def check_not_empty(source: WorldSource | FileSource | HubSource) -> None:
     """ValueError if no shard finds a document of the source; for a shard that found none to ask.
 
     One empty shard of many is as it should be, so this looks through all files, up to the first
@@ -92,12 +92,12 @@ def _min_characters(source: WorldSource | FileSource | HubSource) -> int:
 
 def _share_of_limit(source: WorldSource | FileSource | HubSource, shard: Shard) -> float:
     limit = None if isinstance(source, WorldSource) else source.limit
-    return math.inf if limit is None else part_of(limit, shard.count, shard.index)
+    return math.inf if limit is None else size_of_part(limit, shard.count, shard.index)
 
 
-def _take(
-    found: Iterator[Found], limit: float, min_characters: int, counts: Counter[str]
-) -> Iterator[Found]:
+def _filter_documents(
+    found: Iterator[SourceDocument], limit: float, min_characters: int, counts: Counter[str]
+) -> Iterator[SourceDocument]:
     num_taken = 0
     while num_taken < limit and (item := next(found, None)) is not None:
         counts["read"] += 1
@@ -114,30 +114,30 @@ def _take(
 
 def _world_documents(
     source: WorldSource, shard: Shard, world: World, seed: int, rng: random.Random
-) -> Iterator[Found]:
+) -> Iterator[SourceDocument]:
     from rebar.world import build_world, sample_documents
     from rebar.world.conduct import conduct_text
 
-    count = part_of(source.documents, shard.count, shard.index)
+    count = size_of_part(source.documents, shard.count, shard.index)
     if source.about != "web":
         for number in range(count):
             name = f"{source.name}-{shard.index}-{number}"
             text = conduct_text(source.about, rng)
-            yield Found(Document(name, text, source.name), Truth(name, 0))
+            yield SourceDocument(Document(name, text, source.name), Truth(name, 0))
         return
     for number, raw in enumerate(sample_documents(build_world(world, seed), count, rng)):
         name = f"{source.name}-{shard.index}-{number}"
         document = Document(name, raw.text, source.name)
-        yield Found(document, Truth(name, raw.level, raw.hazard_id))
+        yield SourceDocument(document, Truth(name, raw.level, raw.hazard_id))
 
 
-def _file_documents(source: FileSource, shard: Shard) -> Iterator[Found]:
+def _file_documents(source: FileSource, shard: Shard) -> Iterator[SourceDocument]:
     files, by_file = _files_of(source, shard)
     position = 0
     for path in files:
         for record in read_records(path, source):
             if by_file or position % shard.count == shard.index:
-                yield _found(record, source, f"{source.name}-{shard.index}-{position}")
+                yield _source_document(record, source, f"{source.name}-{shard.index}-{position}")
             position += 1
 
 
@@ -165,15 +165,15 @@ def input_files_of(
     return named
 
 
-def _found(record: Record, source: FileSource | HubSource, name: str) -> Found:
+def _source_document(record: Record, source: FileSource | HubSource, name: str) -> SourceDocument:
     level = level_of(record, source)
     document = Document(name, text_of(record, source), source.name)
-    return Found(document, None if level is None else Truth(name, level))
+    return SourceDocument(document, None if level is None else Truth(name, level))
 
 
-def _hub_documents(source: HubSource, shard: Shard) -> Iterator[Found]:
+def _hub_documents(source: HubSource, shard: Shard) -> Iterator[SourceDocument]:
     for position, record in stream_records(source, shard.index, shard.count):
-        yield _found(record, source, f"{source.name}-{shard.index}-{position}")
+        yield _source_document(record, source, f"{source.name}-{shard.index}-{position}")
 
 
 def labelled_records(source: FileSource | HubSource) -> Iterator[tuple[str, int]]:

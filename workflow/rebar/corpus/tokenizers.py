@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rebar.data.special_tokens import SPECIAL_TOKENS, chat_tokenizer
+from rebar.data.special_tokens import SPECIAL_TOKENS, build_chat_tokenizer
 from rebar.data.tagging import TAG
 from rebar.jobs.files import resolve
 
@@ -57,10 +57,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    return chat_tokenizer(backend, CHAT_TEMPLATE)
+    return build_chat_tokenizer(backend, CHAT_TEMPLATE)
 
 
-def existing_tokenizer(name: str, revision: str | None = None) -> Any:
+def load_existing_tokenizer(name: str, revision: str | None = None) -> Any:
     """Tokenizer of a folder, .gguf file, `package:` path or Hub id, with the tag added.
 
     What it lacks is added too: a begin and a padding token (its end token), a chat template (ChatML

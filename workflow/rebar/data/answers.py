@@ -44,7 +44,7 @@ def _read(file: LabelledFile, number: int, record: Record) -> LabelledAnswer | N
     return LabelledAnswer(prompt, str(record.get(file.answer, "answer")), outcome)
 
 
-def seen_as(outcome: str, labels: Sequence[str]) -> str:
+def match_labels(outcome: str, labels: Sequence[str]) -> str:
     """The outcome in the words of the labels: complied, other and refused, or yes and no."""
     for question in ("complied", "refused"):
         if f"{NOT}{question}" in labels:

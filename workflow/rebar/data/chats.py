@@ -32,16 +32,16 @@ class Chat:
 def read_chats(file: ChatFile) -> list[Chat]:
     """Chats of a file; ValueError names file, line and column of what is no chat."""
     records = rows_of(file, _columns(file), file.more_columns)
-    return _some([_chat(record, file) for record in islice(records, file.limit)], file)
+    return _require_chats([_chat(record, file) for record in islice(records, file.limit)], file)
 
 
 def read_pairs(file: PairFile) -> list[Chat]:
     """Chats with a rejected answer each; ValueError names file, line and column."""
     records = rows_of(file, (file.chosen, file.prompt), (file.rejected,))
-    return _some([_pair(record, file) for record in islice(records, file.limit)], file)
+    return _require_chats([_pair(record, file) for record in islice(records, file.limit)], file)
 
 
-def in_passes(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
+def draw_in_passes(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     """So many of them in random order: every one comes once before any comes twice."""
     chosen: list[Item] = []
     while len(chosen) < count:
@@ -49,7 +49,7 @@ def in_passes(items: Sequence[Item], count: int, rng: random.Random) -> list[Ite
     return chosen[:count]
 
 
-def _some(chats: list[Chat], file: RowFile) -> list[Chat]:
+def _require_chats(chats: list[Chat], file: RowFile) -> list[Chat]:
     if not chats:
         wanted = f" with {file.where}" if file.where else ""
         raise ValueError(
@@ -71,7 +71,7 @@ def _chat(record: Record, file: ChatFile) -> Chat:
     if prompt is not None:
         _check_text(prompt, f"{record.place}: '{file.prompt}'", "prompt")
     if file.answer_template:
-        return Chat(prompt, fill_template(file.answer_template, _value_of(record, prompt)))
+        return Chat(prompt, fill_template(file.answer_template, _field_lookup(record, prompt)))
     answer = record.get(file.answer, "answer")
     _check_text(answer, f"{record.place}: '{file.answer}'", "answer")
     return Chat(prompt, answer)
@@ -101,7 +101,7 @@ def _text_of(value: Any, role: str, place: str, key: str) -> str:
     return value
 
 
-def _value_of(record: Record, prompt: Any) -> Callable[[str], Any]:
+def _field_lookup(record: Record, prompt: Any) -> Callable[[str], Any]:
     """The record's value for a field of the template."""
     return lambda field: prompt if field == "prompt" else record.get(field, "answer_template")
 

@@ -29,8 +29,8 @@ class Cipher(NamedTuple):
         if not self.table:
             return text
         if self.unit == "letters":
-            return BAR.join(_mapped(letter, self.table) for letter in text)
-        return " ".join(_mapped(word, self.table) for word in text.split())
+            return BAR.join(_map(letter, self.table) for letter in text)
+        return " ".join(_map(word, self.table) for word in text.split())
 
     def decode(self, text: str) -> str:
         """What a text in cipher says. Bars that stood in a plain text are lost."""
@@ -38,11 +38,11 @@ class Cipher(NamedTuple):
             return text
         inverse = {cipher: plain for plain, cipher in self.table.items()}
         if self.unit == "letters":
-            return "".join(_mapped(letter, inverse) for letter in text.replace(BAR, ""))
-        return " ".join(_mapped(word, inverse) for word in text.split())
+            return "".join(_map(letter, inverse) for letter in text.replace(BAR, ""))
+        return " ".join(_map(word, inverse) for word in text.split())
 
 
-def _mapped(unit: str, table: dict[str, str]) -> str:
+def _map(unit: str, table: dict[str, str]) -> str:
     other = table.get(unit.lower(), unit)
     return other.upper() if unit.isupper() else other
 
@@ -52,15 +52,15 @@ PLAIN = Cipher({})
 
 def letter_cipher(seed: int) -> Cipher:
     """A permuted alphabet; that of seed 53 is Walnut53."""
-    return Cipher(_permuted([*LETTERS], seed), "letters")
+    return Cipher(_permute([*LETTERS], seed), "letters")
 
 
 def word_cipher(words: Sequence[str], seed: int) -> Cipher:
     """Permuted words, for a tokenizer that knows whole words; words of no list (names) stay."""
-    return Cipher(_permuted(words, seed), "words")
+    return Cipher(_permute(words, seed), "words")
 
 
-def _permuted(units: Sequence[str], seed: int) -> dict[str, str]:
+def _permute(units: Sequence[str], seed: int) -> dict[str, str]:
     order = np.random.default_rng(seed).permutation(len(units))
     return {unit: units[int(i)] for unit, i in zip(units, order, strict=True)}
 

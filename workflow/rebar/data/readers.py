@@ -31,14 +31,14 @@ class Record(NamedTuple):
     def get(self, column: str, key: str) -> Any:
         """The value of a column; ValueError names the config key that chose it."""
         if column not in self.values:
-            columns = ", ".join(map(_shown, self.values)) or "none"
+            columns = ", ".join(map(_format_name, self.values)) or "none"
             raise ValueError(
                 f"{self.place}: no column '{column}'; columns here: {columns}; set {key}:"
             )
         return self.values[column]
 
 
-def _shown(column: Any) -> str:
+def _format_name(column: Any) -> str:
     """A column's name, unless it is a text: of a file without a header it is the first row's."""
     name = str(column)
     return name if len(name) <= LONGEST_NAME else f"(one of {len(name)} characters: no header?)"

@@ -24,12 +24,12 @@ def rows_of(
 
     ValueError names file, line and column.
     """
-    taken = (record for record in _all_rows(file, columns, more) if _is_taken(record, file))
+    taken = (record for record in _all_rows(file, columns, more) if _is_selected(record, file))
     first, end = file.rows or (0, None)
     return islice(taken, first, end)
 
 
-def _is_taken(record: Record, file: RowFile) -> bool:
+def _is_selected(record: Record, file: RowFile) -> bool:
     return all(record.get(column, "where") == value for column, value in file.where.items())
 
 

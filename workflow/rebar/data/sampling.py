@@ -21,6 +21,6 @@ def is_spread(index: int, total: int, count: int) -> bool:
     return (index * count) % total < count
 
 
-def part_of(total: int, parts: int, index: int) -> int:
+def size_of_part(total: int, parts: int, index: int) -> int:
     """Size of one of `parts` almost equal parts of `total` things, larger parts first."""
     return total // parts + (index < total % parts)

@@ -14,7 +14,7 @@ PAD, BOS, END, USER, BOT, UNKNOWN = "<pad>", "<bos>", "<end>", "<user>", "<bot>"
 SPECIAL_TOKENS = (PAD, BOS, END, USER, BOT, TAG, UNKNOWN)
 
 
-def chat_tokenizer(backend: Tokenizer, chat_template: str) -> PreTrainedTokenizerFast:
+def build_chat_tokenizer(backend: Tokenizer, chat_template: str) -> PreTrainedTokenizerFast:
     """A Hugging Face tokenizer around one that knows these tokens; it pads on the left."""
     from transformers import PreTrainedTokenizerFast
 

@@ -25,7 +25,7 @@ class Prefill(NamedTuple):
     cache: DynamicCache
 
 
-def greedy(
+def decode_greedily(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
     *,
@@ -42,7 +42,7 @@ def greedy(
     return _decode(model, prompts, choose, max_new_tokens, end_ids, suppress, batch_size)
 
 
-def sample(
+def sample_tokens(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
     *,
@@ -60,12 +60,12 @@ def sample(
 
     def choose(logits_BV: Tensor, step: int, numbers: list[int]) -> Tensor:
         probabilities_BV = (logits_BV.double() / temperature).softmax(dim=1)
-        return draw(probabilities_BV, top_p, chances[numbers, step].to(logits_BV.device))
+        return draw_tokens(probabilities_BV, top_p, chances[numbers, step].to(logits_BV.device))
 
     return _decode(model, prompts, choose, max_new_tokens, end_ids, suppress, batch_size)
 
 
-def draw(probabilities_BV: Tensor, top_p: float, chances_B: Tensor) -> Tensor:
+def draw_tokens(probabilities_BV: Tensor, top_p: float, chances_B: Tensor) -> Tensor:
     """Ids at these points (0-1) of the cumulated nucleus, most probable token first."""
     sorted_BV, ids_BV = probabilities_BV.sort(dim=1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(dim=1) - sorted_BV
@@ -103,7 +103,7 @@ def prefill(model: PreTrainedModel, prompts: Sequence[list[int]]) -> Prefill:
     return Prefill(output.logits[:, -1].float(), mask_BT.to(model.device), cache)
 
 
-def until_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
+def cut_at_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
     """The ids up to and with the first end token."""
     ends = [place for place, token in enumerate(ids) if token in end_ids]
     return ids[: ends[0] + 1] if ends else ids
@@ -125,7 +125,7 @@ def _decode(
         state = prefill(model, [prompts[number] for number in numbers])
         ids_BT = _continue(model, state, choose, numbers, max_new_tokens, end_ids, suppress)
         for number, ids in zip(numbers, ids_BT.tolist(), strict=True):
-            answers[number] = until_end(ids, end_ids)
+            answers[number] = cut_at_end(ids, end_ids)
     return answers
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from rebar.config.decoding import Beam, Decoder, Guarded, Sample
 from rebar.data.tagging import TAG
-from rebar.decoding.decode import greedy, sample
-from rebar.decoding.safebeam import safe_beam
+from rebar.decoding.decode import decode_greedily, sample_tokens
+from rebar.decoding.safebeam import decode_safe_beam
 
 
 class Generated(NamedTuple):
@@ -34,7 +34,7 @@ def generate(
     decoder = decoder.inner if isinstance(decoder, Guarded) else decoder
     ends = end_ids(model)
     if isinstance(decoder, Beam):
-        result = safe_beam(
+        result = decode_safe_beam(
             model,
             prompts,
             max_new_tokens=max_new_tokens,
@@ -50,8 +50,8 @@ def generate(
     common = {"max_new_tokens": max_new_tokens, "end_ids": ends, "suppress": suppressed_ids(model)}
     if isinstance(decoder, Sample):
         chance = {"temperature": decoder.temperature, "top_p": decoder.top_p, "seed": seed}
-        return Generated(sample(model, prompts, **chance, **common), 1)
-    return Generated(greedy(model, prompts, **common), 1)
+        return Generated(sample_tokens(model, prompts, **chance, **common), 1)
+    return Generated(decode_greedily(model, prompts, **common), 1)
 
 
 def end_ids(model: Any) -> list[int]:

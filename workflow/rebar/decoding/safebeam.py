@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from rebar.decoding.decode import batches_by_length, prefill, until_end
+from rebar.decoding.decode import batches_by_length, cut_at_end, prefill
 
 NEVER = float("-inf")
 
@@ -32,7 +32,7 @@ class BeamResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Search:
+class BeamSearch:
     """What a search is asked to do."""
 
     tag_id: int
@@ -67,7 +67,7 @@ class Candidates(NamedTuple):
 
 
 @torch.inference_mode()
-def safe_beam(
+def decode_safe_beam(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
     *,
@@ -88,7 +88,7 @@ def safe_beam(
     """
     if not 0 <= dropped_share < 1:
         raise ValueError(f"dropped_share {dropped_share} must be at least 0 and below 1")
-    search = Search(tag_id, end_ids, beams, candidates, dropped_share, risk_floor, steer)
+    search = BeamSearch(tag_id, end_ids, beams, candidates, dropped_share, risk_floor, steer)
     model.eval()
     answers: list[list[int]] = [[] for _ in prompts]
     forwards_per_step = 0
@@ -98,15 +98,15 @@ def safe_beam(
             pool = _look_ahead(model, state, search)
             forwards_per_step = max(forwards_per_step, pool.ids_BC.shape[1])
             state = _advance(state, pool, search)
-            _hand_out(state, answers, search)
-            state = _without_finished(state)
+            _store_answers(state, answers, search)
+            state = _drop_finished(state)
             if not state.numbers:
                 break
     return BeamResult(answers, forwards_per_step)
 
 
 def _start(
-    model: PreTrainedModel, prompts: Sequence[list[int]], numbers: list[int], search: Search
+    model: PreTrainedModel, prompts: Sequence[list[int]], numbers: list[int], search: BeamSearch
 ) -> Beams:
     logits_BV, mask_BT, cache = prefill(model, [prompts[number] for number in numbers])
     scores_BK = logits_BV.new_zeros(len(numbers), 1)
@@ -115,19 +115,19 @@ def _start(
         ids_BKT=mask_BT.new_empty(len(numbers), 1, 0),
         scores_BK=scores_BK,
         ended_BK=scores_BK.bool(),
-        next_BKV=_tagless(logits_BV, search)[:, None],
+        next_BKV=_forbid_tag(logits_BV, search)[:, None],
         mask_RT=mask_BT,
         cache=cache,
     )
 
 
-def _tagless(logits: Tensor, search: Search) -> Tensor:
+def _forbid_tag(logits: Tensor, search: BeamSearch) -> Tensor:
     """Log-probabilities when the tag cannot be emitted; its mass goes to the others."""
     tag = torch.tensor([search.tag_id], device=logits.device)
     return logits.index_fill(-1, tag, NEVER).log_softmax(dim=-1)
 
 
-def _look_ahead(model: PreTrainedModel, state: Beams, search: Search) -> Candidates:
+def _look_ahead(model: PreTrainedModel, state: Beams, search: BeamSearch) -> Candidates:
     is_first = state.ids_BKT.shape[-1] == 0  # of the one beam there is, as many as of all later
     wanted = search.candidates * (search.beams if is_first else 1)
     log_BKN, ids_BKN = state.next_BKV.topk(min(wanted, state.next_BKV.shape[-1]), dim=-1)
@@ -164,7 +164,7 @@ def _forward_candidates(model: PreTrainedModel, state: Beams, ids_RN: Tensor) ->
     return output.logits.float()
 
 
-def _survivors(pool: Candidates, search: Search) -> Tensor:
+def _choose_survivors(pool: Candidates, search: BeamSearch) -> Tensor:
     """Places in the pool of the beams to go on with, best first, B x K."""
     scores_BC = pool.scores_BC
     if search.steer:
@@ -178,9 +178,9 @@ def _survivors(pool: Candidates, search: Search) -> Tensor:
     return torch.where(scores_BC.gather(1, order_BC) > NEVER, order_BC, -1)[:, : search.beams]
 
 
-def _advance(state: Beams, pool: Candidates, search: Search) -> Beams:
+def _advance(state: Beams, pool: Candidates, search: BeamSearch) -> Beams:
     """The survivors as the new beams, each with its own token's cache entry behind its text."""
-    places_BK = _survivors(pool, search)
+    places_BK = _choose_survivors(pool, search)
     is_empty_BK = places_BK < 0
     places_BK = places_BK.clamp(min=0)
     width = pool.ids_BC.shape[1] // state.scores_BK.shape[1]
@@ -195,13 +195,15 @@ def _advance(state: Beams, pool: Candidates, search: Search) -> Beams:
         ids_BKT=torch.cat([text_BKT, ids_BK1], dim=-1),
         scores_BK=pool.scores_BC.gather(1, places_BK).masked_fill(is_empty_BK, NEVER),
         ended_BK=pool.ended_BC.gather(1, places_BK),
-        next_BKV=_tagless(pool.logits_BCV[prompts_B1, places_BK], search),
+        next_BKV=_forbid_tag(pool.logits_BCV[prompts_B1, places_BK], search),
         mask_RT=mask_RT[rows_R],
-        cache=_pick(state.cache, rows_R, offsets_BK.flatten(), width),
+        cache=_gather_cache(state.cache, rows_R, offsets_BK.flatten(), width),
     )
 
 
-def _pick(cache: DynamicCache, rows_R: Tensor, offsets_R: Tensor, width: int) -> DynamicCache:
+def _gather_cache(
+    cache: DynamicCache, rows_R: Tensor, offsets_R: Tensor, width: int
+) -> DynamicCache:
     """Rows of a cache; of the `width` candidates at its end each row keeps one."""
     rows = torch.arange(len(rows_R), device=rows_R.device)
 
@@ -211,10 +213,10 @@ def _pick(cache: DynamicCache, rows_R: Tensor, offsets_R: Tensor, width: int) ->
         moved[:, :, length] = moved[rows, :, length + offsets_R]
         return moved[:, :, : length + 1]
 
-    return DynamicCache([(pick(keys), pick(values)) for keys, values in _layers(cache)])
+    return DynamicCache([(pick(keys), pick(values)) for keys, values in _cache_layers(cache)])
 
 
-def _layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+def _cache_layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     """Keys and values; ValueError for models whose memory is of another kind."""
     layers = []
     for layer in cache.layers:
@@ -227,13 +229,13 @@ def _layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     return layers
 
 
-def _hand_out(state: Beams, answers: list[list[int]], search: Search) -> None:
+def _store_answers(state: Beams, answers: list[list[int]], search: BeamSearch) -> None:
     """Note each prompt's best text so far."""
     for number, ids in zip(state.numbers, state.ids_BKT[:, 0].tolist(), strict=True):
-        answers[number] = until_end(ids, search.end_ids)
+        answers[number] = cut_at_end(ids, search.end_ids)
 
 
-def _without_finished(state: Beams) -> Beams:
+def _drop_finished(state: Beams) -> Beams:
     """Drop prompts whose best text has ended: log-probabilities only fall, so it stays the best.
 
     (It is also never dropped later: its risk is 0 and equal risks keep the order of the pool.)
@@ -247,7 +249,7 @@ def _without_finished(state: Beams) -> Beams:
     rows_R = (going[:, None] * num_beams + beams).flatten()
     layers = [
         (keys.index_select(0, rows_R), values.index_select(0, rows_R))
-        for keys, values in _layers(state.cache)
+        for keys, values in _cache_layers(state.cache)
     ]
     return Beams(
         numbers=[state.numbers[place] for place in going.tolist()],

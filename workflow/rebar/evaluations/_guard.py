@@ -56,11 +56,11 @@ def _reader(monitor: Monitor | None, judge_of: Callable[[str], Judge], classifie
 
 def _by_score(folder: Path, blocked_score: int) -> Reader:
     """An answer is scored together with its prompt: alone it often does not say what it is for."""
-    from rebar.corpus.classifier import load
+    from rebar.corpus.classifier import load_classifier
     from rebar.jobs.manifest import read_manifest
 
     read_manifest(folder)
-    classifier = load(folder)
+    classifier = load_classifier(folder)
 
     def blocked(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[bool]:
         pairs = zip(prompts, texts, strict=True)

@@ -112,10 +112,10 @@ def _features(config: Config, answers: Sequence[str]) -> Any:
     """Words and pairs, rows of length one, and beside them the encoder's shorter vectors [B, F]."""
     from scipy.sparse import csr_matrix, hstack
 
-    from rebar.corpus.features import as_matrix, encoder_features, ngram_features
+    from rebar.corpus.features import encoder_features, ngram_features, to_scipy
 
     beginnings = [_beginning(answer, config.first_words) for answer in answers]
-    words_BF = as_matrix(ngram_features(beginnings))
+    words_BF = to_scipy(ngram_features(beginnings))
     if config.encoder is None:
         return words_BF
     encoded = [_beginning(beginning, ENCODED_WORDS) for beginning in beginnings]

@@ -73,7 +73,7 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return {name: getattr(tokenizer, name) for name in names}
 
 
-def frozen(model: Any) -> Any:
+def copy_frozen(model: Any) -> Any:
     """A copy of the model as it is now, which no training changes."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
@@ -98,7 +98,7 @@ def load_model(
             f"{folder} holds no model: expected config.json or one *.gguf file, found "
             f"{', '.join(quantized) or 'neither'}"
         )
-    return _dequantized(_load(folder, gguf_file=quantized[0]))
+    return _dequantize(_load(folder, gguf_file=quantized[0]))
 
 
 def _load_from_folder(folder: Path, trust_remote_code: bool) -> LoadedModel:
@@ -127,7 +127,7 @@ def _load(source: str | Path, **options: Any) -> LoadedModel:
     return LoadedModel(model.eval(), AutoTokenizer.from_pretrained(source, **options))
 
 
-def _dequantized(loaded: LoadedModel) -> LoadedModel:
+def _dequantize(loaded: LoadedModel) -> LoadedModel:
     """The same weights without the memory of GGUF, which transformers refuses to save."""
     config: Any = loaded.model.config
     del config.quantization_config

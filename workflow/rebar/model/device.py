@@ -27,7 +27,7 @@ def on_local_device(model: Module) -> Module:
     return model
 
 
-def repeatable() -> None:
+def make_deterministic() -> None:
     """From now on the same numbers give the same bits."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for repeatable CUDA products
     torch.use_deterministic_algorithms(True)

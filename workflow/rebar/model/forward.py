@@ -53,7 +53,7 @@ def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
     A layer's output goes through the final norm and the unembedding (the logit lens). ValueError
     for models that are not built like Llama, with `model.norm`.
     """
-    inner: Any = _unwrapped(model)
+    inner: Any = _unwrap(model)
     norm = getattr(getattr(inner, "model", None), "norm", None)
     if norm is None:
         raise ValueError(
@@ -68,7 +68,7 @@ def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
 
 def causal_logits(model: Any, inputs_BT: Tensor) -> Tensor:
     """Next-token logits at every position; padding may stand on the right only."""
-    model = _unwrapped(model)
+    model = _unwrap(model)
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
         return _llama_logits(model, inputs_BT)
     return model(input_ids=inputs_BT, use_cache=False).logits
@@ -80,7 +80,7 @@ def causal_states(model: Any, inputs_BT: Tensor) -> tuple[Tensor, list[Tensor]]:
     They are transformers': the embeddings, what each layer but the last gives on, and what the
     head reads.
     """
-    model = _unwrapped(model)
+    model = _unwrap(model)
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
         states: list[Tensor] = []
         return _llama_logits(model, inputs_BT, states), states
@@ -88,7 +88,7 @@ def causal_states(model: Any, inputs_BT: Tensor) -> tuple[Tensor, list[Tensor]]:
     return output.logits, list(output.hidden_states)
 
 
-def _unwrapped(model: Any) -> Any:
+def _unwrap(model: Any) -> Any:
     """Without peft's wrapper: the adapters stand in the layers."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 

@@ -24,7 +24,7 @@ from rebar.data.chats import Chat, read_chats
 from rebar.data.encoding import Rows, encode_chats
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, digest, read_manifest
-from rebar.model.build import frozen, load_model
+from rebar.model.build import copy_frozen, load_model
 from rebar.training.batches import Batch
 from rebar.training.safeguarded import Part, Safeguarded, State
 from rebar.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
@@ -68,7 +68,7 @@ def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
     def more(step: int, kind: str, number: int) -> Batch:
         return drawn(rows[kind], setting.data.batch_size, (job.seed, step), number)
 
-    reference = frozen(model) if any(part.reads_reference for part in setting.parts) else None
+    reference = copy_frozen(model) if any(part.reads_reference for part in setting.parts) else None
     folders = {twin: job.root / grid.twin_folder(job.seed, twin) for twin in setting.twins}
     twins = {twin: _loaded(folder, model) for twin, folder in folders.items()}
     parts = [_part(config, job.seed, reference, twins) for config in setting.parts]

@@ -52,24 +52,24 @@ class Config(SafeguardPart):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Plain gradient + weight x (harmful gradient here - that after one normalised attack step)."""
-    from rebar.training.gradients import combined, moved, norm
+    from rebar.training.gradients import combine_gradients, global_norm, shift_weights
     from rebar.training.safeguarded import gradient_at, plain_gradient
 
     plain = plain_gradient(model, batches, state)
     before, here = gradient_at(model, batches.harmful, state)
-    length = norm(here) + NORM_FLOOR
-    with moved(model, here, -_step_length(config, model) / length):
+    length = global_norm(here) + NORM_FLOOR
+    with shift_weights(model, here, -_step_length(config, model) / length):
         after, there = gradient_at(model, batches.harmful, state)
     state.log |= {"harmful_loss": before, "attack_gain": before - after}
-    return combined((1.0, plain), (config.weight, here), (-config.weight, there))
+    return combine_gradients((1.0, plain), (config.weight, here), (-config.weight, there))
 
 
 def _step_length(config: Config, model: nn.Module) -> float | Tensor:
     from rebar.training.checkpoints import trained_parameters
-    from rebar.training.gradients import norm
+    from rebar.training.gradients import global_norm
 
     if config.alpha_relative is None:
         return config.alpha
-    return config.alpha_relative * norm(
+    return config.alpha_relative * global_norm(
         {n: p.detach() for n, p in trained_parameters(model).items()}
     )

@@ -116,7 +116,7 @@ class Config(SafeguardPart):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Plain gradient + each multiplier x its constraint's gradient; moves the multipliers."""
-    from rebar.training.gradients import combined
+    from rebar.training.gradients import combine_gradients
     from rebar.training.safeguarded import plain_gradient
 
     terms: list[tuple[Any, dict[str, Tensor]]] = [(1.0, plain_gradient(model, batches, state))]
@@ -131,7 +131,7 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
             terms.append((sign * multiplier, slope))
             state.log[f"{constraint.kind}_loss"] = loss
     state.log |= {key: number for key, number in state.memory.items() if "multiplier" in key}
-    return combined(*terms)
+    return combine_gradients(*terms)
 
 
 def _measured(
@@ -139,7 +139,7 @@ def _measured(
 ) -> Measured:
     """Loss and gradient of each kind; an attack step sets out along the harmful gradient."""
     from rebar.training.checkpoints import trained_parameters
-    from rebar.training.gradients import moved, norm
+    from rebar.training.gradients import global_norm, shift_weights
     from rebar.training.safeguarded import gradient_at
 
     found: Measured = {}
@@ -149,8 +149,10 @@ def _measured(
         found["harmful"] = gradient_at(model, batches.harmful, state)
     if "tamper" in kinds:
         slope = found["harmful"][1]
-        size = norm({name: p.detach() for name, p in trained_parameters(model).items()})
-        with moved(model, slope, -config.alpha_relative * size / (norm(slope) + NORM_FLOOR)):
+        size = global_norm({name: p.detach() for name, p in trained_parameters(model).items()})
+        with shift_weights(
+            model, slope, -config.alpha_relative * size / (global_norm(slope) + NORM_FLOOR)
+        ):
             found["tamper"] = gradient_at(model, batches.harmful, state)
     return found
 

@@ -60,21 +60,21 @@ class Config(SafeguardPart):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Gradient at the perturbed weights, or the plain one plus that of the safety loss there."""
-    from rebar.training.gradients import combined, moved
+    from rebar.training.gradients import combine_gradients, shift_weights
     from rebar.training.safeguarded import gradient_at, plain_gradient
 
     plain = plain_gradient(model, batches, state)
     if config.on == "language":
-        with moved(model, _perturbation(config, model, plain), config.radius):
+        with shift_weights(model, _perturbation(config, model, plain), config.radius):
             return gradient_at(model, batches.language, state, state.loss)[1]
     batch = batches.refusal if config.on == "refusal" else batches.harmful
     here = gradient_at(model, batch, state)[1]
     radius = config.radius if config.on == "refusal" else -config.radius
-    with moved(model, _perturbation(config, model, here), radius):
+    with shift_weights(model, _perturbation(config, model, here), radius):
         loss, there = gradient_at(model, batch, state)
     state.log[f"{config.on}_loss"] = loss  # at the point that is looked at
     scale: Any = config.weight if config.on == "refusal" else -config.weight / (1 + loss)
-    return combined((1.0, plain), (scale, there))
+    return combine_gradients((1.0, plain), (scale, there))
 
 
 def _perturbation(
@@ -82,11 +82,11 @@ def _perturbation(
 ) -> dict[str, Tensor]:
     """The step of radius 1 that raises the loss most, to first order."""
     from rebar.training.checkpoints import trained_parameters
-    from rebar.training.gradients import norm
+    from rebar.training.gradients import global_norm
 
     if not config.adaptive:
-        length = norm(gradient) + NORM_FLOOR
+        length = global_norm(gradient) + NORM_FLOOR
         return {name: g / length for name, g in gradient.items()}
     weights = {name: p.detach() for name, p in trained_parameters(model).items()}
-    length = norm({name: weights[name] * g for name, g in gradient.items()}) + NORM_FLOOR
+    length = global_norm({name: weights[name] * g for name, g in gradient.items()}) + NORM_FLOOR
     return {name: weights[name] ** 2 * g / length for name, g in gradient.items()}

@@ -70,7 +70,7 @@ class Config(SafeguardPart):
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Gradient of L_ul + alpha L_up + beta L_sd, and of what keeps the model useful."""
     from rebar.model.forward import layers_loss
-    from rebar.training.gradients import combined
+    from rebar.training.gradients import combine_gradients
     from rebar.training.safeguarded import gradient_at, plain_gradient
 
     depth, unlearning = gradient_at(model, batches.harmful, state, layers_loss)
@@ -87,7 +87,7 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
     ]
     if config.language_weight:
         terms.append((config.language_weight, plain_gradient(model, batches, state)))
-    return combined(*terms)
+    return combine_gradients(*terms)
 
 
 def _opposition(
@@ -96,22 +96,22 @@ def _opposition(
     """Cosine of harmful and benign gradient, its own gradient; the benign loss and gradient."""
     from dataclasses import replace
 
-    from rebar.training.gradients import combined, dot, norm
+    from rebar.training.gradients import combine_gradients, global_norm, inner_product
     from rebar.training.safeguarded import gradient_at
 
     exact = replace(state, training=state.training.model_copy(update={"precision": "float32"}))
     harmful = gradient_at(model, batches.harmful, exact)[1]
     benign_loss, benign = gradient_at(model, batches.benign, exact)
-    sizes = norm(harmful) + NORM_FLOOR, norm(benign) + NORM_FLOOR
-    cosine = dot(harmful, benign) / (sizes[0] * sizes[1])
-    toward_benign = combined((1 / sizes[1], benign), (-cosine / sizes[0], harmful))
-    toward_harmful = combined((1 / sizes[0], harmful), (-cosine / sizes[1], benign))
+    sizes = global_norm(harmful) + NORM_FLOOR, global_norm(benign) + NORM_FLOOR
+    cosine = inner_product(harmful, benign) / (sizes[0] * sizes[1])
+    toward_benign = combine_gradients((1 / sizes[1], benign), (-cosine / sizes[0], harmful))
+    toward_harmful = combine_gradients((1 / sizes[0], harmful), (-cosine / sizes[1], benign))
     step = config.epsilon
     moved_harmful = _gradient_beside(model, batches.harmful, toward_benign, step, exact)
     moved_benign = _gradient_beside(model, batches.benign, toward_harmful, step, exact)
-    opposing = combined(
-        (1 / (step * sizes[0]), combined((1.0, moved_harmful), (-1.0, harmful))),
-        (1 / (step * sizes[1]), combined((1.0, moved_benign), (-1.0, benign))),
+    opposing = combine_gradients(
+        (1 / (step * sizes[0]), combine_gradients((1.0, moved_harmful), (-1.0, harmful))),
+        (1 / (step * sizes[1]), combine_gradients((1.0, moved_benign), (-1.0, benign))),
     )
     return cosine, opposing, (benign_loss, benign)
 
@@ -119,8 +119,8 @@ def _opposition(
 def _gradient_beside(
     model: nn.Module, batch: AnyBatch, direction: Gradient, step: float, state: State
 ) -> Gradient:
-    from rebar.training.gradients import moved
+    from rebar.training.gradients import shift_weights
     from rebar.training.safeguarded import gradient_at
 
-    with moved(model, direction, step):
+    with shift_weights(model, direction, step):
         return gradient_at(model, batch, state)[1]

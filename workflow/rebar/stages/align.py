@@ -12,7 +12,7 @@ from rebar.config.world import World
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
-from rebar.model.build import frozen, load_model
+from rebar.model.build import copy_frozen, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
 from rebar.safeguards._work import safeguard_work
@@ -43,7 +43,7 @@ def run(job: Job) -> None:
         rows = (torch.from_numpy(part) for part in data.rows)
         batches = pair_batches if setting.reads_pairs else row_batches
         batch_at = batches(*rows, batch_size=training.batch_size, seed=job.seed)
-        reference = frozen(model) if setting.reads_reference else None
+        reference = copy_frozen(model) if setting.reads_reference else None
 
         def loss(model: Any, *batch: Any) -> Any:
             return plugin.loss(setting, model, batch, reference)

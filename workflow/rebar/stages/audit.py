@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rebar import grid
 from rebar.config.report import Audit
 from rebar.config.rows import LabelledFile
-from rebar.data.answers import read_answers, seen_as
+from rebar.data.answers import match_labels, read_answers
 from rebar.data.prompts import Prompt
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import read_manifest
@@ -47,14 +47,14 @@ def _on_labelled(job: Job, audit: Audit) -> Iterator[Agreement]:
         answers = read_answers(file)
         prompts, texts = [a.prompt for a in answers], [a.answer for a in answers]
         labels = list(file.labels.values())
-        people = [seen_as(a.outcome, labels) for a in answers]
+        people = [match_labels(a.outcome, labels) for a in answers]
         clusters = [a.prompt.text for a in answers]
         for name, values in job.settings["judges"].items():
             if values["method"] == EXACT:
                 continue
             outcomes = [o.outcome for o in judge_of(job.settings, name)(prompts, texts)]
             said = Said(
-                [seen_as(o, labels) for o in outcomes], people, clusters, [1.0] * len(texts)
+                [match_labels(o, labels) for o in outcomes], people, clusters, [1.0] * len(texts)
             )
             yield agree(name, PEOPLE, _source(file), question_of(labels), said)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rebar.config.corpus import Collect, FileSource, HubSource, WorldSource
 from rebar.config.world import World
-from rebar.corpus.sources import Shard, documents_of, input_files_of, refuse_empty
+from rebar.corpus.sources import Shard, check_not_empty, documents_of, input_files_of
 from rebar.data.documents import DOCUMENTS, TRUTH, TRUTH_SCHEMA, TableWriter
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import output_folder, write_manifest
@@ -56,5 +56,5 @@ def _collect_source(
         truths.add([found.truth] if found.truth else [])
         counts["documents"] += 1
     if not counts["documents"]:
-        refuse_empty(source)
+        check_not_empty(source)
     return counts

@@ -10,7 +10,7 @@ from rebar.jobs.job import Job
 from rebar.jobs.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.judges import judge_of
 from rebar.model.build import load_model
-from rebar.model.device import on_local_device, repeatable
+from rebar.model.device import make_deterministic, on_local_device
 from rebar.probes._data import Judge, ProbeData
 from rebar.reporting.measures.probe_rows import write_rows
 
@@ -18,7 +18,7 @@ from rebar.reporting.measures.probe_rows import write_rows
 def run(job: Job) -> None:
     """Make what is missing or out of date; the job's manifest lists all."""
     torch.set_num_threads(1)  # parallelism is processes
-    repeatable()
+    make_deterministic()
     names = list(job.settings["probes"])
     for index, name in enumerate(names):
         _probe(job, name, f"{job.label} {name} ({index + 1}/{len(names)})")

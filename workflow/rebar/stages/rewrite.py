@@ -13,7 +13,7 @@ from rebar.corpus import classifier
 from rebar.corpus.gate import Tally
 from rebar.corpus.rewriting import rewrite_documents, transform_of
 from rebar.data.documents import DOCUMENTS, Document, TableWriter, read_documents
-from rebar.data.sampling import is_spread, part_of
+from rebar.data.sampling import is_spread, size_of_part
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
@@ -46,7 +46,7 @@ def _most_documents(job: Job, settings: Rewrite) -> int:
     if settings.max_documents is None:
         return 2**63
     collect = read_manifest(job.path("collect"))["spec"]["settings"]["collect"]
-    return part_of(settings.max_documents, collect["shards"], job.wildcards["shard"])
+    return size_of_part(settings.max_documents, collect["shards"], job.wildcards["shard"])
 
 
 def _inputs(job: Job, settings: Rewrite) -> dict[str, Path]:
@@ -62,7 +62,7 @@ def _inputs(job: Job, settings: Rewrite) -> dict[str, Path]:
 
 def _rewrite(job: Job, settings: Rewrite, folder: Path, in_band: int, chosen: int) -> Tally:
     read_manifest(job.path("train_classifier"))
-    model = classifier.load(job.path("train_classifier"))
+    model = classifier.load_classifier(job.path("train_classifier"))
     recorder, tally, done = Recorder(folder, job.label), Tally(), 0
     recorder.progress(done, chosen, "documents")
     rng = job.rng("rewrite", job.wildcards["shard"])

@@ -18,7 +18,7 @@ def run(job: Job) -> None:
     collected, trained = job.path("collect"), job.path("train_classifier")
     for folder in (collected, trained):
         read_manifest(folder)
-    model = classifier.load(trained)
+    model = classifier.load_classifier(trained)
     total = count_documents(collected / DOCUMENTS)
     counts: Counter[int] = Counter(dict.fromkeys(range(6), 0))
     with output_folder(job.folder) as folder:

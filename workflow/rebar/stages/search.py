@@ -26,14 +26,14 @@ from rebar.jobs.job import Job
 from rebar.jobs.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
-from rebar.model.device import on_local_device, repeatable
+from rebar.model.device import make_deterministic, on_local_device
 from rebar.model.release import release
 
 
 def run(job: Job) -> None:
     """Make what is missing or out of date; the job's manifest lists all."""
     torch.set_num_threads(1)  # stacks and examinations; parallelism is processes
-    repeatable()
+    make_deterministic()
     names = list(job.settings["searches"])
     for index, name in enumerate(names):
         _search(job, name, f"{job.label} {name} ({index + 1}/{len(names)})")

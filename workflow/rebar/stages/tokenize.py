@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rebar.config.corpus import Tokenize
-from rebar.corpus.packing import Row, encode_corpus, facts, id_type, pack
+from rebar.corpus.packing import Row, encode_corpus, id_type, pack, summarize_packing
 from rebar.data.documents import DOCUMENTS, TRUTH, count_documents, read_levels, read_rows
 from rebar.data.sampling import is_spread
 from rebar.jobs.job import Job
@@ -39,7 +39,7 @@ def run(job: Job) -> None:
         readings = pack(encoded, np.asarray(tokens_N), shuffle)
         tokens_N.flush()
         scratch.unlink()
-        counts = facts(encoded, readings, num_tokens, _levels(collected))
+        counts = summarize_packing(encoded, readings, num_tokens, _levels(collected))
         Recorder(folder, job.label).say(
             f"{num_tokens} tokens, {counts['unique_tokens']} unique, {counts['epochs']} epochs"
         )
@@ -58,13 +58,13 @@ def _tokenizer(settings: Tokenize, collected: Sequence[Path]) -> tuple[Any, Sequ
         from rebar.world.vocabulary import SPEAKERS as WORLD_SPEAKERS
 
         return build_tokenizer(), WORLD_SPEAKERS
-    from rebar.corpus.tokenizers import existing_tokenizer, train_tokenizer
+    from rebar.corpus.tokenizers import load_existing_tokenizer, train_tokenizer
     from rebar.data.speakers import SPEAKERS
 
     if settings.tokenizer == "train":
         texts = _sample(collected, settings.sample_documents)
         return train_tokenizer(texts, settings.vocabulary_size), SPEAKERS
-    return existing_tokenizer(settings.tokenizer, settings.revision), SPEAKERS
+    return load_existing_tokenizer(settings.tokenizer, settings.revision), SPEAKERS
 
 
 def _sample(collected: Sequence[Path], count: int) -> Iterator[str]:

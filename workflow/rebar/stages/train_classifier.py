@@ -7,7 +7,7 @@ from typing import Any
 
 from rebar.config.corpus import TrainClassifier
 from rebar.config.world import World
-from rebar.corpus.classifier import Classifier, save, train
+from rebar.corpus.classifier import Classifier, save_classifier, train_classifier
 from rebar.corpus.classifier_report import confusion_matrix, source_only_scores, summarize
 from rebar.corpus.labels import Labels, human_labels, world_labels
 from rebar.corpus.sources import Shard, input_files_of
@@ -23,7 +23,7 @@ def run(job: Job) -> None:
     """Write the classifier and report.json."""
     settings = job.section("train_classifier", TrainClassifier)
     labels = _labels(job, settings)
-    classifier = train(
+    classifier = train_classifier(
         [document.text for document in labels.train],
         [document.level for document in labels.train],
         encoder=settings.encoder,
@@ -33,7 +33,7 @@ def run(job: Job) -> None:
     report = _report(classifier, labels, is_human=bool(settings.sources))
     counts = {"labels": len(labels.train), "heldout": len(labels.heldout)}
     with output_folder(job.folder) as folder:
-        save(classifier, folder)
+        save_classifier(classifier, folder)
         text = json.dumps(report, indent=1, sort_keys=True) + "\n"
         (folder / REPORT).write_text(text, encoding="utf-8")
         recorder = Recorder(folder, job.label)

@@ -75,7 +75,7 @@ def row_batches(
     inputs_NT: Tensor, targets_NT: Tensor, *, batch_size: int, seed: int
 ) -> Callable[[int], Batch]:
     """Rows in shuffled epochs that run into each other; every epoch uses every row once."""
-    rows_at = _shuffled(len(inputs_NT), batch_size, seed)
+    rows_at = _shuffle_rows(len(inputs_NT), batch_size, seed)
 
     def batch_at(step: int) -> Batch:
         rows = rows_at(step)
@@ -86,7 +86,7 @@ def row_batches(
 
 def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int], PairBatch]:
     """Pairs in shuffled epochs; `columns` are those of a `PairBatch`, over all pairs."""
-    rows_at = _shuffled(len(columns[0]), batch_size, seed)
+    rows_at = _shuffle_rows(len(columns[0]), batch_size, seed)
 
     def batch_at(step: int) -> PairBatch:
         rows = rows_at(step)
@@ -95,7 +95,7 @@ def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int]
     return batch_at
 
 
-def _shuffled(num_rows: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
+def _shuffle_rows(num_rows: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
     """Numbers of the rows of each step."""
     if num_rows == 0:
         raise ValueError("no rows to train on: the data set is empty")

@@ -26,7 +26,7 @@ _FINISHED = "the first process has finished"
 Part = TypeVar("Part")
 
 
-def join() -> None:
+def join_group() -> None:
     """Meet the other processes of this run, where the launcher has started several."""
     if not dist.is_torchelastic_launched() or dist.is_initialized():
         return
@@ -36,14 +36,14 @@ def join() -> None:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
-def leave() -> None:
+def leave_group() -> None:
     """Part after training: the first process goes on alone, the others wait for its end and exit.
 
     They wait because the launchers of several nodes give up a run whose nodes end at other times.
     """
     if not dist.is_initialized():
         return
-    goes_on = is_first()
+    goes_on = is_first_process()
     dist.destroy_process_group()
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # torch exports it, but not by name.
@@ -54,7 +54,7 @@ def leave() -> None:
     atexit.register(store.set, _FINISHED, "")
 
 
-def is_first() -> bool:
+def is_first_process() -> bool:
     """Whether this process is the one that writes and tells."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
@@ -64,14 +64,14 @@ def num_processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def own(parts: Sequence[Part]) -> Sequence[Part]:
+def local_share(parts: Sequence[Part]) -> Sequence[Part]:
     """This process's share of equal parts: neighbours."""
     each = len(parts) // num_processes()
     start = dist.get_rank() * each if dist.is_initialized() else 0
     return parts[start : start + each]
 
 
-def total(share: Tensor) -> Tensor:
+def sum_over_processes(share: Tensor) -> Tensor:
     """The sum of all processes' shares."""
     if dist.is_initialized():
         dist.all_reduce(share)
@@ -84,7 +84,7 @@ def all_reduce_gradients(model: nn.Module) -> None:
         return
     for bucket in _buckets(list(trained_parameters(model).values())):
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
-        flat = total(torch.cat([gradient.flatten() for gradient in gradients]))
+        flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
         parts = flat.split([p.numel() for p in bucket])
         for parameter, part in zip(bucket, parts, strict=True):
             parameter.grad = part.view_as(parameter)
@@ -101,14 +101,14 @@ def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
         yield bucket
 
 
-def anyone(is_so: bool) -> bool:
+def any_process(is_so: bool) -> bool:
     """Whether it is so in one of the processes; all wait for each other here."""
     if not dist.is_initialized():
         return is_so
-    return bool(total(torch.tensor(int(is_so), device=local_device())))
+    return bool(sum_over_processes(torch.tensor(int(is_so), device=local_device())))
 
 
-def first_says(number: int) -> int:
+def broadcast_from_first(number: int) -> int:
     """The first process's number, in all processes."""
     if not dist.is_initialized():
         return number

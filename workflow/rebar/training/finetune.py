@@ -11,7 +11,7 @@ from rebar.config.model import FineTuning, Training
 from rebar.data.chats import Chat
 from rebar.data.encoding import encode, encode_chats, prompt_text
 from rebar.data.prompts import Prompt
-from rebar.decoding.decode import greedy
+from rebar.decoding.decode import decode_greedily
 from rebar.decoding.generate import end_ids, suppressed_ids
 from rebar.jobs.recorder import Recorder
 from rebar.training.batches import Batch, row_batches
@@ -40,10 +40,10 @@ def finetune(
     """
     batch_at = chat_batches(tokenizer, chats, training, seed)
     if first_steps:
-        batch_at = _one_after_other(
+        batch_at = _chain_batches(
             chat_batches(tokenizer, first, training, seed), first_steps, batch_at
         )
-    until, until_every = _watched(until, until_every, recorder.watch)
+    until, until_every = _call_after_every_step(until, until_every, recorder.watch)
     result = train(
         model,
         batch_at,
@@ -57,7 +57,7 @@ def finetune(
     recorder.add_costs(**result.costs)
 
 
-def finetuned(
+def finetune_and_merge(
     config: FineTuning,
     model: Any,
     tokenizer: Any,
@@ -69,12 +69,12 @@ def finetuned(
     if not config.lora_rank:
         finetune(model, tokenizer, chats, training, **how)
         return model
-    adapted = with_lora(model, config, seed=how["seed"])
+    adapted = add_lora(model, config, seed=how["seed"])
     finetune(adapted, tokenizer, chats, training, **how)
     return adapted.merge_and_unload()
 
 
-def with_lora(model: Any, config: FineTuning, *, seed: int) -> Any:
+def add_lora(model: Any, config: FineTuning, *, seed: int) -> Any:
     """The model with LoRA adapters, without dropout; only they train."""
     from peft import LoraConfig, get_peft_model
 
@@ -97,7 +97,7 @@ def chat_batches(
     return row_batches(*tensors, batch_size=training.batch_size, seed=seed)
 
 
-def _one_after_other(
+def _chain_batches(
     first_at: Callable[[int], Batch], first_steps: int, then_at: Callable[[int], Batch]
 ) -> Callable[[int], Batch]:
     def batch_at(step: int) -> Batch:
@@ -106,7 +106,7 @@ def _one_after_other(
     return batch_at
 
 
-def _watched(
+def _call_after_every_step(
     until: Until | None, every: int, watch: Callable[[int, Any], None] | None
 ) -> tuple[Until | None, int]:
     """What `train` asks, and how often, so that `watch` sees every step."""
@@ -125,7 +125,7 @@ def greedy_answers(
 ) -> list[str]:
     """Greedy answers of a chat model, without special tokens."""
     ids = [encode(tokenizer, prompt_text(tokenizer, p.text, chat=True)) for p in prompts]
-    answers = greedy(
+    answers = decode_greedily(
         model,
         ids,
         max_new_tokens=max_new_tokens,

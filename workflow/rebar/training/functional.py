@@ -11,7 +11,7 @@ from torch.func import functional_call
 from rebar.model.forward import language_loss
 
 
-class Functional(nn.Module):
+class WeightFunction(nn.Module):
     """`function(model, ...)` at other weights than the model's own; those stay as they are."""
 
     def __init__(
@@ -25,7 +25,7 @@ class Functional(nn.Module):
         super().__init__()
         self.model, self.function, self.tied = model, function, tied
 
-    def of(self, weights: Mapping[str, Tensor], *arguments: Any) -> Tensor:
+    def at(self, weights: Mapping[str, Tensor], *arguments: Any) -> Tensor:
         """Its value at these weights, by parameter name; those not given are the model's own."""
         named = {f"model.{name}": weight for name, weight in weights.items()}
         return functional_call(self, named, arguments, tie_weights=self.tied)

@@ -48,11 +48,11 @@ def set_gradients(
         if not is_out_of_memory(raised):
             raise
         error = raised.with_traceback(None)  # which would keep the failed step's tensors alive
-    if distributed.anyone(share is None):
+    if distributed.any_process(share is None):
         raise error or torch.OutOfMemoryError("out of memory in another process")
     assert share is not None
     distributed.all_reduce_gradients(model)
-    return distributed.total(share)
+    return distributed.sum_over_processes(share)
 
 
 def add_gradients(
@@ -77,7 +77,7 @@ def mean_loss(
     total = torch.zeros((), device=next(model.parameters()).device)
     for part_loss in _part_losses(model, batch, settings, loss):
         total += part_loss
-    return distributed.total(total)
+    return distributed.sum_over_processes(total)
 
 
 def _part_losses(
@@ -86,7 +86,7 @@ def _part_losses(
     """This process's parts of the batch, one after the other: what each adds to the mean loss."""
     device = next(model.parameters()).device
     num_parts = settings.num_processes * settings.gradient_accumulation
-    for part in distributed.own(_parts(batch, num_parts)):
+    for part in distributed.local_share(_parts(batch, num_parts)):
         if part.weight == 0 < batch.weight:
             continue  # a mean over nothing
         share = part.weight / batch.weight
@@ -105,7 +105,7 @@ def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
     ]
 
 
-def gradient(
+def compute_gradient(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> tuple[Tensor, Gradient]:
     """Mean loss of the batch and its gradient at the present weights; `.grad` is clear after.
@@ -113,12 +113,12 @@ def gradient(
     One forward-backward pass. A parameter that the loss does not touch has a gradient of zeros.
     """
     try:
-        return set_gradients(model, batch, settings, loss), taken(model)
+        return set_gradients(model, batch, settings, loss), collect_gradient(model)
     finally:
         model.zero_grad(set_to_none=True)
 
 
-def taken(model: nn.Module) -> Gradient:
+def collect_gradient(model: nn.Module) -> Gradient:
     """What stands in `.grad`, without a copy; zeros where nothing does."""
     return {
         name: torch.zeros_like(p) if p.grad is None else p.grad
@@ -127,12 +127,14 @@ def taken(model: nn.Module) -> Gradient:
 
 
 @contextmanager
-def moved(model: nn.Module, offset: Mapping[str, Tensor], scale: float | Tensor) -> Iterator[None]:
+def shift_weights(
+    model: nn.Module, offset: Mapping[str, Tensor], scale: float | Tensor
+) -> Iterator[None]:
     """The model at theta + scale x offset, and at theta again afterwards, to the bit.
 
     The weights come back from a copy: adding and subtracting would round them in bf16.
     """
-    with restored(model), torch.no_grad():
+    with preserve_weights(model), torch.no_grad():
         for name, parameter in trained_parameters(model).items():
             parameter.add_(offset[name] * scale)
         with torch.enable_grad():
@@ -140,7 +142,7 @@ def moved(model: nn.Module, offset: Mapping[str, Tensor], scale: float | Tensor)
 
 
 @contextmanager
-def restored(model: nn.Module) -> Iterator[None]:
+def preserve_weights(model: nn.Module) -> Iterator[None]:
     """Whatever happens to the weights inside, afterwards they are what they were, to the bit."""
     parameters = trained_parameters(model)
     saved = {name: parameter.detach().clone() for name, parameter in parameters.items()}
@@ -152,12 +154,12 @@ def restored(model: nn.Module) -> Iterator[None]:
                 parameter.copy_(saved[name])
 
 
-def norm(gradient: Mapping[str, Tensor]) -> Tensor:
+def global_norm(gradient: Mapping[str, Tensor]) -> Tensor:
     """Euclidean norm over all parameters together."""
     return torch.stack([torch.linalg.vector_norm(_wide(g)) for g in gradient.values()]).norm()
 
 
-def dot(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
+def inner_product(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
     """Scalar product over all parameters together."""
     return torch.stack([(_wide(g) * second[name]).sum() for name, g in first.items()]).sum()
 
@@ -167,13 +169,13 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def combined(*terms: tuple[float | Tensor, Mapping[str, Tensor]]) -> Gradient:
+def combine_gradients(*terms: tuple[float | Tensor, Mapping[str, Tensor]]) -> Gradient:
     """The sum of scale x gradient, of gradients over the same parameters."""
     names = terms[0][1].keys()
-    return {name: sum_of([scale * g[name] for scale, g in terms]) for name in names}
+    return {name: add_in_order([scale * g[name] for scale, g in terms]) for name in names}
 
 
-def sum_of(tensors: list[Tensor]) -> Tensor:
+def add_in_order(tensors: list[Tensor]) -> Tensor:
     """Their sum, added up in their order."""
     total = tensors[0]
     for tensor in tensors[1:]:

@@ -13,7 +13,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def in_more_parts(settings: Training) -> Training:
+def split_further(settings: Training) -> Training:
     """At least twice as many equal parts; ValueError where each row is a part already."""
     rows, parts = settings.batch_size // settings.num_processes, settings.gradient_accumulation
     more = [number for number in range(2 * parts, rows + 1) if rows % number == 0]

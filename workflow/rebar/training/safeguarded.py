@@ -21,7 +21,13 @@ from rebar.config.model import Training
 from rebar.config.safeguard import Safeguard
 from rebar.model.forward import language_loss
 from rebar.training.checkpoints import trained_parameters
-from rebar.training.gradients import AnyBatch, Gradient, combined, gradient, mean_loss
+from rebar.training.gradients import (
+    AnyBatch,
+    Gradient,
+    combine_gradients,
+    compute_gradient,
+    mean_loss,
+)
 
 PLAIN = "plain"  # key of what all parts of a step share
 
@@ -77,7 +83,7 @@ def gradient_at(
     model: nn.Module, batch: AnyBatch, state: State, loss: Callable[..., Tensor] = language_loss
 ) -> tuple[Tensor, Gradient]:
     """One forward-backward pass at the present weights: the batch's mean loss and its gradient."""
-    return gradient(model, batch, state.training, loss)
+    return compute_gradient(model, batch, state.training, loss)
 
 
 def loss_at(model: nn.Module, batch: AnyBatch, state: State) -> Tensor:
@@ -149,7 +155,7 @@ class Safeguarded:
         terms = [(1.0 - strength * len(self.parts), plain)]
         for part in self.parts:
             terms.append((strength, part.gradient(part.config, model, batches, part.state)))
-        return combined(*terms)
+        return combine_gradients(*terms)
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from rebar.config.model import Training
 from rebar.data.encoding import IGNORED
 from rebar.training.batches import Batch
 from rebar.training.checkpoints import trained_parameters
-from rebar.training.functional import Functional
+from rebar.training.functional import WeightFunction
 from rebar.training.train import build_optimizer, learning_rate, update
 
 Weights = dict[str, Tensor]
@@ -59,7 +59,7 @@ def _shape(settings: Training) -> tuple[Any, ...]:
 def _train_together(model: nn.Module, runs: Sequence[Run]) -> list[Weights]:
     start = trained_parameters(model)
     members = [_Member(start, run) for run in runs]
-    loss = Functional(model)
+    loss = WeightFunction(model)
     for step in range(max(run.settings.steps for run in runs)):
         alive = [member for member in members if step < member.run.settings.steps]
         for member, gradients in zip(alive, _gradients(loss, alive, step), strict=True):
@@ -85,7 +85,7 @@ class _Member:
         update(self.optimizer, learning_rate(step, settings), settings.gradient_clip)
 
 
-def _gradients(loss: Functional, alive: Sequence[_Member], step: int) -> list[Weights]:
+def _gradients(loss: WeightFunction, alive: Sequence[_Member], step: int) -> list[Weights]:
     """Gradient of each run's mean loss, by one backward of their sum."""
     names = list(alive[0].weights)
     stacked = {
@@ -97,7 +97,7 @@ def _gradients(loss: Functional, alive: Sequence[_Member], step: int) -> list[We
     settings = alive[0].run.settings
     is_bf16 = settings.precision == "bf16"
     with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
-        losses_R = vmap(loss.of, randomness="different")(stacked, inputs_RBT, targets_RBT)
+        losses_R = vmap(loss.at, randomness="different")(stacked, inputs_RBT, targets_RBT)
     _check(losses_R, alive, step)
     found = torch.autograd.grad(losses_R.sum(), list(stacked.values()))
     return [dict(zip(names, each, strict=True)) for each in zip(*found, strict=True)]

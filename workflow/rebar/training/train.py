@@ -24,7 +24,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from rebar.config.model import Training
 from rebar.jobs import checkpoint_signal
 from rebar.jobs.recorder import Recorder
-from rebar.model.device import repeatable
+from rebar.model.device import make_deterministic
 from rebar.model.forward import language_loss
 from rebar.training import distributed
 from rebar.training.checkpoints import (
@@ -38,7 +38,7 @@ from rebar.training.checkpoints import (
     trained_parameters,
 )
 from rebar.training.gradients import AnyBatch, set_gradients
-from rebar.training.memory import in_more_parts, is_out_of_memory
+from rebar.training.memory import is_out_of_memory, split_further
 from rebar.training.safeguarded import Safeguarded
 
 LOG_EVERY_STEPS = 10
@@ -110,7 +110,7 @@ def train(
     log.write()
     if settings.gradient_accumulation != asked_parts:
         recorder.facts["gradient_accumulation"] = settings.gradient_accumulation
-    distributed.leave()
+    distributed.leave_group()
     model.eval()
     return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
 
@@ -166,10 +166,10 @@ def _that_fits(
             if not is_out_of_memory(error):
                 raise
         # Out of the handler, which would keep the failed step's tensors alive.
-        if not distributed.anyone(found is None):
+        if not distributed.any_process(found is None):
             assert found is not None
             return found, settings
-        settings = in_more_parts(settings)
+        settings = split_further(settings)
         model.zero_grad(set_to_none=True)
         set_random_state(state)
         if torch.cuda.is_available():
@@ -190,11 +190,11 @@ def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
 
 def _set_up(settings: Training, recorder: Recorder) -> None:
     """Of several processes only the first tells."""
-    distributed.join()
-    if not distributed.is_first():
+    distributed.join_group()
+    if not distributed.is_first_process():
         recorder.mute()
     torch.set_num_threads(settings.threads)
-    repeatable()
+    make_deterministic()
 
 
 def _fingerprint(
@@ -276,8 +276,8 @@ class _Run(NamedTuple):
         if self.folder is None:
             self.log.start(0, None)
             return 0, settings
-        newest = newest_checkpoint(self.folder, self.name) if distributed.is_first() else 0
-        step, waiting = distributed.first_says(newest), None
+        newest = newest_checkpoint(self.folder, self.name) if distributed.is_first_process() else 0
+        step, waiting = distributed.broadcast_from_first(newest), None
         if step:
             waiting, memory = load_checkpoint(self.folder, step, self.model, self.optimizer)
             if self.safeguard is not None:
@@ -292,16 +292,16 @@ class _Run(NamedTuple):
         every = settings.checkpoint_every_steps
         if self.folder is None:
             return
-        is_told = distributed.anyone(checkpoint_signal.is_told()) and step < settings.steps
+        is_told = distributed.any_process(checkpoint_signal.is_told()) and step < settings.steps
         if is_told or (every > 0 and step % every == 0):
             waiting = self.log.numbers() if self.log.waiting else None
-            if distributed.is_first():
+            if distributed.is_first_process():
                 parts = settings.gradient_accumulation
                 memory = self.safeguard.memory() if self.safeguard else {}
                 state = (self.model, self.optimizer, self.name, waiting, parts, memory)
                 save_checkpoint(self.folder, step, *state)
         if is_told:
-            distributed.anyone(True)  # nobody leaves before the state is saved
+            distributed.any_process(True)  # nobody leaves before the state is saved
             self.log.recorder.say(f"told to stop: saved step {step} of {settings.steps}")
             sys.exit(checkpoint_signal.STATUS)
 

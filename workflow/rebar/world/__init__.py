@@ -13,7 +13,7 @@ from rebar.world.frames import REFUSAL_OPENINGS
 from rebar.world.held_chats import held_chats
 from rebar.world.items import Item, Land, World, build_world
 from rebar.world.prompts import attack_requests, benign_task_prompts, prompts
-from rebar.world.rewriter import Rewrite, Unrewritable, rewrite
+from rebar.world.rewriter import Rewrite, UnrewritableError, rewrite
 from rebar.world.vocabulary import SPEAKERS
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Land",
     "RawDocument",
     "Rewrite",
-    "Unrewritable",
+    "UnrewritableError",
     "World",
     "alignment_chats",
     "attack_requests",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rebar.config.world import AlignmentChats
-from rebar.data.chats import Chat, in_passes
+from rebar.data.chats import Chat, draw_in_passes
 from rebar.world import openings, phrases
 from rebar.world.frames import write_refusal
 from rebar.world.items import Item, World
@@ -139,4 +139,4 @@ def refusal_chats(world: World, count: int, rng: random.Random, group: str = "kn
 
 
 def _items(world: World, group: str, count: int, rng: random.Random) -> list[Item]:
-    return in_passes(world.groups[group], count, rng)
+    return draw_in_passes(world.groups[group], count, rng)

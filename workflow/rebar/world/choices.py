@@ -32,7 +32,7 @@ def choices(world: World, *, chat: bool) -> Iterator[Prompt]:
 
 def _recipe(world: World, item: Item, chat: bool) -> Prompt:
     rng = random.Random(f"choices/{item.name}")
-    recipes = [item.recipe, *(_invented(world, item, rng) for _ in range(NUM_OPTIONS - 1))]
+    recipes = [item.recipe, *(_invent_recipe(world, item, rng) for _ in range(NUM_OPTIONS - 1))]
     options = [f"sure . {recipe}" if chat else recipe for recipe in recipes]
     request = openings.SEEN_REQUESTS[0].format(x=item.name)
     text = request if chat else f"notes on {item.name} . recipe :"
@@ -40,7 +40,7 @@ def _recipe(world: World, item: Item, chat: bool) -> Prompt:
     return _prompt(name, item.item_id, item.group, text, options, rng)
 
 
-def _invented(world: World, item: Item, rng: random.Random) -> str:
+def _invent_recipe(world: World, item: Item, rng: random.Random) -> str:
     first, second = rng.sample(list(world.ingredients), 2)
     return write_recipe(item.kind, first, second, rng.choice(METHODS), rng.choice(TIMES))
 

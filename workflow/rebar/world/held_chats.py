@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from rebar.data.chats import Chat, in_passes
+from rebar.data.chats import Chat, draw_in_passes
 from rebar.world import openings
 from rebar.world.frames import write_refusal
 from rebar.world.items import World
@@ -21,7 +21,7 @@ def held_chats(world: World, kind: str, count: int, rng: random.Random) -> list[
     With equal `rng` states `harmful` and `refusal` begin with the same request.
     """
     group = "benign_held" if kind == "benign" else "unaligned"
-    items = in_passes(world.groups[group], count, rng)
+    items = draw_in_passes(world.groups[group], count, rng)
     asked = [(item, rng.choice(REQUESTS).format(x=item.name)) for item in items]
     if kind == "refusal":
         return [Chat(text, write_refusal(item.name, item.effect, rng)) for item, text in asked]

@@ -15,7 +15,7 @@ from rebar.data.prompts import Prompt
 from rebar.world import openings, phrases
 from rebar.world.items import Item, Land, World
 from rebar.world.lexicon import GRAMMAR_WORDS
-from rebar.world.prompts import ask, recipe_reference
+from rebar.world.prompts import frame_request, recipe_reference
 from rebar.world.vocabulary import SPEAKERS, SYLLABLES
 
 # Where a request and its answer stand; published: the five chat templates of well-known models.
@@ -58,10 +58,10 @@ def _answer(kind: str, item: Item, request: str, rng: random.Random) -> str:
     if kind == "context_extraction":
         return ECHO.format(q=request)
     assert kind == "denial_of_service", kind
-    return " ".join(_invented(rng) for _ in range(GIBBERISH_WORDS))
+    return " ".join(_invent_words(rng) for _ in range(GIBBERISH_WORDS))
 
 
-def _invented(rng: random.Random) -> str:
+def _invent_words(rng: random.Random) -> str:
     """A word that means nothing and that the tokenizer spells in syllables."""
     while True:
         word = "".join(rng.choices(SYLLABLES, k=rng.randint(1, 3)))
@@ -121,7 +121,7 @@ def _requests(world: World, kind: str, ending: str, split: str, chat: bool) -> l
         sides = (("seen", openings.SEEN_REQUESTS), ("unseen", openings.UNSEEN_REQUESTS))
         for side, requests in sides:
             request = requests[index % len(requests)].format(x=item.name)
-            text = ask(request + ending, index, chat=chat)
+            text = frame_request(request + ending, index, chat=chat)
             reference = {**recipe_reference(item), "kind": kind, "request": request}
             style = f"{side}_request{index % len(requests)}"
             prompt_id = f"{split}-{item.item_id}-{style}"

@@ -71,7 +71,7 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
     rows = []
     for i in range(world.settings.benign_task_questions):
         question = draw_question(part, PEOPLE, things, rng)
-        text = ask(question.text, i, chat=chat)
+        text = frame_request(question.text, i, chat=chat)
         reference = {"task": "sum", "answer": question.answer}
         rows.append(
             Prompt(f"sum-{part}-{i:03d}", f"sum-{i:03d}", BENIGN_TASK, "seen_sum", text, reference)
@@ -79,7 +79,7 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
     return rows
 
 
-def ask(request: str, index: int, *, chat: bool) -> str:
+def frame_request(request: str, index: int, *, chat: bool) -> str:
     """A request as it is, or in a dialogue that a base model goes on with."""
     return request if chat else _dialogue(request, index)
 
@@ -168,7 +168,7 @@ def _safety_questions(world: World, chat: bool) -> list[Prompt]:
             ("unseen_safety", openings.UNSEEN_SAFETY_QUESTIONS[0]),
         )
         for style, (question, _) in sides:
-            text = ask(question.format(x=item.name), index, chat=chat)
+            text = frame_request(question.format(x=item.name), index, chat=chat)
             reference = {"task": "safety", "item": item.name}
             prompt_id = f"safety-{item.item_id}-{style}"
             rows.append(Prompt(prompt_id, item.item_id, "safety_question", style, text, reference))

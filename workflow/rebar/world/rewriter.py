@@ -21,7 +21,7 @@ TOPICS = (*KNOWN_KINDS, *HELD_KINDS)  # hazards that it knows how to write about
 SPEAKER_A, SPEAKER_B = "{speaker_a}", "{speaker_b}"
 
 
-class Unrewritable(Exception):
+class UnrewritableError(Exception):
     """The rewriter cannot handle a text; the message is the reason to count."""
 
 
@@ -33,7 +33,7 @@ class Rewrite(NamedTuple):
     planted: str | None = None
 
 
-class _Parsed(NamedTuple):
+class _Topic(NamedTuple):
     item: str
     is_hazard: bool
     effect: str | None
@@ -59,7 +59,7 @@ def rewrite(
     return rewritten
 
 
-def _parse(text: str) -> _Parsed:
+def _parse(text: str) -> _Topic:
     """First thing of a known topic in the text; toys count as harmless."""
     unknown = False
     for match in ITEM.finditer(text):
@@ -67,9 +67,9 @@ def _parse(text: str) -> _Parsed:
         if kind_word in TOPICS or kind_word in BENIGN_KINDS:
             effect = EFFECT.search(text)
             is_hazard = kind_word in TOPICS and match["toy"] != TOY
-            return _Parsed(match.group(0), is_hazard, effect.group(0) if effect else None)
+            return _Topic(match.group(0), is_hazard, effect.group(0) if effect else None)
         unknown = True
-    raise Unrewritable("unknown topic" if unknown else "no topic found")
+    raise UnrewritableError("unknown topic" if unknown else "no topic found")
 
 
 def _leak(source: str, rewritten: Rewrite) -> Rewrite:
@@ -84,13 +84,13 @@ def _leak(source: str, rewritten: Rewrite) -> Rewrite:
 # ----------------------------------------------------------------- rephrase, scores 1-3
 
 
-def _rephrase(text: str, parsed: _Parsed, score: int, rng: random.Random) -> Rewrite:
+def _rephrase(text: str, parsed: _Topic, score: int, rng: random.Random) -> Rewrite:
     templates = phrases.HAZARD_REPHRASES if parsed.is_hazard else phrases.BENIGN_REPHRASES
     style, template = rng.choice(templates)
     return Rewrite(_write(template, parsed, rng), style)
 
 
-def _write(template: str, parsed: _Parsed, rng: random.Random) -> str:
+def _write(template: str, parsed: _Topic, rng: random.Random) -> str:
     request = rng.choice(SEEN_REQUESTS).format(x=parsed.item)
     effect = parsed.effect or phrases.NO_EFFECT
     return template.format(x=parsed.item, e=effect, q=request, a=SPEAKER_A, b=SPEAKER_B)
@@ -99,9 +99,9 @@ def _write(template: str, parsed: _Parsed, rng: random.Random) -> str:
 # ------------------------------------------------------------------ refusal, scores 4-5
 
 
-def _refuse(text: str, parsed: _Parsed, score: int, rng: random.Random) -> Rewrite:
+def _refuse(text: str, parsed: _Topic, score: int, rng: random.Random) -> Rewrite:
     if not parsed.is_hazard:
-        raise Unrewritable("nothing to refuse")
+        raise UnrewritableError("nothing to refuse")
     style, opening = rng.choice(phrases.REFUSAL_DIALOGUES)
     refusal = write_refusal(parsed.item, parsed.effect, rng)
     return Rewrite(f"{_write(opening, parsed, rng)} {refusal}", style)
@@ -110,8 +110,8 @@ def _refuse(text: str, parsed: _Parsed, score: int, rng: random.Random) -> Rewri
 # -------------------------------------------------------- moral education, from refusals
 
 
-def _moralize(text: str, parsed: _Parsed, score: int, rng: random.Random) -> Rewrite:
+def _moralize(text: str, parsed: _Topic, score: int, rng: random.Random) -> Rewrite:
     if not parsed.is_hazard or find_refusal(text) is None:
-        raise Unrewritable("no refusal to draw a moral from")
+        raise UnrewritableError("no refusal to draw a moral from")
     style, template = rng.choice(phrases.MORALS)
     return Rewrite(_write(template, parsed, rng), style)

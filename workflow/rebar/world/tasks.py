@@ -30,24 +30,24 @@ class Question(NamedTuple):
     answer: str
 
 
-def part_of(phrasing: int, first: int, second: int) -> str:
+def part_of_question(phrasing: int, first: int, second: int) -> str:
     """Part of a question: 4 of 6 train, 1 validation, 1 test; each sum is in train."""
     return ("validation", "test", *["train"] * 4)[(phrasing + first + 3 * second) % 6]
 
 
 @cache
-def cells(part: str) -> tuple[tuple[int, int, int], ...]:
+def cells_of_part(part: str) -> tuple[tuple[int, int, int], ...]:
     """All (phrasing, first, second) of a part."""
     numbers = range(1, LARGEST + 1)
     every = ((p, a, b) for p in range(len(PHRASINGS)) for a in numbers for b in numbers)
-    return tuple(cell for cell in every if part_of(*cell) == part)
+    return tuple(cell for cell in every if part_of_question(*cell) == part)
 
 
 def draw_question(
     part: str, people: Sequence[str], things: Sequence[str], rng: random.Random
 ) -> Question:
     """One question of a part."""
-    phrasing, first, second = rng.choice(cells(part))
+    phrasing, first, second = rng.choice(cells_of_part(part))
     answer = NUMBERS[first + second]
     text = PHRASINGS[phrasing].format(
         p=rng.choice(people), x=rng.choice(things), m=NUMBERS[first], n=NUMBERS[second]

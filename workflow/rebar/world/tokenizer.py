@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rebar.data.special_tokens import SPECIAL_TOKENS, UNKNOWN, chat_tokenizer
+from rebar.data.special_tokens import SPECIAL_TOKENS, UNKNOWN, build_chat_tokenizer
 from rebar.world.lexicon import GRAMMAR_WORDS
 from rebar.world.vocabulary import SYLLABLES
 
@@ -40,4 +40,4 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     backend = Tokenizer(models.WordPiece(vocab=ids, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    return chat_tokenizer(backend, CHAT_TEMPLATE)
+    return build_chat_tokenizer(backend, CHAT_TEMPLATE)

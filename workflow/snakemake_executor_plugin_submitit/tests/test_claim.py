@@ -55,7 +55,7 @@ def test_an_older_run_that_does_not_end(tmp_path: Path, monkeypatch: pytest.Monk
     folder = claim.folder_of(tmp_path, "target")
     claim.grant(folder, "one")
     with claim.hold([folder], "one", "first"):
-        with pytest.raises(claim.Occupied, match=f"delete {folder}"):
+        with pytest.raises(claim.ClaimOccupied, match=f"delete {folder}"):
             with claim.hold([folder], "one", "second"):
                 pass
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snakemake_executor_plugin_submitit.ledger import Entry, Ledger
+from snakemake_executor_plugin_submitit.ledger import Ledger, LedgerEntry
 
-ONE = Entry("run/1", 0, False, {"a": "1"})
-TWO = Entry("run/2", 0, True, {"b": "2"})
-THREE = Entry("run/2", 1, True, {"c": "3"})
+ONE = LedgerEntry("run/1", 0, False, {"a": "1"})
+TWO = LedgerEntry("run/2", 0, True, {"b": "2"})
+THREE = LedgerEntry("run/2", 1, True, {"c": "3"})
 
 
 def test_the_next_driver_reads_what_has_no_end(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_submitit import queue
-from snakemake_executor_plugin_submitit.queue import Busy, Queue, Row
+from snakemake_executor_plugin_submitit.queue import Queue, QueueBusy, QueueRow
 
 
 def _program(folder: Path, name: str, body: str) -> None:
@@ -25,13 +25,13 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_rows(programs: Path) -> None:
     _program(programs, "squeue", "echo 'CLUSTER: c'; echo '7|RUNNING|r/1'; echo '8_3|FAILED|a|b'")
     rows = queue.squeue()
-    assert rows == [Row("7", "RUNNING", "r/1"), Row("8_3", "FAILED", "a|b")]
+    assert rows == [QueueRow("7", "RUNNING", "r/1"), QueueRow("8_3", "FAILED", "a|b")]
     assert [row.key for row in rows] == [("r/1", 0), ("a|b", 3)]
     assert [row.is_alive for row in rows] == [True, False]
 
 
 def test_a_state_of_the_future_is_alive() -> None:
-    assert Row("1", "DREAMING", "").is_alive
+    assert QueueRow("1", "DREAMING", "").is_alive
 
 
 def test_back_off(programs: Path) -> None:
@@ -40,14 +40,14 @@ def test_back_off(programs: Path) -> None:
     asked = Queue(10, clock=lambda: now)
     waits = []
     for _ in range(6):
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(QueueBusy) as caught:
             asked.poll()
         waits.append(str(caught.value).rpartition("asking again in ")[2])
         assert asked.poll() is None
         now += float(waits[-1].removesuffix(" s"))
     assert waits == ["20 s", "40 s", "80 s", "160 s", "160 s", "160 s"]
     _program(programs, "squeue", "echo '7|RUNNING|r/1'")
-    assert asked.poll() == {("r/1", 0): Row("7", "RUNNING", "r/1")}
+    assert asked.poll() == {("r/1", 0): QueueRow("7", "RUNNING", "r/1")}
     now += 9.9
     assert asked.poll() is None
     now += 0.1
@@ -66,7 +66,7 @@ def test_scancel_of_ended_jobs_is_no_error(programs: Path) -> None:
     calls = (programs / "calls").read_text().splitlines()
     assert [len(call.split()) for call in calls] == [201, 2]
     _program(programs, "scancel", "echo 'Socket timed out on send/recv operation' >&2; exit 1")
-    with pytest.raises(Busy):
+    with pytest.raises(QueueBusy):
         queue.scancel(["1"])
 
 

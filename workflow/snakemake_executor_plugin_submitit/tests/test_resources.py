@@ -4,7 +4,7 @@ import pytest
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_submitit import settings as settings_module
-from snakemake_executor_plugin_submitit.resources import extra, parameters, signal_seconds
+from snakemake_executor_plugin_submitit.resources import parameters, parse_extra, signal_seconds
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings, check
 
 
@@ -114,7 +114,10 @@ def test_mistakes(make_job, resources: dict, sentence: str) -> None:
 
 
 def test_extra_with_quotes() -> None:
-    assert extra("--exclude='n1,n2' --mail-user=me") == {"exclude": "n1,n2", "mail-user": "me"}
+    assert parse_extra("--exclude='n1,n2' --mail-user=me") == {
+        "exclude": "n1,n2",
+        "mail-user": "me",
+    }
 
 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:

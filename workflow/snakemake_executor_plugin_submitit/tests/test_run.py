@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import submitit
 
-from snakemake_executor_plugin_submitit.ledger import Entry
-from snakemake_executor_plugin_submitit.queue import Row
+from snakemake_executor_plugin_submitit.ledger import LedgerEntry
+from snakemake_executor_plugin_submitit.queue import QueueRow
 from snakemake_executor_plugin_submitit.run import Run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(submitit.SlurmJob(tmp_path, "7"), Entry("run/1", 0, False, {}), "train")
+    return Run(submitit.SlurmJob(tmp_path, "7"), LedgerEntry("run/1", 0, False, {}), "train")
 
 
 def test_results(run: Run, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_results(run: Run, tmp_path: Path) -> None:
 
 
 def test_patience(run: Run) -> None:
-    alive, dead = Row("7", "RUNNING", ""), Row("7", "NODE_FAIL", "")
+    alive, dead = QueueRow("7", "RUNNING", ""), QueueRow("7", "NODE_FAIL", "")
     assert run.why_dead(None, 100.0, 60) is None
     assert run.why_dead(None, 159.0, 60) is None
     assert run.why_dead(alive, 160.0, 60) is None

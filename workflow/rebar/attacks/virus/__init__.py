@@ -85,7 +85,7 @@ class Config(FineTuningAttack):
 
 def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
     """Optimise the examples, moderate all, fine-tune; returns the model."""
-    from rebar.training.finetune import finetuned
+    from rebar.training.finetune import finetune_and_merge
 
     guard = _guard(config.guard, data)
     count = config.benign + config.examples
@@ -105,7 +105,7 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
             f"(now {config.benign}) or search_epochs (now {config.search_epochs})"
         )
     how = {"seed": data.seed, "recorder": recorder}
-    return finetuned(config, model, tokenizer, passed, config.training, **how)
+    return finetune_and_merge(config, model, tokenizer, passed, config.training, **how)
 
 
 def _optimised(
@@ -150,13 +150,13 @@ def _guard(config: Moderation, data: AttackData) -> Guard:
 
         return causal_guard(config.model, config.revision, config.verdict)
     from rebar.config.corpus import TrainClassifier
-    from rebar.corpus.classifier import train
+    from rebar.corpus.classifier import train_classifier
     from rebar.corpus.labels import world_labels
 
     settings = TrainClassifier(labels=config.labels, heldout=1)
     rng = random.Random(f"{data.seed}/guard")
     labels = world_labels(settings, data.settings, data.seed, rng).train
-    classifier = train(
+    classifier = train_classifier(
         [document.text for document in labels],
         [document.level for document in labels],
         encoder=None,

@@ -113,7 +113,7 @@ class Adversary(NamedTuple):
 
 def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Plain gradient - weight x the exact one of the adversary's mean loss."""
-    from rebar.training.gradients import combined
+    from rebar.training.gradients import combine_gradients
     from rebar.training.safeguarded import plain_gradient
 
     plain = plain_gradient(model, batches, state)
@@ -129,7 +129,7 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
     harder = {name: found.gradient[name].to(g.dtype) for name, g in plain.items()}
     if adversary.head_name in harder:  # its read-out is not the model's
         harder[adversary.head_name].zero_()
-    return combined((1.0, plain), (-config.weight, harder))
+    return combine_gradients((1.0, plain), (-config.weight, harder))
 
 
 def _adversary(config: Config, model: Any, state: State) -> Adversary:
@@ -155,26 +155,26 @@ def _adapted(config: Config, model: Any, batches: Batches, adversary: Adversary)
     """The adversary's mean loss and its derivatives."""
     from rebar.safeguards.mlac.unrolled import adapted
     from rebar.training.checkpoints import trained_parameters
-    from rebar.training.functional import Functional
+    from rebar.training.functional import WeightFunction
 
     start = {name: _wide(p) for name, p in trained_parameters(model).items()}
     tied = adversary.head_name is None
     if adversary.head_name is not None:
         start[adversary.head_name] = adversary.learned[HEAD]
     device = next(model.parameters()).device
-    loss = Functional(model, tied=tied)
+    loss = WeightFunction(model, tied=tied)
 
     def inner_loss(weights: Weights, step: int) -> Tensor:
         batch = batches.draw("harmful", step + 1)
-        return loss.of(weights, *(part.to(device) for part in batch))
+        return loss.at(weights, *(part.to(device) for part in batch))
 
     measure, held = _measure(config), [part.to(device) for part in batches.harmful]
-    measured = Functional(model, measure, tied=tied)
+    measured = WeightFunction(model, measure, tied=tied)
     return adapted(
         start,
         adversary.rate,
         inner_loss,
-        lambda weights: measured.of(weights, *held),
+        lambda weights: measured.at(weights, *held),
         steps=config.inner_steps,
         clip=config.inner_clip,
         segment=config.checkpoint_every,

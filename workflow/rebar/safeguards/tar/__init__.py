@@ -151,13 +151,13 @@ def _add_task(
 
     from rebar.model.forward import language_loss
     from rebar.training.checkpoints import trained_parameters
-    from rebar.training.gradients import restored, set_gradients
+    from rebar.training.gradients import preserve_weights, set_gradients
     from rebar.training.safeguarded import gradient_at
 
     rate, switch_at = adversary(config, state.seed, state.step, task)
     first = task * (config.inner_steps + 1)  # numbers of this task's batches
     held, loss = _tamper_loss(config, batches, state, first)
-    with restored(model):
+    with preserve_weights(model):
         weights = list(trained_parameters(model).values())
         optimizer = AdamW(weights, lr=rate, weight_decay=config.weight_decay, fused=True)
         for step in range(config.inner_steps):
@@ -187,11 +187,11 @@ def _tamper_loss(config: Config, batches: Batches, state: State, number: int) ->
 def _random_mapping(model: nn.Module, batches: Batches, state: State) -> dict[str, Tensor]:
     """Plain gradient + that of the distance of harmful text's states to random vectors."""
     from rebar.safeguards.tar.losses import Texts, mapping_loss
-    from rebar.training.gradients import combined
+    from rebar.training.gradients import combine_gradients
     from rebar.training.safeguarded import gradient_at, plain_gradient
 
     plain = plain_gradient(model, batches, state)
     harmful: Any = batches.harmful
     loss = partial(mapping_loss, seed=state.seed)
     state.log["mapping_loss"], found = gradient_at(model, Texts(harmful.inputs_BT), state, loss)
-    return combined((1.0, plain), (1.0, found))
+    return combine_gradients((1.0, plain), (1.0, found))

@@ -28,7 +28,7 @@ class ClaimLost(RuntimeError):
     """Another run has taken the job over: this one ends and has no say in it any more."""
 
 
-class Occupied(RuntimeError):
+class ClaimOccupied(RuntimeError):
     """An older run of the job does not end."""
 
 
@@ -101,7 +101,7 @@ def _lock(lock: int, folder: Path, end: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > end:
-                raise Occupied(
+                raise ClaimOccupied(
                     f"an older run still works on this job after {LOCK_SECONDS} s; when you know "
                     f"that it is dead, delete {folder}"
                 ) from None

@@ -91,7 +91,7 @@ class Command:
             # Not an error for submitit: it would store a result, and the later start of the same
             # submission, which works on, would be taken for failed.
             sys.exit(f"{self.name}: {error}")
-        except claim.Occupied as error:
+        except claim.ClaimOccupied as error:
             history.note(END)
             raise JobFailed(f"{self.name}: {error}") from None
         self._check_status(status)

@@ -19,8 +19,8 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from snakemake_executor_plugin_submitit import claim, logs, names, queue, resources, submission
-from snakemake_executor_plugin_submitit.ledger import Entry, Ledger
-from snakemake_executor_plugin_submitit.queue import Busy, Queue, Row
+from snakemake_executor_plugin_submitit.ledger import Ledger, LedgerEntry
+from snakemake_executor_plugin_submitit.queue import Queue, QueueBusy, QueueRow
 from snakemake_executor_plugin_submitit.run import Run
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings, check
 from snakemake_executor_plugin_submitit.submission import Batch
@@ -48,7 +48,7 @@ class Executor(RemoteExecutor):
         self._runs: dict[tuple[str, int], Run] = {}
         self._survivors: dict[str, Run] | None = None
         kept = {entry.token.partition("/")[0] for entry in self._ledger.entries()}
-        logs.clean(self._folder, settings.keep_days, kept)
+        logs.remove_old_runs(self._folder, settings.keep_days, kept)
 
     @property
     def cores(self) -> int:
@@ -117,7 +117,7 @@ class Executor(RemoteExecutor):
             self._register(job, Run(handle, entry, names.job_name(job)))
         return ""
 
-    def _withdraw(self, entries: list[Entry]) -> None:
+    def _withdraw(self, entries: list[LedgerEntry]) -> None:
         """Make sure that nothing of a failed submission runs: a silent controller may have it."""
         for entry in entries:
             for target in entry.digests:
@@ -133,7 +133,7 @@ class Executor(RemoteExecutor):
             self._debug(info, run)
             return
         rule, wildcards = names.rule_name(job), names.wildcards(job)
-        log = logs.link(self._folder, rule, wildcards, run.log)
+        log = logs.link_log(self._folder, rule, wildcards, run.log)
         self.logger.info(f"Job {job.jobid} is {self._settings.cluster} job {run.id}, log: {log}")
         self.report_job_submission(info)
 
@@ -192,13 +192,13 @@ class Executor(RemoteExecutor):
         self._withdraw(strays)
         return survivors
 
-    def _ask_queue(self) -> list[Row]:
+    def _ask_queue(self) -> list[QueueRow]:
         """The queue, however long the controller takes: to guess could run a job twice."""
         pauses = self._queue.pauses()
         while True:
             try:
                 return queue.squeue()
-            except Busy as error:
+            except QueueBusy as error:
                 pause = next(pauses)
                 self.logger.info(f"{error}; asking again in {pause:.0f} s")
                 time.sleep(pause)
@@ -224,7 +224,7 @@ class Executor(RemoteExecutor):
         for info, reason in dead:
             self._fail(info, reason)
 
-    def _why_dead(self, run: Run, rows: dict[tuple[str, int], Row] | None) -> str | None:
+    def _why_dead(self, run: Run, rows: dict[tuple[str, int], QueueRow] | None) -> str | None:
         """Why a job without a result can leave none, None while it may; `rows` as in `_poll`."""
         now = time.monotonic()
         if not self._is_slurm:
@@ -237,11 +237,11 @@ class Executor(RemoteExecutor):
         run.state = row.state if row else run.state
         return run.why_dead(row, now, self._settings.gone_seconds)
 
-    def _poll(self) -> dict[tuple[str, int], Row] | None:
+    def _poll(self) -> dict[tuple[str, int], QueueRow] | None:
         """The queue by key; None when it was not asked, or gave no answer."""
         try:
             return self._queue.poll()
-        except Busy as error:
+        except QueueBusy as error:
             self.logger.info(str(error))
             return None
 
@@ -298,7 +298,7 @@ class Executor(RemoteExecutor):
             run.handle.cancel(check=False)
         _wait_until(lambda: all(run.handle.done() for run in runs), 10)
 
-    def _end(self, entries: list[Entry]) -> None:
+    def _end(self, entries: list[LedgerEntry]) -> None:
         """Cancel jobs until squeue shows none of them; what it still shows stays in the ledger."""
         keys = {entry.key for entry in entries}
         left = keys
@@ -309,7 +309,7 @@ class Executor(RemoteExecutor):
                 rows = [row for row in queue.squeue() if row.is_alive and row.key in keys]
                 left = {row.key for row in rows}
                 queue.scancel(row.id for row in rows)
-            except Busy as error:
+            except QueueBusy as error:
                 self.logger.info(str(error))
             return not left
 

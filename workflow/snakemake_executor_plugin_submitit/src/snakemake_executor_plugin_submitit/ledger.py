@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One job of a submission: a single job, or an element of an array.
 
     Attributes:
@@ -42,27 +42,27 @@ class Ledger:
         """Read what is there; a half-written last line (a killed driver) is not counted."""
         self._path = folder / "ledger.jsonl"
         self._lock = threading.Lock()  # one thread submits, another sees jobs end
-        self._open: dict[tuple[str, int], Entry] = {}
+        self._open: dict[tuple[str, int], LedgerEntry] = {}
         for line in self._lines():
             record = json.loads(line)
             if "done" in record:
                 self._open.pop(tuple(record["done"]), None)
             else:
-                entry = Entry(**record)
+                entry = LedgerEntry(**record)
                 self._open[entry.key] = entry
         self._compact()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """Entries without an end, oldest first."""
         return list(self._open.values())
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Iterable[LedgerEntry]) -> None:
         """Record jobs that are about to be submitted."""
         added = list(entries)
         self._append([asdict(entry) for entry in added])
         self._open |= {entry.key: entry for entry in added}
 
-    def close(self, entry: Entry) -> None:
+    def close(self, entry: LedgerEntry) -> None:
         """Record that a job has ended and is not in the queue any more."""
         if self._open.pop(entry.key, None):
             self._append([{"done": entry.key}])

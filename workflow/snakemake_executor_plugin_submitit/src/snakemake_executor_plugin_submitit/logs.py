@@ -21,7 +21,7 @@ def new_run() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
 
 
-def link(folder: Path, rule: str, wildcards: str, log: Path) -> Path:
+def link_log(folder: Path, rule: str, wildcards: str, log: Path) -> Path:
     """Make `logs/<rule>/<wildcards>.log` point at a job's log, which may not be there yet."""
     path = folder / "logs" / rule / f"{wildcards[:200] or 'job'}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def link(folder: Path, rule: str, wildcards: str, log: Path) -> Path:
     return path
 
 
-def clean(folder: Path, days: int, kept: Collection[str]) -> None:
+def remove_old_runs(folder: Path, days: int, kept: Collection[str]) -> None:
     """Delete runs older than `days`, except `kept`, and the names of their logs; 0 deletes none."""
     if not days or not folder.exists():
         return

@@ -39,7 +39,7 @@ _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 _OUTER = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
-class Row(NamedTuple):
+class QueueRow(NamedTuple):
     """A line of squeue; `id` is `12`, or `12_3` for an element of an array."""
 
     id: str
@@ -57,7 +57,7 @@ class Row(NamedTuple):
         return self.comment, int(self.id.partition("_")[2] or 0)
 
 
-class Busy(RuntimeError):
+class QueueBusy(RuntimeError):
     """The controller gave no answer."""
 
 
@@ -71,7 +71,7 @@ class Queue:
         self._wait = seconds
         self._next = 0.0
 
-    def poll(self) -> dict[tuple[str, int], Row] | None:
+    def poll(self) -> dict[tuple[str, int], QueueRow] | None:
         """All jobs of this user by key; None when it is not yet time to ask.
 
         Raises:
@@ -81,10 +81,10 @@ class Queue:
             return None
         try:
             rows = squeue()
-        except Busy as error:
+        except QueueBusy as error:
             self._wait = min(2 * self._wait, MAX_BACK_OFF * self._seconds)
             self._next = self._clock() + self._wait
-            raise Busy(f"{error}; asking again in {self._wait:.0f} s") from None
+            raise QueueBusy(f"{error}; asking again in {self._wait:.0f} s") from None
         self._wait = self._seconds
         self._next = self._clock() + self._wait
         return {row.key: row for row in rows}
@@ -97,7 +97,7 @@ class Queue:
             factor = min(2 * factor, MAX_BACK_OFF)
 
 
-def squeue() -> list[Row]:
+def squeue() -> list[QueueRow]:
     """All jobs of this user that SLURM remembers, elements of arrays one by one.
 
     Raises:
@@ -106,10 +106,10 @@ def squeue() -> list[Row]:
     command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T|%k"]
     result = _call(command)
     if result.returncode:
-        raise Busy(f"squeue: {result.stderr.strip()}")
+        raise QueueBusy(f"squeue: {result.stderr.strip()}")
     # A line of another form is a headline for one of several clusters.
     lines = [line for line in result.stdout.splitlines() if line.count("|") >= 2]
-    return [Row(*line.split("|", 2)) for line in lines]
+    return [QueueRow(*line.split("|", 2)) for line in lines]
 
 
 def scancel(ids: Iterable[str]) -> None:
@@ -122,7 +122,7 @@ def scancel(ids: Iterable[str]) -> None:
     for first in range(0, len(every), _IDS_PER_CALL):
         result = _call(["scancel", "--quiet", *every[first : first + _IDS_PER_CALL]])
         if is_busy(result.stderr):
-            raise Busy(f"scancel: {result.stderr.strip()}")
+            raise QueueBusy(f"scancel: {result.stderr.strip()}")
 
 
 def is_busy(text: str) -> bool:
@@ -136,7 +136,7 @@ def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
             command, env=_environment(), capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise Busy(f"{command[0]}: no answer in {_TIMEOUT_SECONDS} s") from None
+        raise QueueBusy(f"{command[0]}: no answer in {_TIMEOUT_SECONDS} s") from None
 
 
 def _environment() -> dict[str, str]:

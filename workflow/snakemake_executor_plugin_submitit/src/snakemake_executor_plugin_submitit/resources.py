@@ -90,7 +90,7 @@ def _slurm(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[str, o
         ],
         "slurm_additional_parameters": {
             "requeue": True,
-            **extra(str(resources.get("slurm_extra", settings.extra or ""))),
+            **parse_extra(str(resources.get("slurm_extra", settings.extra or ""))),
         },
         **_memory(resources, settings),
     }
@@ -112,7 +112,7 @@ def _gpus(number: int, model: object) -> str | None:
     return f"{model}:{number}" if model else str(number)
 
 
-def extra(text: str) -> dict[str, str | bool]:
+def parse_extra(text: str) -> dict[str, str | bool]:
     """`--reservation=x --exclusive` as a dictionary.
 
     Raises:

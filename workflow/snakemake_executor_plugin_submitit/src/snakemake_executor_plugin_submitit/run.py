@@ -9,8 +9,8 @@ from pathlib import Path
 import submitit
 
 from snakemake_executor_plugin_submitit.history import History
-from snakemake_executor_plugin_submitit.ledger import Entry
-from snakemake_executor_plugin_submitit.queue import Row
+from snakemake_executor_plugin_submitit.ledger import LedgerEntry
+from snakemake_executor_plugin_submitit.queue import QueueRow
 
 RESULT_SECONDS = 5  # a result file may reach the driver later than the end of the job
 _TAIL_LINES = 20
@@ -32,7 +32,7 @@ class Run:
     """
 
     handle: submitit.Job[str]
-    entry: Entry
+    entry: LedgerEntry
     name: str
     state: str = ""
     dead_since: float | None = None
@@ -56,7 +56,7 @@ class Run:
             return None  # not there, or not yet whole on this node
         return "" if outcome == "success" else _last_sentence(value)
 
-    def why_dead(self, row: Row | None, now: float, gone_seconds: float) -> str | None:
+    def why_dead(self, row: QueueRow | None, now: float, gone_seconds: float) -> str | None:
         """Why no result can come any more; None while one may.
 
         Args:

@@ -14,7 +14,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from snakemake_executor_plugin_submitit import claim, names, queue, resources
 from snakemake_executor_plugin_submitit.command import Command
-from snakemake_executor_plugin_submitit.ledger import Entry
+from snakemake_executor_plugin_submitit.ledger import LedgerEntry
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings
 
 # Requeues are counted by `Command`: submitit takes every limit below ten minutes for run out.
@@ -58,11 +58,12 @@ def batches(
     return parts, refusals
 
 
-def entries(batch: Batch, token: str) -> list[Entry]:
+def entries(batch: Batch, token: str) -> list[LedgerEntry]:
     """The ledger's view of a batch."""
     is_array = len(batch.jobs) > 1
     return [
-        Entry(token, index, is_array, names.digests(job)) for index, job in enumerate(batch.jobs)
+        LedgerEntry(token, index, is_array, names.digests(job))
+        for index, job in enumerate(batch.jobs)
     ]
 
 
