@@ -13,8 +13,9 @@ import torch
 from rebar.config.file import parse_config
 from rebar.data.encoding import Rows
 from rebar.jobs.job import Job, make_job
+from rebar.model.build import copy_frozen
 from rebar.safeguards import sam
-from rebar.safeguards._work import Work, drawn, frozen, safeguard_work
+from rebar.safeguards._work import Work, drawn, safeguard_work
 from rebar.world import build_world
 from rebar.world.frames import find_recipe, find_refusal
 from rebar.world.tokenizer import build_tokenizer
@@ -101,7 +102,7 @@ def test_a_reference_is_made_only_where_a_part_reads_it(monkeypatch: pytest.Monk
 
 def test_a_frozen_model_is_apart_from_its_original() -> None:
     model = torch.nn.Linear(2, 2)
-    copied = frozen(model)
+    copied = copy_frozen(model)
     with torch.no_grad():
         model.weight.zero_()
     assert copied.weight.abs().sum() > 0
