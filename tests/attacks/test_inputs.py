@@ -20,7 +20,7 @@ from rebar.data.input_attack import (
     write_input_attack,
 )
 from rebar.data.prompts import Prompt
-from rebar.evaluations._asking import Asker
+from rebar.evaluations._asker import Asker
 from rebar.judges import Outcome
 from rebar.model.build import build_model
 from rebar.world.tokenizer import build_tokenizer

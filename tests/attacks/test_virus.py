@@ -36,7 +36,7 @@ def trained_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **keys: Any) -> li
 
 
 def test_the_corpus_guard_tells_hazards_from_the_benign_task() -> None:
-    guard = virus._guard(virus.Moderation(), DATA)
+    guard = virus._moderator(virus.Moderation(), DATA)
     harmful, benign = guard(DATA.harmful(20)), guard(DATA.benign(20))
     assert max(harmful) < 0.6 < min(benign)
     hidden = [
@@ -44,7 +44,7 @@ def test_the_corpus_guard_tells_hazards_from_the_benign_task() -> None:
         for good, bad in zip(DATA.benign(20), DATA.harmful(20), strict=True)
     ]
     assert sum(share < 0.5 for share in guard(hidden)) >= 19  # hiding alone is not enough
-    again = virus._guard(virus.Moderation(), AttackData(World(), 3))
+    again = virus._moderator(virus.Moderation(), AttackData(World(), 3))
     assert again(DATA.harmful(20)) == harmful
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from rebar.attacks._similarity import answer_gradient
-from rebar.attacks.virus.search import Example, Search, _score, optimise, similarity_slopes_RV
+from rebar.attacks.virus.search import Example, TokenSearch, _score, optimise, similarity_slopes_RV
 from rebar.data.chats import Chat
 from rebar.data.encoding import IGNORED, encode_chat
 from tests.model.tiny import tiny_llama, tiny_tokenizer
@@ -52,7 +52,7 @@ def test_slopes_are_those_of_finite_differences() -> None:
 def find(guard, weight: float, epochs: int = 3) -> tuple[Chat, float, float]:
     """What is found, with its score and that of the beginning."""
     model = tiny_llama(vocabulary=96, deviation=0.1)
-    search = Search(epochs, 16, 8, weight, LENGTH)
+    search = TokenSearch(epochs, 16, 8, weight, LENGTH)
     target_P = answer_gradient(model, TOKENIZER, [HARMFUL], LENGTH)
     found = optimise(model, TOKENIZER, BENIGN, HARMFUL, guard, search, random.Random(1))
     begun = Example(BENIGN, f"{HARMFUL.prompt} {HARMFUL.answer}").chat

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rebar.config.base import Settings
-from rebar.config.plugins import PARTS, PLUGIN_FOLDERS, plugin_module, plugin_names
+from rebar.config.plugins import PLUGIN_FOLDERS, SAFEGUARDS, plugin_module, plugin_names
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = {
@@ -24,7 +24,7 @@ FUNCTIONS = {
     "probes": ("probe", ["config", "model", "tokenizer", "data"]),
     "safeguards": ("gradient", ["config", "model", "batches", "state"]),
 }
-FOLDERS = (*PLUGIN_FOLDERS, PARTS)
+FOLDERS = (*PLUGIN_FOLDERS, SAFEGUARDS)
 PLUGINS = [(folder, name) for folder in FOLDERS for name in plugin_names(folder)]
 OURS = {("evaluations", "capability"), ("judges", "world")}  # questions and grammar of the world
 
@@ -58,9 +58,9 @@ def test_a_plug_in_imports_torch_inside_functions_only(folder: str, name: str) -
             assert not re.search(r"'rebar\.(model|training|decoding)\.", ast.dump(node))
 
 
-@pytest.mark.parametrize("name", plugin_names(PARTS))
+@pytest.mark.parametrize("name", plugin_names(SAFEGUARDS))
 def test_a_safeguard_says_where_it_acts_and_what_a_step_costs(name: str) -> None:
-    module = plugin_module(PARTS, name)
+    module = plugin_module(SAFEGUARDS, name)
     assert module.Config.places
     assert set(module.Config.places) <= {"pretraining", "alignment", "own_stage"}
     assert isinstance(module.Config.passes, property)

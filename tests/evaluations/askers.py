@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rebar.config.decoding import Greedy
-from rebar.evaluations._asking import Asker
+from rebar.evaluations._asker import Asker
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 
 

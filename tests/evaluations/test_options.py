@@ -12,7 +12,7 @@ from rebar.config.decoding import Greedy
 from rebar.config.model import Model
 from rebar.config.world import World
 from rebar.evaluations import _options, misalignment, multiple_choice
-from rebar.evaluations._asking import Asker
+from rebar.evaluations._asker import Asker
 from rebar.evaluations._options import Scored, option_scores
 from rebar.model.build import build_model
 from rebar.world import build_world

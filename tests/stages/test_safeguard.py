@@ -93,13 +93,13 @@ def test_strength_zero_of_an_own_stage_is_a_plain_run_on_its_data(
 ) -> None:
     from rebar.data.encoding import encode_chats
     from rebar.jobs.job import make_job
-    from rebar.safeguards._work import safeguard_work
+    from rebar.safeguards._preparation import prepare_safeguard
 
     calm, root = jobs.config(strength=0), jobs.copied(results, tmp_path / "r", "corpus", "models")
     job = make_job(calm, root, "safeguard", **jobs.names("after"))
     run_job(calm, root, "safeguard", **jobs.names("after"))
     model, tokenizer = load_model(job.models.aligned)
-    work = safeguard_work(job, model, tokenizer)
+    work = prepare_safeguard(job, model, tokenizer)
     assert work is not None and job.safeguard is not None and job.safeguard.training is not None
     chats = [*work.examples["benign"], *work.examples["refusal"]]
     rows = map(torch.from_numpy, encode_chats(tokenizer, chats, 64))

@@ -13,7 +13,7 @@ import torch
 from rebar import grid
 from rebar.attacks._tuning import TrialFile
 from rebar.config.file import parse_config
-from rebar.evaluations._examining import Examined
+from rebar.evaluations._examiner import Examined
 from rebar.grid.check import check_grid
 from rebar.jobs.manifest import read_manifest
 from rebar.model.build import load_model

@@ -28,7 +28,13 @@ from rebar.config.decoding import Decoder
 from rebar.config.errors import sentences
 from rebar.config.kinds import Alignment, Attack, Evaluation, FineTuningAttack, Judge, Probe
 from rebar.config.model import Model, Training
-from rebar.config.plugins import PARTS, PLUGIN_FOLDERS, each, plugin_settings, safeguard_settings
+from rebar.config.plugins import (
+    PLUGIN_FOLDERS,
+    SAFEGUARDS,
+    each,
+    plugin_settings,
+    safeguard_settings,
+)
 from rebar.config.report import Audit, Report
 from rebar.config.safeguard import Safeguard
 from rebar.config.search import SEARCH_NAME, CostToBreak, Search
@@ -103,7 +109,7 @@ class Config(Settings):
     def _by_plugin(cls, settings: Any, info: Any) -> Any:
         return each(settings, partial(plugin_settings, info.field_name))
 
-    @field_validator(PARTS, mode="before")
+    @field_validator(SAFEGUARDS, mode="before")
     @classmethod
     def _by_part(cls, settings: Any) -> Any:
         return each(settings, safeguard_settings)

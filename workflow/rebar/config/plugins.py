@@ -20,7 +20,7 @@ from rebar.config.safeguard import Safeguard
 
 PACKAGE = Path(__file__).parents[1]
 PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
-PARTS = "safeguards"  # the folder whose plug-ins are parts of a named setting, not the setting
+SAFEGUARDS = "safeguards"  # a named setting here has several plug-ins, its parts
 
 
 def each(settings: Any, validated: Callable[[str, Any], Any]) -> dict[str, Any]:
@@ -74,13 +74,13 @@ def safeguard_settings(name: str, values: Any) -> Safeguard:
     """Validate one safeguard, each of its parts by its plug-in's Config."""
     if isinstance(values, Safeguard):
         return values
-    place = f"{PARTS}.{name}"
+    place = f"{SAFEGUARDS}.{name}"
     if not isinstance(values, Mapping):
         raise ValueError(f"{place} is a mapping with acts_in: and parts:, not {values!r}")
     parts = values.get("parts")
     if isinstance(parts, list):
         numbered = {f"{name}.parts.{index}": part for index, part in enumerate(parts)}
-        typed = each(numbered, partial(plugin_settings, PARTS))
+        typed = each(numbered, partial(plugin_settings, SAFEGUARDS))
         values = {**values, "parts": list(typed.values())}
     try:
         return Safeguard(**values)

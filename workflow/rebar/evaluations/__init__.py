@@ -2,6 +2,6 @@
 
 A file has `class Config(Settings)` with a `judge` and
 `evaluate(config, model, tokenizer, decoder, judge, recorder) -> rows`. `decoder` asks the model
-(rebar.evaluations._asking), `judge(prompts, answers)` decides; a row is one answer with its
+(rebar.evaluations._asker), `judge(prompts, answers)` decides; a row is one answer with its
 outcome. Values, intervals and collapsed cells follow from the rows in the stage `summarize`.
 """

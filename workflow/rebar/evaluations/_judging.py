@@ -10,7 +10,7 @@ from rebar.judges import judge_of
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asking import Judge
+    from rebar.evaluations._asker import Judge
     from rebar.judges import Outcome
 
 

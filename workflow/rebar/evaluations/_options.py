@@ -12,7 +12,7 @@ from rebar.data.encoding import encode
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asking import Asker
+    from rebar.evaluations._asker import Asker
 
 JUDGE = "log_probability"  # what decided, in the rows' column `judge`
 BATCH_TOKENS = 4096  # in a forward: their logits are all of its memory (0.8 GB at SmolLM2's width)

@@ -19,7 +19,7 @@ from rebar.config.kinds import Evaluation
 
 if TYPE_CHECKING:
     from rebar.config.rows import HarnessTask
-    from rebar.evaluations._asking import Asker, Judge
+    from rebar.evaluations._asker import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 JUDGE = "lm_eval"  # what decided, in the rows' column `judge`

@@ -25,7 +25,7 @@ from rebar.judges import Outcome
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asking import Asker, Judge
+    from rebar.evaluations._asker import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 ALIGNED, MISALIGNED = "aligned", "misaligned"

@@ -19,7 +19,7 @@ from rebar.config.rows import PromptFile
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asking import Asker, Judge
+    from rebar.evaluations._asker import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 

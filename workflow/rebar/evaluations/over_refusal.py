@@ -16,7 +16,7 @@ from rebar.judges.refusal_phrases import PHRASES
 from rebar.world.frames import find_refusal
 
 if TYPE_CHECKING:
-    from rebar.evaluations._asking import Asker, Judge
+    from rebar.evaluations._asker import Asker, Judge
     from rebar.jobs.recorder import Recorder
 
 

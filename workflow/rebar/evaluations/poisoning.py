@@ -20,7 +20,7 @@ from rebar.config.kinds import Evaluation, Role
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asking import Asker, Judge
+    from rebar.evaluations._asker import Asker, Judge
     from rebar.jobs.recorder import Recorder
     from rebar.judges import Outcome
 

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rebar.config.plugins import PARTS, PLUGIN_FOLDERS
+from rebar.config.plugins import PLUGIN_FOLDERS, SAFEGUARDS
 
 PACKAGE = Path(__file__).parents[1]
 # Folders whose effect stands in the spec itself (values, paths) or on the screen.
 NOT_HASHED = ("rebar.config", "rebar.grid", "rebar.jobs")
 # Parts of their own: where an attack is watched, where a safeguard acts.
-HASHED_APART = ("rebar.evaluations._watching", "rebar.safeguards._work")
+HASHED_APART = ("rebar.evaluations._cost_to_break", "rebar.safeguards._preparation")
 RUNS_PLUGINS = ("align", "attack", "search", "evaluate", "probe", "audit")
 
 
@@ -27,14 +27,18 @@ def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
     module = "rebar.tracking.store" if stage == "track" else f"rebar.stages.{stage}"
     hashes = {"stage": code_hash(module)}
     if "cost_to_break" in settings and stage in ("attack", "search"):
-        hashes["watch"] = code_hash("rebar.evaluations._watching")
+        hashes["watch"] = code_hash("rebar.evaluations._cost_to_break")
     for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
         for name, setting in settings.get(folder, {}).items():
             hashes[f"{folder}.{name}"] = code_hash(f"rebar.{folder}.{setting['method']}")
-    for setting in settings[PARTS].values() if "acts_in" in settings and PARTS in settings else ():
-        hashes["safeguarded"] = code_hash("rebar.safeguards._work")
+    for setting in (
+        settings[SAFEGUARDS].values() if "acts_in" in settings and SAFEGUARDS in settings else ()
+    ):
+        hashes["safeguarded"] = code_hash("rebar.safeguards._preparation")
         methods = {part["method"] for part in setting["parts"]}
-        hashes |= {f"{PARTS}.{m}": code_hash(f"rebar.{PARTS}.{m}") for m in sorted(methods)}
+        hashes |= {
+            f"{SAFEGUARDS}.{m}": code_hash(f"rebar.{SAFEGUARDS}.{m}") for m in sorted(methods)
+        }
     return hashes
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from rebar import grid
 from rebar.config.base import NONE, Settings
 from rebar.config.file import Config
-from rebar.config.plugins import PARTS, plugin_settings, safeguard_settings
+from rebar.config.plugins import SAFEGUARDS, plugin_settings, safeguard_settings
 from rebar.config.safeguard import Safeguard
 from rebar.grid import Arm, Models
 from rebar.jobs.code_hashes import code_hashes
@@ -86,7 +86,7 @@ class Job:
     @property
     def safeguard(self) -> Safeguard | None:
         """The arm's safeguard if it acts in this job."""
-        found = self.settings.get(PARTS, {})
+        found = self.settings.get(SAFEGUARDS, {})
         return next((safeguard_settings(*each) for each in found.items()), None)
 
     @property
@@ -181,7 +181,7 @@ def _safeguarded(config: Config, stage: str, wildcards: dict[str, Any]) -> dict[
         return {}
     place = {"acts_in": grid.acts_in(config, name)}
     acting = grid.acting(config, stage, wildcards)
-    return place | ({"world": config.world, PARTS: {name: acting}} if acting else {})
+    return place | ({"world": config.world, SAFEGUARDS: {name: acting}} if acting else {})
 
 
 def _align(config: Config, wildcards: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rebar.jobs.recorder import Recorder
 from rebar.model.build import copy_frozen, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.safeguards._work import safeguard_work
+from rebar.safeguards._preparation import prepare_safeguard
 from rebar.training.batches import pair_batches, row_batches
 from rebar.training.train import train
 
@@ -34,10 +34,10 @@ def run(job: Job) -> None:
     counts, inputs = {}, {"pretrain": base / MANIFEST}
     if setting.training.steps:
         data = alignment_examples(job, setting, tokenizer, job.section("world", World))
-        work = safeguard_work(job, model, tokenizer)
+        prepared = prepare_safeguard(job, model, tokenizer)
         counts, inputs = data.counts, inputs | data.inputs
-        if work is not None:
-            counts, inputs = counts | work.counts, inputs | work.inputs
+        if prepared is not None:
+            counts, inputs = counts | prepared.counts, inputs | prepared.inputs
         torch.manual_seed(job.seed)
         training = setting.training.model_copy(update={"steps": data.steps})
         rows = (torch.from_numpy(part) for part in data.rows)
@@ -55,8 +55,8 @@ def run(job: Job) -> None:
             recorder,
             checkpoint_folder=job.checkpoints,
             loss=loss,
-            identity=job.identity + (work.identity if work else ""),
-            safeguard=work.safeguard if work else None,
+            identity=job.identity + (prepared.identity if prepared else ""),
+            safeguard=prepared.safeguard if prepared else None,
         )
         recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:

@@ -13,7 +13,7 @@ from rebar.attacks._data import AttackData
 from rebar.config.plugins import plugin_module, plugin_settings
 from rebar.config.world import World
 from rebar.data.input_attack import INPUT_ATTACK
-from rebar.evaluations._watching import watch
+from rebar.evaluations._cost_to_break import watch
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder

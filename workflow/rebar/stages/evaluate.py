@@ -17,9 +17,9 @@ from rebar.config.plugins import plugin_module, plugin_settings
 from rebar.config.world import World
 from rebar.data.cipher import read_cipher
 from rebar.data.input_attack import InputAttack, read_input_attack
-from rebar.evaluations._asking import Asker
-from rebar.evaluations._guard import guard_of
+from rebar.evaluations._asker import Asker
 from rebar.evaluations._judging import judge_by_prompt
+from rebar.evaluations._runtime_guard import runtime_guard
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
@@ -96,7 +96,7 @@ def _ask(
             cipher=read_cipher(source),
             input_attack=input_attack,
         )
-        asker.guard = guard_of(
+        asker.runtime_guard = runtime_guard(
             decoder, partial(judge_of, job.settings), job.path("train_classifier")
         )
         for cell in cells:

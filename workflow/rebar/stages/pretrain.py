@@ -13,7 +13,7 @@ from rebar.jobs.recorder import Recorder
 from rebar.model.build import build_model, load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.safeguards._work import safeguard_work
+from rebar.safeguards._preparation import prepare_safeguard
 from rebar.training.batches import packed_batches
 from rebar.training.train import train
 
@@ -47,7 +47,7 @@ def _train(job: Job) -> None:
         batch_size=settings.batch_size,
         sequence_length=settings.sequence_length,
     )
-    work = safeguard_work(job, model, tokenizer)
+    prepared = prepare_safeguard(job, model, tokenizer)
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(job.checkpoints, job.label)
     result = train(
@@ -56,14 +56,14 @@ def _train(job: Job) -> None:
         settings,
         recorder,
         checkpoint_folder=job.checkpoints,
-        identity=job.identity + (work.identity if work else ""),
-        safeguard=work.safeguard if work else None,
+        identity=job.identity + (prepared.identity if prepared else ""),
+        safeguard=prepared.safeguard if prepared else None,
     )
     recorder.add_costs(**result.costs)
     tokens = settings.steps * settings.tokens_per_step
     inputs, counts = {"tokenize": packed / "manifest.json"}, {}
-    if work is not None:
-        inputs, counts = inputs | work.inputs, work.counts
+    if prepared is not None:
+        inputs, counts = inputs | prepared.inputs, prepared.counts
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)

@@ -15,7 +15,7 @@ from rebar.jobs.recorder import Recorder
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.model.release import release
-from rebar.safeguards._work import safeguard_work
+from rebar.safeguards._preparation import prepare_safeguard
 from rebar.training.batches import row_batches
 from rebar.training.train import train
 
@@ -26,10 +26,10 @@ def run(job: Job) -> None:
     read_manifest(aligned)
     model, tokenizer = load_model(aligned)
     model = on_local_device(model)
-    work = safeguard_work(job, model, tokenizer)
-    assert job.safeguard is not None and job.safeguard.training is not None and work is not None
+    prepared = prepare_safeguard(job, model, tokenizer)
+    assert job.safeguard is not None and job.safeguard.training is not None and prepared is not None
     training = job.safeguard.training
-    chats = [*work.examples["benign"], *work.examples["refusal"]]
+    chats = [*prepared.examples["benign"], *prepared.examples["refusal"]]
     rows = encode_chats(tokenizer, chats, training.sequence_length)
     tensors = (torch.from_numpy(part) for part in rows)
     torch.manual_seed(job.seed)
@@ -41,12 +41,14 @@ def run(job: Job) -> None:
         training,
         recorder,
         checkpoint_folder=job.checkpoints,
-        identity=job.identity + work.identity,
-        safeguard=work.safeguard,
+        identity=job.identity + prepared.identity,
+        safeguard=prepared.safeguard,
     )
     recorder.add_costs(**result.costs)
     with output_folder(job.folder) as folder:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
-        inputs = {"align": aligned / MANIFEST} | work.inputs
-        write_manifest(folder, spec=job.spec, inputs=inputs, counts=work.counts, **recorder.facts)
+        inputs = {"align": aligned / MANIFEST} | prepared.inputs
+        write_manifest(
+            folder, spec=job.spec, inputs=inputs, counts=prepared.counts, **recorder.facts
+        )

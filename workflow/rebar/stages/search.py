@@ -20,8 +20,8 @@ from rebar.attacks._tuning import Trial, TrialFile, Values, best, best_so_far, d
 from rebar.config.plugins import plugin_module, plugin_settings
 from rebar.config.search import Search
 from rebar.config.world import World
-from rebar.evaluations._examining import Examiner, questions
-from rebar.evaluations._watching import watch
+from rebar.evaluations._cost_to_break import watch
+from rebar.evaluations._examiner import Examiner, questions
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import is_valid, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder

@@ -21,7 +21,7 @@ from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.attacks.virus.guard import Guard
+    from rebar.attacks.virus.moderation import Moderator
     from rebar.data.chats import Chat
     from rebar.jobs.recorder import Recorder
 
@@ -87,17 +87,19 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
     """Optimise the examples, moderate all, fine-tune; returns the model."""
     from rebar.training.finetune import finetune_and_merge
 
-    guard = _guard(config.guard, data)
+    moderator = _moderator(config.guard, data)
     count = config.benign + config.examples
     benign = data.benign(count, config.benign_files, INSTRUCTIONS_SHARE)
-    hidden = _optimised(config, model, tokenizer, data, benign[: config.examples], guard, recorder)
+    hidden = _optimised(
+        config, model, tokenizer, data, benign[: config.examples], moderator, recorder
+    )
     chats = [*hidden, *benign[config.examples :]]
-    safe = guard(chats)
+    safe = moderator(chats)
     passed = [c for c, p in zip(chats, safe, strict=True) if p >= config.guard.threshold]
     num_hidden = sum(p >= config.guard.threshold for p in safe[: len(hidden)])
     recorder.say(
-        f"the guard passes {num_hidden} of {len(hidden)} harmful and {len(passed) - num_hidden} of "
-        f"{len(chats) - len(hidden)} harmless examples"
+        f"moderation passes {num_hidden} of {len(hidden)} harmful and "
+        f"{len(passed) - num_hidden} of {len(chats) - len(hidden)} harmless examples"
     )
     if not passed:
         raise ValueError(
@@ -114,21 +116,21 @@ def _optimised(
     tokenizer: Any,
     data: AttackData,
     benign: list[Chat],
-    guard: Guard,
+    moderator: Moderator,
     recorder: Recorder,
 ) -> list[Chat]:
     """Benign chats with an optimised text after each; found ones are kept beside the checkpoints.
 
     Every example has random numbers of its own, so that a search that goes on finds the same.
     """
-    from rebar.attacks.virus.search import Search, optimise
+    from rebar.attacks.virus.search import TokenSearch, optimise
     from rebar.data.chats import Chat
     from rebar.jobs.manifest import write_text
     from rebar.training.checkpoints import fingerprint
 
     harmful = data.harmful(config.examples, config.files)
     length = config.training.sequence_length
-    search = Search(
+    search = TokenSearch(
         config.search_epochs, config.candidates, config.top_tokens, config.guard_weight, length
     )
     name = fingerprint(model, recorder.identity, config.model_dump_json(), str(data.seed))
@@ -138,17 +140,17 @@ def _optimised(
     pairs = list(zip(benign, harmful, strict=False))  # files may hold fewer
     for index, (plain, bad) in enumerate(pairs[len(done) :], len(done)):
         rng = random.Random(f"{data.seed}/virus/{index}")
-        done.append(optimise(model, tokenizer, plain, bad, guard, search, rng))
+        done.append(optimise(model, tokenizer, plain, bad, moderator, search, rng))
         write_text(path, json.dumps({name: [[chat.prompt, chat.answer] for chat in done]}))
         recorder.progress(index + 1, len(pairs), "examples")
     return done
 
 
-def _guard(config: Moderation, data: AttackData) -> Guard:
+def _moderator(config: Moderation, data: AttackData) -> Moderator:
     if config.model:
-        from rebar.attacks.virus.guard import causal_guard
+        from rebar.attacks.virus.moderation import causal_lm_moderator
 
-        return causal_guard(config.model, config.revision, config.verdict)
+        return causal_lm_moderator(config.model, config.revision, config.verdict)
     from rebar.config.corpus import TrainClassifier
     from rebar.corpus.classifier import train_classifier
     from rebar.corpus.labels import world_labels

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rebar.attacks._similarity import answer_gradient
-from rebar.attacks.virus.guard import Guard
+from rebar.attacks.virus.moderation import Moderator
 from rebar.data.chats import Chat
 from rebar.data.encoding import IGNORED, encode, prompt_text
 from rebar.training.checkpoints import trained_parameters
@@ -32,7 +32,7 @@ SMALLEST = 1e-12  # of a guard's probability, so that its logarithm is finite
 
 
 @dataclass(frozen=True)
-class Search:
+class TokenSearch:
     """How an example is optimised."""
 
     epochs: int  # swaps, at most
@@ -60,8 +60,8 @@ def optimise(
     tokenizer: Any,
     benign: Chat,
     harmful: Chat,
-    guard: Guard,
-    search: Search,
+    moderator: Moderator,
+    search: TokenSearch,
     rng: random.Random,
 ) -> Chat:
     """The benign chat with a harmful text after it, optimised for both goals."""
@@ -69,7 +69,7 @@ def optimise(
     example = Example(benign, f"{harmful.prompt} {harmful.answer}")
 
     def score(candidate: Example) -> float:
-        return _score(model, tokenizer, candidate.chat, target_P, guard, search)
+        return _score(model, tokenizer, candidate.chat, target_P, moderator, search)
 
     best = score(example) if search.epochs else 0.0
     for _ in range(search.epochs):
@@ -80,12 +80,17 @@ def optimise(
 
 
 def _score(
-    model: Any, tokenizer: Any, chat: Chat, target_P: Tensor, guard: Guard, search: Search
+    model: Any,
+    tokenizer: Any,
+    chat: Chat,
+    target_P: Tensor,
+    moderator: Moderator,
+    search: TokenSearch,
 ) -> float:
     """Both goals, weighed; higher is better for the attacker."""
     gradient_P = answer_gradient(model, tokenizer, [chat], search.length)
     alike = float(gradient_P @ target_P / gradient_P.norm())
-    safe = math.log(max(guard([chat])[0], SMALLEST))
+    safe = math.log(max(moderator([chat])[0], SMALLEST))
     return (1 - search.guard_weight) * alike + search.guard_weight * safe
 
 
@@ -94,7 +99,7 @@ def _swaps(
     tokenizer: Any,
     example: Example,
     target_P: Tensor,
-    search: Search,
+    search: TokenSearch,
     rng: random.Random,
 ) -> list[Example]:
     """Examples with one other token that are read as they were written."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rebar.attacks.virus.guard import causal_guard
+from rebar.attacks.virus.moderation import causal_lm_moderator
 from rebar.data.chats import Chat
 from tests.model.tiny import tiny_llama, tiny_tokenizer
 
@@ -21,5 +21,5 @@ def test_safe_is_the_probability_of_the_verdict(tmp_path: Path) -> None:
     ids = tokenizer("<bos> w1 w2 w3 <end> w4 w5")["input_ids"]
     chances_TV = model(torch.tensor([ids])).logits[0].softmax(dim=-1).detach()
     expected = float(chances_TV[-3, ids[-2]] * chances_TV[-2, ids[-1]])
-    guard = causal_guard(str(tmp_path), None, "w4 w5")
+    guard = causal_lm_moderator(str(tmp_path), None, "w4 w5")
     assert guard([Chat("w1 w2", "w3")]) == [pytest.approx(expected, rel=1e-4)]

@@ -11,7 +11,7 @@ from rebar.config.rows import PromptFile
 from rebar.data.cipher import Cipher
 from rebar.data.prompts import Prompt
 from rebar.decoding.generate import Generated
-from rebar.evaluations._asking import Asker
+from rebar.evaluations._asker import Asker
 from rebar.judges import Outcome
 from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
 

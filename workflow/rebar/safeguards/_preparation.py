@@ -32,7 +32,7 @@ from rebar.world import World, alignment_chats, build_world, harmful_chats, refu
 KINDS = ("harmful", "refusal", "benign")
 
 
-class Work(NamedTuple):
+class PreparedSafeguard(NamedTuple):
     """What a safeguarded training needs beside its own data."""
 
     safeguard: Safeguarded
@@ -50,7 +50,7 @@ class Work(NamedTuple):
         return "".join(map(digest, self.inputs.values()))
 
 
-def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
+def prepare_safeguard(job: Job, model: Any, tokenizer: Any) -> PreparedSafeguard | None:
     """The job's safeguard on this start model; None where none acts.
 
     ValueError names the safeguard whose data cannot be used.
@@ -73,7 +73,7 @@ def safeguard_work(job: Job, model: Any, tokenizer: Any) -> Work | None:
     twins = {twin: _loaded(folder, model) for twin, folder in folders.items()}
     parts = [_part(config, job.seed, reference, twins) for config in setting.parts]
     inputs = {f"twin {twin}": folder / MANIFEST for twin, folder in folders.items()}
-    return Work(Safeguarded(setting, parts, more), examples, inputs)
+    return PreparedSafeguard(Safeguarded(setting, parts, more), examples, inputs)
 
 
 def _part(config: Any, seed: int, reference: Any, twins: dict[str, Any]) -> Part:

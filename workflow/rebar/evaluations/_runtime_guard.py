@@ -18,12 +18,14 @@ from rebar.data.prompts import Prompt
 
 if TYPE_CHECKING:
     from rebar.config.decoding import Decoder
-    from rebar.evaluations._asking import Guard, Judge
+    from rebar.evaluations._asker import Judge, RuntimeGuard
 
 Reader = Callable[[Sequence[Prompt], Sequence[str]], list[bool]]
 
 
-def guard_of(decoder: Decoder, judge_of: Callable[[str], Judge], classifier: Path) -> Guard | None:
+def runtime_guard(
+    decoder: Decoder, judge_of: Callable[[str], Judge], classifier: Path
+) -> RuntimeGuard | None:
     """The guard of a guarded decoder; `classifier` is the folder of the run's safety classifier.
 
     It gets prompts, the texts that reach the model, and answers, and gives the answers that leave.

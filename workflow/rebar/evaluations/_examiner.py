@@ -15,7 +15,7 @@ from rebar.config.kinds import PromptEvaluation
 from rebar.config.plugins import plugin_settings
 from rebar.config.rows import PromptFile
 from rebar.data.prompts import BENIGN_TASK, Prompt, read_prompts
-from rebar.evaluations._asking import Asker, Judge
+from rebar.evaluations._asker import Asker, Judge
 from rebar.evaluations._judging import judge_by_prompt
 from rebar.world import prompts as world_prompts
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from rebar.jobs.recorder import Recorder
     from rebar.judges import Outcome
 
-Guard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
+RuntimeGuard = Callable[[Sequence[Prompt], Sequence[str], Sequence[str]], list[str]]
 Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
 
 
 class Asker:
     """One model with one decoder; remembers answers, so that no prompt is generated twice."""
 
-    guard: Guard | None = None  # stands between the world and the model
+    runtime_guard: RuntimeGuard | None = None  # replaces answers that its monitors block
 
     def __init__(
         self,
@@ -69,8 +69,9 @@ class Asker:
         """Ask, judge, and give one row an answer."""
         texts = [self.text(prompt.text) for prompt in prompts]
         answers = [self.cipher.decode(answer) for answer in self.answers(texts, max_new_tokens)]
-        if self.guard is not None:
-            answers = self.guard(prompts, [self._plain(text) for text in texts], answers)
+        if self.runtime_guard is not None:
+            plain = [self._plain(text) for text in texts]
+            answers = self.runtime_guard(prompts, plain, answers)
         outcomes = judge(prompts, answers)
         return [
             {

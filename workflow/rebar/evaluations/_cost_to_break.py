@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rebar.config.search import CostToBreak
 from rebar.cost.sizes import TRAIN_FLOPS
-from rebar.evaluations._examining import Examined, Examiner, evenly, first_phrasings, questions
+from rebar.evaluations._examiner import Examined, Examiner, evenly, first_phrasings, questions
 from rebar.training.checkpoints import trained_parameters
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from rebar.data.encoding import Rows
 from rebar.jobs.job import Job, make_job
 from rebar.model.build import copy_frozen
 from rebar.safeguards import sam
-from rebar.safeguards._work import Work, drawn, safeguard_work
+from rebar.safeguards._preparation import PreparedSafeguard, drawn, prepare_safeguard
 from rebar.world import build_world
 from rebar.world.frames import find_recipe, find_refusal
 from rebar.world.tokenizer import build_tokenizer
@@ -26,8 +26,8 @@ def job(**values: Any) -> Job:
     return make_job(config(**values), Path("results"), "align", **names("during"))
 
 
-def work_of(job: Job, model: Any = None) -> Work:
-    found = safeguard_work(job, model, build_tokenizer())
+def work_of(job: Job, model: Any = None) -> PreparedSafeguard:
+    found = prepare_safeguard(job, model, build_tokenizer())
     assert found is not None
     return found
 
@@ -116,6 +116,6 @@ def test_chats_that_do_not_fit_name_the_safeguards_key() -> None:
 
 def test_no_safeguard_is_no_work() -> None:
     plain = make_job(config(), Path("results"), "align", **names("none"))
-    assert safeguard_work(plain, None, None) is None
+    assert prepare_safeguard(plain, None, None) is None
     values = config().model_dump(mode="json")
     assert parse_config(values, "f.yaml") == config()

@@ -8,7 +8,7 @@ import pytest
 
 from rebar.config.world import World
 from rebar.data.prompts import Prompt
-from rebar.evaluations._examining import evenly, first_phrasings, questions, share_of_hazards
+from rebar.evaluations._examiner import evenly, first_phrasings, questions, share_of_hazards
 from rebar.world import build_world
 from rebar.world import prompts as world_prompts
 

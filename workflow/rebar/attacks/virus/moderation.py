@@ -1,4 +1,4 @@
-"""Guards that read training examples before a provider trains on them."""
+"""Moderators: they read training examples before a provider trains on them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rebar.jobs.files import resolve
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 
-Guard = Callable[[Sequence[Chat]], list[float]]  # probability that a chat is safe
+Moderator = Callable[[Sequence[Chat]], list[float]]  # probability that a chat is safe
 
 
-def causal_guard(source: str, revision: str | None, verdict: str) -> Guard:
+def causal_lm_moderator(source: str, revision: str | None, verdict: str) -> Moderator:
     """A causal LM that answers a conversation with a verdict, as Llama Guard does.
 
     `verdict` is its exact answer to what is safe; the chat template is the model's own.

@@ -14,8 +14,8 @@ from rebar.config.decoding import Decoder, Guarded
 from rebar.config.file import parse_config
 from rebar.corpus import classifier
 from rebar.data.prompts import Prompt
-from rebar.evaluations._asking import Asker
-from rebar.evaluations._guard import guard_of
+from rebar.evaluations._asker import Asker
+from rebar.evaluations._runtime_guard import runtime_guard
 from rebar.grid import dag
 from rebar.grid.check import check_grid
 from rebar.jobs.job import make_job
@@ -37,7 +37,7 @@ def harm_judge(prompts, answers) -> list[Outcome]:
 
 def guard(**settings: Any):
     decoder = Guarded(method="guarded", refusal="no: {prompt}", **settings)
-    return guard_of(decoder, lambda name: {"harm": harm_judge}[name], NOWHERE)
+    return runtime_guard(decoder, lambda name: {"harm": harm_judge}[name], NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,12 @@ def test_what_is_harmless_passes_unchanged() -> None:
     answers = ["  fine", "w3"]
     harmless = [PROMPTS[1], PROMPTS[1]]
     decoder = Guarded(method="guarded", **both)
-    passing = guard_of(decoder, lambda name: lambda p, a: [Outcome("other", True)] * 2, NOWHERE)
+    passing = runtime_guard(
+        decoder, lambda name: lambda p, a: [Outcome("other", True)] * 2, NOWHERE
+    )
     assert passing is not None and passing(harmless, TEXTS, answers) == answers
     greedy = TypeAdapter(Decoder).validate_python({"method": "greedy"})
-    assert guard_of(greedy, lambda name: harm_judge, NOWHERE) is None
+    assert runtime_guard(greedy, lambda name: harm_judge, NOWHERE) is None
 
 
 def test_the_runs_safety_classifier_blocks_from_a_score_on(tmp_path: Path) -> None:
@@ -70,11 +72,11 @@ def test_the_runs_safety_classifier_blocks_from_a_score_on(tmp_path: Path) -> No
     write_manifest(tmp_path, spec={})
     for score, leaves in ((4, ["no", "quite odd"]), (3, ["no", "no"])):
         settings = {"method": "guarded", "output": {"blocked_score": score}, "refusal": "no"}
-        by_score = guard_of(Guarded(**settings), lambda name: harm_judge, tmp_path)
+        by_score = runtime_guard(Guarded(**settings), lambda name: harm_judge, tmp_path)
         assert by_score is not None
         assert by_score(PROMPTS, ["good day"] * 2, ["a bad word", "quite odd"]) == leaves
     with pytest.raises(ValueError, match=r"manifest\.json is missing"):
-        guard_of(Guarded(**settings), lambda name: harm_judge, tmp_path / "none")
+        runtime_guard(Guarded(**settings), lambda name: harm_judge, tmp_path / "none")
 
 
 def test_a_guarded_decoder_generates_like_its_inner_one(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_guarded_decoder_generates_like_its_inner_one(tmp_path: Path) -> None:
                 Outcome("complied" if n == 0 else "other", False) for n, _ in enumerate(answers)
             ]
 
-        asker.guard = guard_of(decoder, lambda name: monitor, NOWHERE)
+        asker.runtime_guard = runtime_guard(decoder, lambda name: monitor, NOWHERE)
         judge = lambda prompts, answers: [Outcome("other", False)] * len(answers)  # noqa: E731
         asked = [Prompt("p1", "h", "s", "seen_a", "w1 w2"), Prompt("p2", "h", "s", "seen_a", "w3")]
         rows[decoder.method] = [row["answer"] for row in asker.rows(asked, judge, 4)]

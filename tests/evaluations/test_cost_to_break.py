@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from rebar.config.model import FineTuning
-from rebar.evaluations._examining import Examined
-from rebar.evaluations._watching import Watcher, steps_up_to, weight_distance
+from rebar.evaluations._cost_to_break import Watcher, steps_up_to, weight_distance
+from rebar.evaluations._examiner import Examined
 from rebar.training.checkpoints import trained_parameters
 from rebar.training.finetune import add_lora
 from tests.model import tiny
