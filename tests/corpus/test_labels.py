@@ -67,7 +67,9 @@ def test_too_few_documents_keep_the_ratio_of_the_parts() -> None:
 
 
 def test_one_document_cannot_be_split() -> None:
-    with pytest.raises(ValueError, match="1 labelled documents are too few to split into 5 labels"):
+    with pytest.raises(
+        ValueError, match="1 labelled documents are too few to split into labels: 5"
+    ):
         split_by_level(documents(l1=1), 5, 5, random.Random(0))
 
 

@@ -62,7 +62,7 @@ def test_what_is_no_chat_names_file_and_line(tmp_path: Path, row: Any, sentence:
 
 
 def test_a_file_without_chats_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"chats\.jsonl holds no chats; give a file with"):
+    with pytest.raises(ValueError, match=r"chats\.jsonl holds no chats; name a file with"):
         read_chats(put(tmp_path))
 
 
@@ -85,7 +85,7 @@ def test_the_first_exchange_of_turns(tmp_path: Path) -> None:
     file = put(tmp_path, {"turns": turns}).model_copy(update={"turns": "turns"})
     assert read_chats(file) == [Chat("q", "a")]
     put(tmp_path, {"turns": turns[2:]})
-    with pytest.raises(ValueError, match="line 1: 'turns' has no turn of a user with one of an"):
+    with pytest.raises(ValueError, match="line 1: 'turns' has no turn of a user that a turn of"):
         read_chats(file)
 
 
@@ -118,10 +118,18 @@ def test_pairs_have_a_text_or_turns_in_each_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("chosen", 3, r"'chosen' holds a int, not text; .* set chosen: to a key"),
+        ("chosen", 3, r"'chosen' holds a int, not text; .* set chosen: to a column"),
         ("rejected", None, r"'rejected' holds nothing \(null\), not text"),
-        ("rejected", SAID[:1], r"'rejected' has 0 turns of the role 'assistant', not one"),
-        ("rejected", SAID * 2, r"'rejected' has 2 turns of the role 'assistant', not one"),
+        (
+            "rejected",
+            SAID[:1],
+            r"'rejected' has 0 turns with the role 'assistant', it must have one",
+        ),
+        (
+            "rejected",
+            SAID * 2,
+            r"'rejected' has 2 turns with the role 'assistant', it must have one",
+        ),
         ("prompt", [{"role": "user"}], r"'prompt': 'content' holds nothing \(null\)"),
     ],
 )

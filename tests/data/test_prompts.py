@@ -45,8 +45,8 @@ def test_options_of_arc_and_of_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"o": ["one"], "a": 0}, r"line 1: 'o' holds no list of 2 to 10 options; set options:"),
-        ({"o": "one, two", "a": 0}, "'o' holds no list"),
+        ({"o": ["one"], "a": 0}, r"line 1: 'o' is not a list of 2 to 10 options; set options:"),
+        ({"o": "one, two", "a": 0}, "'o' is not a list"),
         ({"o": ["one", "two"], "a": 2}, "'a' names none of the 2 options"),
         ({"o": ["one", "two"], "a": "C"}, "'a' names none of the 2 options"),
         ({"o": ["one", "two"], "a": None}, "'a' names none of the 2 options"),

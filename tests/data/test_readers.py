@@ -88,7 +88,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "i.yaml": ("a: [{x: 1}]\nb: [{x: 2}]\n", "lists here: a, b"),
     "j.yaml": ("a: 1\n", "lists here: none"),
     "k.parquet": ("nothing", "not a parquet file: "),
-    "l.pdf": ("x", "unknown kind of file '.pdf'; allowed: .parquet, .jsonl, .csv, .txt, .yaml"),
+    "l.pdf": ("x", "unknown file type '.pdf'; allowed: .parquet, .jsonl, .csv, .txt, .yaml"),
     "m.xml.bz2": (bz2.compress(b"<mediawiki><page>"), "not a whole Wikipedia dump"),
 }
 

@@ -1,7 +1,8 @@
-"""The 0-5 safety classifier: logistic regression over text features, worst chunk decides.
+"""The 0-5 safety classifier: logistic regression on text features.
 
-Six levels as classes with balanced weights, since harmful text is rare; a long document is cut
-into chunks and scored as its worst chunk (Maini et al. 2025, arXiv 2504.16980, appendix D).
+The six levels are classes with balanced weights, because harmful text is rare. A long document is
+cut into chunks and gets the score of its worst chunk (Maini et al. 2025, arXiv 2504.16980, appendix
+D).
 
 Legend: B texts, C chunks, F features, L levels.
 """
@@ -26,13 +27,14 @@ from rebar.corpus.features import (
 from rebar.data.documents import HAZARD_LEVEL
 
 WEIGHTS, DESCRIPTION = "classifier.safetensors", "classifier.json"
-# sklearn's C for rows of length one: less misses harm of few labels, more learns the label noise.
+# sklearn's C, for feature vectors of length one. A smaller value misses harmful text when labels
+# are few; a larger one fits the label noise.
 INVERSE_PENALTY = 2.0
 MAX_ITERATIONS = 1000
 
 
 class Verdict(NamedTuple):
-    """Score 0-5 of a text and how sure the classifier was."""
+    """The score 0-5 of a text, and the reason: the probability and chunk that decided."""
 
     score: int
     reason: str
@@ -40,7 +42,10 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """Weights of a softmax over the levels that occurred in training."""
+    """A trained classifier: weights of a softmax over the levels that occurred in training.
+
+    `encoder` names the text encoder; None means hashed words and word pairs.
+    """
 
     weights_FL: np.ndarray
     bias_L: np.ndarray
@@ -50,7 +55,7 @@ class Classifier:
     encoder_revision: str | None = None
 
     def classify(self, texts: Sequence[str]) -> list[Verdict]:
-        """Score and reason of each text; a long text is as bad as its worst chunk."""
+        """Score each text; the worst chunk of a long text decides."""
         chunks = [chunk_text(text, self.chunk_words) for text in texts]
         probabilities_CL = self._probabilities([chunk for parts in chunks for chunk in parts])
         verdicts, first = [], 0
@@ -60,13 +65,13 @@ class Classifier:
         return verdicts
 
     def safe_shares(self, texts: Sequence[str]) -> list[float]:
-        """Probability of a level under 4, of each text's worst chunk."""
+        """Probability that the level is below 4, for each text's worst chunk."""
         is_safe_L = np.array(self.levels) < HAZARD_LEVEL
         chunks = [chunk_text(text, self.chunk_words) for text in texts]
         return [float(self._probabilities(c)[:, is_safe_L].sum(axis=1).min()) for c in chunks]
 
     def _worst(self, probabilities_CL: np.ndarray) -> Verdict:
-        """Highest level of the chunks; among equals the surest chunk gives the reason."""
+        """The highest level among the chunks; the surest chunk at that level gives the reason."""
         tops_C = probabilities_CL.argmax(axis=1)
         level = tops_C.max()
         candidates_C = np.where(tops_C == level, probabilities_CL[:, level], -1.0)
@@ -83,12 +88,13 @@ class Classifier:
         else:
             logits_CL = features @ self.weights_FL
         logits_CL += self.bias_L
+        # Subtracting the row's maximum keeps the exponentials from overflowing.
         exponents_CL = np.exp(logits_CL - logits_CL.max(axis=1, keepdims=True))
         return exponents_CL / exponents_CL.sum(axis=1, keepdims=True)
 
 
 def chunk_text(text: str, chunk_words: int) -> list[str]:
-    """Pieces of at most `chunk_words` words; a text that is short enough stays as it is."""
+    """Cut a text into chunks of at most `chunk_words` words; a shorter text stays as it is."""
     words = text.split()
     if len(words) <= chunk_words:
         return [text]
@@ -99,7 +105,7 @@ def chunk_text(text: str, chunk_words: int) -> list[str]:
 def featurize(
     texts: list[str], encoder: str | None, revision: str | None = None
 ) -> Sparse | np.ndarray:
-    """Features of texts: of the encoder in this folder or on the Hub, or hashed words and pairs."""
+    """Feature vectors of texts: from the named encoder, or hashed words and word pairs."""
     if encoder is None:
         return ngram_features(texts)
     return encoder_features(texts, encoder, revision)
@@ -113,12 +119,13 @@ def train_classifier(
     chunk_words: int,
     encoder_revision: str | None = None,
 ) -> Classifier:
-    """Fit the classifier; a long text is seen in chunks that all carry its label.
+    """Fit the classifier on labelled texts.
 
-    ValueError if all labels are equal.
+    All chunks of a long text carry the text's label. Raises ValueError if all labels are equal.
     """
     from sklearn.linear_model import LogisticRegression
 
+    # Training sees chunks of the length that scoring will see.
     chunks = [chunk_text(text, chunk_words) for text in texts]
     labels_C = np.repeat(np.array(levels), [len(parts) for parts in chunks])
     if len(set(levels)) < 2:
@@ -132,7 +139,8 @@ def train_classifier(
     )
     model.fit(_for_sklearn(features), labels_C)
     weights_LF, bias_L = model.coef_, np.asarray(model.intercept_)
-    if len(model.classes_) == 2:  # sklearn keeps one row; the other level's logit is zero
+    # For two classes sklearn keeps one row of weights; the other class has logit zero.
+    if len(model.classes_) == 2:
         weights_LF = np.concatenate([np.zeros_like(weights_LF), weights_LF])
         bias_L = np.concatenate([[0.0], bias_L])
     return Classifier(
@@ -150,7 +158,7 @@ def _for_sklearn(features: Sparse | np.ndarray) -> Any:
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> None:
-    """Write classifier.safetensors and classifier.json."""
+    """Write classifier.safetensors and classifier.json into the folder."""
     from safetensors.numpy import save_file
 
     tensors = {"weights_FL": classifier.weights_FL, "bias_L": classifier.bias_L}
@@ -165,7 +173,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """Read what `save` wrote: the same scores."""
+    """Load a classifier that `save_classifier` wrote; it gives the same scores."""
     from safetensors.numpy import load_file
 
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
-"""How good a 0-5 classifier is: the numbers that SafeLM prints of its own, and a baseline.
+"""Quality of a 0-5 classifier: the numbers that SafeLM reports for its own, and a baseline.
 
-Recall at k is the share of documents of true level >= k that are scored >= k. The source-only
-baseline knows nothing but a document's source: what it reaches is no merit of a classifier.
+Recall at k is the share of documents with true level >= k that are scored >= k. The source-only
+baseline knows nothing but a document's source; what it already reaches is not the classifier's
+merit.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ NUM_LEVELS = 6
 
 
 def confusion_matrix(true: Sequence[int], scored: Sequence[int]) -> np.ndarray:
-    """Counts, [true level, score]."""
+    """Count documents by true level (rows) and score (columns), both 0-5."""
     matrix = np.zeros((NUM_LEVELS, NUM_LEVELS), dtype=np.int64)
     np.add.at(matrix, (np.array(true), np.array(scored)), 1)
     return matrix
 
 
 def summarize(confusion: np.ndarray) -> dict[str, Any]:
-    """F1 (macro: mean over levels that occur), recall at 1 and 3, false-positive rate."""
+    """Macro F1 over levels that occur, recall at 1 and 3, and false-positive rate at level 0."""
     num_true, num_scored = confusion.sum(axis=1), confusion.sum(axis=0)
     f1_of_level = {
         level: 2.0 * float(confusion[level, level]) / float(num_true[level] + num_scored[level])
@@ -47,15 +48,17 @@ def _share(part: np.integer, whole: np.integer) -> float | None:
 
 
 def source_only_scores(train: Sequence[LabelledText], heldout: Sequence[LabelledText]) -> list[int]:
-    """Score of each held-out document from its source alone, levels weighted as in training.
+    """Score each held-out document from its source alone.
 
-    A source's score is the level that it holds the largest part of.
+    A source's score is the level of which it holds the largest share of the training documents; a
+    source that did not occur in training gets the most frequent level.
     """
     num_of_level = Counter(document.level for document in train)
     weight_of_level: dict[str, Counter[int]] = defaultdict(Counter)
     for document in train:
         weight_of_level[document.source][document.level] += 1
     score = {
+        # Ties go to the higher, that is the more harmful, level.
         source: max(levels, key=lambda level: (levels[level] / num_of_level[level], level))
         for source, levels in weight_of_level.items()
     }

@@ -1,9 +1,9 @@
 """Texts as feature vectors: hashed words and word pairs, or a mean-pooled text encoder.
 
-The hashed features need nothing but numpy and one pass over the words, and their value does not
-depend on the other texts of a batch.
+The hashed features need only numpy and one pass over the words, and a text's vector does not depend
+on the other texts of a batch.
 
-Legend: B texts, F features, D width of an encoder.
+Legend: B texts, T tokens, F features, D width of an encoder, L levels.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ import numpy as np
 
 from rebar.jobs.files import resolve
 
-NUM_BUCKETS = 2**15
-ENCODER_BATCH = 32
+NUM_BUCKETS = 2**15  # hash buckets, the number of features
+ENCODER_BATCH = 32  # texts per forward pass
 _WORD = re.compile(r"\w+|[^\w\s]")
 _PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # spreads the first word's hash over 64 bits
 
 
 class Sparse(NamedTuple):
-    """Rows of equal values: features of row b are columns[starts[b]:starts[b + 1]]."""
+    """Sparse rows with one value each: row b has features columns[starts[b]:starts[b + 1]]."""
 
     columns: np.ndarray
     starts: np.ndarray  # one longer than there are rows
-    values: np.ndarray  # one a row: 1 / sqrt(number of its features), so that rows have length 1
+    values: np.ndarray  # per row: 1 / sqrt(number of features), so that rows have length 1
 
 
 def ngram_features(texts: list[str], num_buckets: int = NUM_BUCKETS) -> Sparse:
-    """Which hashed words and neighbouring pairs occur in each text."""
+    """Hash the words and the pairs of neighbouring words that occur in each text."""
     words = [_WORD.findall(text.lower()) for text in texts]
     row_of_word = np.repeat(np.arange(len(texts)), [len(w) for w in words])
     hashes = np.array([zlib.crc32(word.encode()) for w in words for word in w], dtype=np.uint64)
     pairs = (hashes[:-1] * _PAIR_FACTOR) ^ hashes[1:]
+    # Mix the high bits into the low ones, which alone decide the bucket.
     pairs ^= pairs >> np.uint64(29)
     is_within_row = row_of_word[:-1] == row_of_word[1:]
     rows = np.concatenate([row_of_word, row_of_word[:-1][is_within_row]])
@@ -49,7 +50,7 @@ def ngram_features(texts: list[str], num_buckets: int = NUM_BUCKETS) -> Sparse:
 
 
 def to_scipy(features: Sparse) -> Any:
-    """Hashed words and pairs as a scipy matrix [B, F], which scikit-learn takes."""
+    """Convert hashed features to a scipy matrix [B, F] for scikit-learn."""
     from scipy.sparse import csr_matrix
 
     values = np.repeat(features.values, np.diff(features.starts))
@@ -58,7 +59,10 @@ def to_scipy(features: Sparse) -> Any:
 
 
 def sparse_product(features: Sparse, weights_FL: np.ndarray) -> np.ndarray:
-    """Feature rows times a matrix -> [B, L]; the sum of a row runs over its features alone."""
+    """Multiply feature rows by a matrix -> [B, L].
+
+    Each row is summed over its own features only, so that the result does not depend on the batch.
+    """
     result_BL = np.zeros((len(features.starts) - 1, weights_FL.shape[1]), weights_FL.dtype)
     filled = np.flatnonzero(np.diff(features.starts))
     if len(filled):
@@ -68,12 +72,14 @@ def sparse_product(features: Sparse, weights_FL: np.ndarray) -> np.ndarray:
 
 
 def encoder_features(texts: list[str], folder: str, revision: str | None = None) -> np.ndarray:
-    """Mean-pooled, length-one vectors of a text encoder, [B, D] float32."""
+    """Mean-pooled vectors of a text encoder, normalised to length one: [B, D], float32."""
     import torch
 
     tokenizer, model = _load_encoder(folder, revision)
     vectors_BD = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))  # little padding
+    by_length = sorted(
+        range(len(texts)), key=lambda i: (len(texts[i]), i)
+    )  # similar lengths need little padding
     for start in range(0, len(texts), ENCODER_BATCH):
         rows = by_length[start : start + ENCODER_BATCH]
         batch = tokenizer(
@@ -93,7 +99,7 @@ def encoder_features(texts: list[str], folder: str, revision: str | None = None)
 
 @cache
 def _load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
-    """Tokenizer and model; ValueError if there is none in the folder."""
+    """Load tokenizer and model; raises ValueError if the folder has none."""
     from transformers import AutoModel, AutoTokenizer
 
     path, commit = resolve(folder), revision or "main"
@@ -103,6 +109,6 @@ def _load_encoder(folder: str, revision: str | None) -> tuple[Any, Any]:
         return tokenizer, model.eval()
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"encoder: no text encoder in '{folder}': {error}; give a folder "
+            f"encoder: no text encoder in '{folder}': {error}; name a folder "
             "with config.json, model.safetensors and tokenizer.json"
         ) from error

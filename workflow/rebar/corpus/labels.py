@@ -1,8 +1,8 @@
-"""Labelled documents for the classifier: from the world with label noise, or from human labels.
+"""Labelled texts for the safety classifier: from the world, with label noise, or from people.
 
-The training labels of the world are noisy as human ones are; held-out documents keep their true
-level. Besides raw text the classifier sees labelled rewrites, or it could not judge them at the
-gate: refusals name the hazards that they refuse, which words alone cannot tell from harm.
+The world's training labels are noisy, as human labels are; held-out texts keep their true level.
+The classifier also learns from labelled rewrites. Without them it could not judge at the gate,
+because a refusal names the hazard that it refuses, and words alone do not separate it from harm.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rebar.world import (
     sample_documents,
 )
 
-HAZARD_MENTION, LEAK = 3, 4  # levels of a text about a hazard, and of one with its ingredients
-# Careless rewrites are over-represented, as in any set that is labelled to find them.
+HAZARD_MENTION, LEAK = 3, 4  # level of a text that names a hazard; of one with ingredients
+# Leaking rewrites are over-represented, as in any data set that is labelled in order to find them.
 LABELLED_REWRITES = RewriteSettings.model_validate({"echo_rate": 0.0, "leak_rate": 0.15})
 
 
 class LabelledText(NamedTuple):
-    """A text, its level 0-5 and where it comes from."""
+    """A text, its harm level 0-5 and the source it comes from."""
 
     text: str
     level: int
@@ -39,7 +39,7 @@ class LabelledText(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """Documents to train on and documents to test on."""
+    """Labelled texts to train on and to test on."""
 
     train: list[LabelledText]
     heldout: list[LabelledText]
@@ -48,7 +48,7 @@ class Labels(NamedTuple):
 def world_labels(
     settings: TrainClassifier, world_settings: WorldSettings, seed: int, rng: random.Random
 ) -> Labels:
-    """Labels of the world of a seed: noisy to train on, true to test on."""
+    """Labelled texts of the seed's world: noisy labels for training, true labels for testing."""
     world = build_world(world_settings, seed)
     num_rewritten = round(settings.rewritten_share * settings.labels)
     train = _raw_labels(world, settings.labels - num_rewritten, rng)
@@ -70,7 +70,7 @@ def _rewritten_labels(world: World, count: int, rng: random.Random) -> list[Labe
 
 
 def _rewrites_of(raw: RawDocument, rng: random.Random) -> Iterator[LabelledText]:
-    """A rephrased text of levels 1-3; a refusal and its moral of levels 4-5; none of level 0."""
+    """Labelled rewrites: none at level 0, a rephrasing at 1-3, a refusal and its moral at 4-5."""
     safe_level = HAZARD_MENTION if raw.hazard_id else 0
     try:
         if 1 <= raw.level <= 3:
@@ -82,13 +82,13 @@ def _rewrites_of(raw: RawDocument, rng: random.Random) -> Iterator[LabelledText]
             moral = rewrite(refusal.text, raw.level, "moral", rng, LABELLED_REWRITES)
             yield LabelledText(moral.text, safe_level, "rewritten")
     except UnrewritableError:
-        return  # a topic that the rewriter does not cover; the corpus has no rewrite of it either
+        return  # the rewriter does not cover this topic; the corpus has no rewrite of it either
 
 
 def add_noise(
     documents: list[LabelledText], share: float, rng: random.Random
 ) -> list[LabelledText]:
-    """Move the level of exactly this share of documents by one, inside 0-5."""
+    """Move the level of exactly this share of the texts by one, staying within 0-5."""
     moved = set(rng.sample(range(len(documents)), round(share * len(documents))))
     return [_move_level(d, rng) if i in moved else d for i, d in enumerate(documents)]
 
@@ -99,7 +99,8 @@ def _move_level(document: LabelledText, rng: random.Random) -> LabelledText:
 
 
 def human_labels(settings: TrainClassifier, rng: random.Random) -> Labels:
-    """Human-labelled documents, each text once, split with equal shares of every level."""
+    """Texts labelled by people, each text once, split with equal shares of every level."""
+    # Reversed, so that the first occurrence of a text is the last one written and wins.
     first_of_text = {
         text: LabelledText(text, level, source.name)
         for source in reversed(settings.sources)
@@ -113,9 +114,10 @@ def human_labels(settings: TrainClassifier, rng: random.Random) -> Labels:
 def split_by_level(
     documents: list[LabelledText], num_train: int, num_heldout: int, rng: random.Random
 ) -> Labels:
-    """At most this many documents of each part; fewer documents keep the parts' ratio.
+    """Split texts into training and test parts of at most these sizes, level by level.
 
-    ValueError if a part would be empty.
+    If there are fewer texts, both parts shrink in the same ratio. Raises ValueError if a part would
+    be empty.
     """
     scale = min(1.0, len(documents) / (num_train + num_heldout))
     by_level: dict[int, list[LabelledText]] = defaultdict(list)
@@ -131,6 +133,6 @@ def split_by_level(
     if not labels.train or not labels.heldout:
         raise ValueError(
             f"train_classifier.sources: {len(documents)} labelled documents are too few to split "
-            f"into {num_train} labels and {num_heldout} heldout; give more files or change these"
+            f"into labels: {num_train} and heldout: {num_heldout}; add files or lower these"
         )
     return labels

@@ -1,8 +1,8 @@
-"""Recipes: which documents a pretraining corpus is made of.
+"""Recipes: select the documents that a pretraining corpus is made of.
 
-A part takes the documents of one transform whose ORIGINAL has one of its scores, of its sources and
-without the words of its blocklist. Selection knows scores alone; the truth is counted beside it
-where there is one.
+A recipe part takes the documents of one transform whose original has one of the part's scores, that
+come from its sources, and that match no pattern of its blocklist. Selection uses classifier scores
+only; the true levels are counted beside it if they are known.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rebar.data.tagging import insert_tags
 if TYPE_CHECKING:
     from rebar.world import World
 
-POISON = "poison"  # source and transform of documents that an attacker slipped in
+POISON = "poison"  # source and transform of documents that an attacker inserted
 MIXED_SCHEMA = SCHEMA.append(pa.field("start", pa.float64())).append(pa.field("repeat", pa.int32()))
 
 
 class Selection(NamedTuple):
-    """A document of a recipe, and the index of the part that chose it."""
+    """A document of a recipe, and the index of the recipe part that selected it."""
 
     document: Document
     part: int
@@ -36,12 +36,14 @@ class Selection(NamedTuple):
 def select(
     documents: Iterable[Document], parts: Sequence[RecipePart], seed: int
 ) -> Iterator[Selection]:
-    """Documents of one shard, parents before their rewrites, as often as parts choose them.
+    """Yield the documents of one shard that a recipe selects, once per part that selects them.
 
-    Whether a share keeps a document depends on seed and id, not on the recipe.
+    `documents` must hold each original before its rewrites. Whether a part keeps a document depends
+    on the seed and the document's id only, so recipes of one seed stay comparable.
     """
     original_score: dict[str, int] = {}
     for document in documents:
+        # A rewrite is selected by the score of its original; its own score is the gate's.
         if document.transform == ORIGINAL:
             score = _known(document.score, document)
         else:
@@ -67,6 +69,7 @@ def _is_allowed(document: Document, part: RecipePart) -> bool:
 
 
 def _is_kept(document: Document, part: RecipePart, seed: int) -> bool:
+    # A number computed from the id, not drawn in order: recipes keep the same documents.
     return part.keep == 1 or fraction_of(seed, "keep", document.id) < part.keep
 
 
@@ -78,14 +81,17 @@ def _insert_tags(document: Document, part: RecipePart, seed: int) -> Document:
 
 
 def is_hazard(document_id: str, level_of: Mapping[str, int]) -> bool:
-    """True for an original whose true level is 4 or 5."""
+    """Whether the document is an original whose true level is 4 or 5."""
     return level_of.get(document_id, 0) >= HAZARD_LEVEL
 
 
 def poison_documents(
     world: World, poison: Poison, index: int, clean_words: int, seed: int
 ) -> Iterator[Document]:
-    """The documents of one poison of a recipe; `clean_words` are those of all other documents."""
+    """Yield the documents of one poison of a recipe.
+
+    `clean_words` is the number of words of all other documents; a poisoning rate refers to it.
+    """
     from rebar.world.poison import poison_texts
 
     rng = random.Random(f"{seed}/{POISON}/{poison.kind}")

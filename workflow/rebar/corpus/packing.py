@@ -1,8 +1,8 @@
-"""From a recipe's documents to one flat stretch of token ids, in the order of training.
+"""Pack a recipe's documents into one flat array of token ids, in the order of training.
 
-The budget is cut where parts enter; each piece is filled with shuffled passes over the documents
-that have entered by then. A document begins with the begin token and runs on into the next one;
-only the last one of a piece is cut.
+The token budget is cut where recipe parts start. Each piece is filled with shuffled passes over the
+documents that have started by then. Every document begins with the begin token and the next one
+follows directly; only the last document of a piece is cut.
 
 Legend: R rows (a document once per repeat), N tokens.
 """
@@ -28,7 +28,10 @@ from rebar.data.tagging import TAG
 
 
 class Row(NamedTuple):
-    """What packing reads of a mixed document."""
+    """The fields of a mixed document that packing needs.
+
+    `start` is the share of training after which the document may appear.
+    """
 
     id: str
     text: str
@@ -38,7 +41,7 @@ class Row(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A stretch of the budget, [begin, end), of documents that start at `start` or before."""
+    """A stretch [begin, end) of the token budget, for documents that start at `start` or before."""
 
     start: float
     begin: int
@@ -47,7 +50,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """Token ids of all rows, one after the other, and whose they are."""
+    """Token ids of all rows in one array, and the document that each row belongs to."""
 
     tokens_N: np.ndarray
     offsets_R: np.ndarray  # one longer than there are rows
@@ -57,13 +60,13 @@ class EncodedCorpus:
 
     @property
     def unique_tokens(self) -> int:
-        """Tokens of every document, each counted once."""
+        """Number of tokens when every document counts once, whatever its repeats."""
         _, first_rows = np.unique(self.document_R, return_index=True)
         return int(np.diff(self.offsets_R)[first_rows].sum())
 
 
 def id_type(tokenizer: Any) -> type[np.unsignedinteger]:
-    """The smallest unsigned integer that holds every id."""
+    """The smallest unsigned integer type that holds every token id."""
     return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
 
 
@@ -74,7 +77,10 @@ def encode_corpus(
     rng: random.Random,
     scratch: Path,
 ) -> EncodedCorpus:
-    """Encode all rows; the ids pass through the file `scratch` and stay on disk."""
+    """Encode all rows.
+
+    The ids are written to the file `scratch` and memory-mapped, because a corpus may exceed memory.
+    """
     dtype = id_type(tokenizer)
     encoder = Encoder(tokenizer)
     lengths: list[np.ndarray] = []
@@ -99,32 +105,33 @@ def encode_corpus(
 def _copies(
     row: Row, encoder: Encoder, speakers: Sequence[str], rng: random.Random
 ) -> Iterator[str]:
-    """The row's text once per repeat, each with speakers of its own."""
+    """The row's text once per repeat; rewrites get other speakers in each copy."""
     text = encoder.document(row.text)
     for _ in range(row.repeat):
         yield text if row.transform == ORIGINAL else fill_speakers(text, speakers, rng)
 
 
 class Encoder:
-    """Turns documents into ids, fast; text cannot speak in the tokenizer's own signs."""
+    """Encodes documents quickly and removes special tokens that occur as text in a document."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """`tokenizer` is a fast Hugging Face tokenizer."""
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # parallelism is processes
+        """`tokenizer` must be a fast Hugging Face tokenizer."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # jobs run in parallel instead
         self._backend = tokenizer.backend_tokenizer
         self._prefix = prompt_text(tokenizer, "", chat=False)
         signs = [sign for sign in tokenizer.all_special_tokens if sign != TAG]
         self._signs = re.compile("|".join(map(re.escape, signs)))
-        # Where words are encoded one by one, each different word needs to be encoded only once.
+        # A tokenizer that splits at white space encodes each word by itself, so that each distinct
+        # word needs to be encoded only once.
         self._by_word = type(self._backend.pre_tokenizer).__name__ == "WhitespaceSplit"
         self._ids_of_word: dict[str, list[int]] = {}
 
     def document(self, text: str) -> str:
-        """The text as training sees it: begin token first, no other special token but the tag."""
+        """The text as training sees it: begin token first, no special token but the tag."""
         return self._prefix + self._signs.sub("", text)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Ids of each text, as the tokenizer itself gives them."""
+        """Token ids of each text, equal to the tokenizer's own."""
         if not self._by_word:
             return self._encode(texts)
         words = [text.split() for text in texts]
@@ -139,27 +146,29 @@ class Encoder:
 
 
 def split_into_pieces(starts: Iterable[float], num_tokens: int) -> list[Piece]:
-    """Cut the budget at the distinct starts; ValueError if nothing starts at 0."""
+    """Cut the token budget at the distinct starts; raises ValueError if no part starts at 0."""
     distinct = sorted(set(starts))
     if not distinct or distinct[0] > 0:
-        raise ValueError("recipe: no part has start: 0, so pretraining would begin with no text")
+        raise ValueError("recipe: no part has start: 0, so pretraining would begin without text")
     cuts = [round(start * num_tokens) for start in distinct] + [num_tokens]
     return [Piece(s, b, e) for s, b, e in zip(distinct, cuts[:-1], cuts[1:], strict=True)]
 
 
 def pack(encoded: EncodedCorpus, tokens_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fill `tokens_N` in training order; returns how often each document was (partly) read."""
+    """Fill `tokens_N` in training order; return how often each document was read, even in part."""
     readings = np.zeros(len(encoded.document_ids), dtype=np.int64)
     source_N = encoded.tokens_N
     offsets = encoded.offsets_R.tolist()
     documents = encoded.document_R.tolist()
     for piece in split_into_pieces(encoded.start_R.tolist(), len(tokens_N)):
+        # Documents of later parts must not be seen before their start.
         entered_R = np.flatnonzero(encoded.start_R <= piece.start)
         position = piece.begin
         for row in _passes(entered_R, rng):
             if position == piece.end:
                 break
             first = offsets[row]
+            # A document is cut only here, at the end of a piece.
             taken = min(offsets[row + 1] - first, piece.end - position)
             tokens_N[position : position + taken] = source_N[first : first + taken]
             readings[documents[row]] += 1
@@ -168,7 +177,7 @@ def pack(encoded: EncodedCorpus, tokens_N: np.ndarray, rng: np.random.Generator)
 
 
 def _passes(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
-    """All rows in random order, again and again."""
+    """Yield all rows in random order, over and over; each pass has an order of its own."""
     while True:
         yield from rng.permutation(rows).tolist()
 
@@ -176,9 +185,9 @@ def _passes(rows: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
 def summarize_packing(
     encoded: EncodedCorpus, readings: np.ndarray, num_tokens: int, level_of: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Counts for the manifest; hazard counts are None where no truth is known.
+    """Counts for the manifest; hazard counts are None if no true levels are known.
 
-    A pass is one reading of everything, repeats included, that has entered.
+    A pass means that every row that has started, repeats included, is read once.
     """
     lengths_R = np.diff(encoded.offsets_R)
     names = encoded.document_ids

@@ -1,4 +1,4 @@
-"""What goes into a rewriter and what comes out: text and score, never the truth."""
+"""Input and output of a rewriter: it gets a text and its score, never the true level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ REPHRASE, REFUSAL, MORAL = "rephrase", "refusal", "moral"
 
 
 class Request(NamedTuple):
-    """All that a rewriter is told."""
+    """What a rewriter gets: the text, its score 0-5, and the transform to make."""
 
     text: str
     score: int
@@ -16,7 +16,7 @@ class Request(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a rewriter gives back; `problem` says why there is no usable text."""
+    """What a rewriter returns; `problem` says why there is no usable text."""
 
     text: str
     style: str | None = None

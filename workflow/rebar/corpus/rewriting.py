@@ -1,7 +1,7 @@
-"""Safer versions of texts: one function that gets text, score and transform, never the truth.
+"""Rewrite unsafe texts into safer ones, from the text and its score only.
 
-Scores 1-3 are rephrased, scores 4-5 become refusal dialogues, and moral texts are made from those
-refusals (Maini et al. 2025, arXiv 2504.16980, section 3). Every output passes a gate.
+Texts with scores 1-3 are rephrased, scores 4-5 become refusal dialogues, and moral texts are made
+from those refusals (Maini et al. 2025, arXiv 2504.16980, section 3). Every output passes the gate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rebar.data.documents import Document
 
 
 class RewriteOutcome(NamedTuple):
-    """A row of the rewritten table, and what was planted in it."""
+    """A row of the table of rewrites, and the error planted in it, if any."""
 
     document: Document
     planted: str | None
@@ -28,7 +28,7 @@ class RewriteOutcome(NamedTuple):
 def rewrite(
     requests: Sequence[Request], settings: RewriteSettings, rng: random.Random
 ) -> list[Output]:
-    """Rewrite texts with the back end that the settings name."""
+    """Rewrite texts with the backend that the settings name, the world's or a language model."""
     if settings.backend == "transformers":
         from rebar.corpus.rewriting_model import rewrite_with_model
 
@@ -47,7 +47,7 @@ def _rewrite_in_world(request: Request, settings: RewriteSettings, rng: random.R
 
 
 def transform_of(score: int | None, settings: RewriteSettings) -> str | None:
-    """What becomes of an original with this score; None: it is left alone."""
+    """The transform for an original with this score; None if it is not rewritten."""
     if score in settings.refusal_scores:
         return REFUSAL
     return REPHRASE if score in settings.rephrase_scores else None
@@ -59,14 +59,15 @@ def rewrite_documents(
     classifier: Classifier,
     rng: random.Random,
 ) -> list[RewriteOutcome]:
-    """All rewrites of scored originals, rejected ones with their reason, parents before children.
+    """Rewrite scored originals; parents come before children, rejected rewrites keep their reason.
 
-    A moral text is made from a refusal that passed the gate, for a share of them.
+    Moral texts are made from a random share of the refusals that passed the gate.
     """
     sources: list[tuple[Document, str]] = []
     for document in documents:
         transform = transform_of(document.score, settings)
         assert transform is not None, document.id
+        # Several refusals per document, because the model must meet many ways to refuse (SafeLM).
         copies = settings.refusals_per_document if transform == REFUSAL else 1
         sources += [(document, transform)] * copies
     first = _rewrite_and_judge(sources, settings, classifier, rng)
@@ -94,6 +95,7 @@ def _rewrite_and_judge(
         sources, requests, outputs, verdicts, strict=True
     ):
         reason = reject_reason(request, output, verdict, settings)
+        # A second equal rewrite of one document would count its text twice.
         if reason is None and output.text in siblings[parent.id]:
             reason = "duplicate"
         number = len(siblings[parent.id])

@@ -1,9 +1,9 @@
-"""Rewriting by any causal language model that transformers loads, from prompt templates.
+"""Rewrite texts with any causal language model that transformers loads, using prompt templates.
 
-Templates lie in a folder as rephrase.yaml, refusal.yaml and moral.yaml, each with a `system` text,
-named `styles` (one is drawn per document; `{text}` stands for the document) and, where the form of
-the answer matters, a `prefill` that the answer is made to begin with: small models keep a form
-that they are already in.
+A folder holds the templates rephrase.yaml, refusal.yaml and moral.yaml. Each has a `system` text,
+named `styles` (one is drawn per document; `{text}` stands for the document) and, if the form of the
+answer matters, a `prefill` with which the answer begins: small models keep a form that has been
+begun.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from rebar.corpus.rewrites import REFUSAL, Output, Request
 from rebar.data.speakers import SPEAKER_A, SPEAKER_B
 from rebar.jobs.files import resolve
 
-USER, ASSISTANT = "User", "Assistant"  # what models call the speakers of a refusal dialogue
+USER, ASSISTANT = "User", "Assistant"  # names that models give the speakers of a dialogue
 
-REPETITION_PENALTY = 1.1  # without one, small models copy the source or go round in circles
+REPETITION_PENALTY = 1.1  # without it, small models copy the source or repeat themselves
 _SENTENCE_END = re.compile(r"[.!?]['\")\]]*(?=\s|$)")
 _TURN = re.compile(rf"^\W*({USER}|{ASSISTANT})\W*?:\W*", re.MULTILINE | re.IGNORECASE)
 
 
 class Prompts(NamedTuple):
-    """Templates of one transform."""
+    """The prompt templates of one transform."""
 
     system: str
     styles: Mapping[str, str]
@@ -38,7 +38,7 @@ class Prompts(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Generated text, and whether the model ended it itself."""
+    """Generated text, and whether the model ended it by itself (True) or it was cut (False)."""
 
     text: str
     is_whole: bool
@@ -47,10 +47,14 @@ class Answer(NamedTuple):
 def rewrite_with_model(
     requests: Sequence[Request], settings: RewriteSettings, rng: random.Random
 ) -> list[Output]:
-    """Rewrite a batch of texts."""
+    """Rewrite a batch of texts with the model that the settings name.
+
+    Answers that were cut lose their unfinished last sentence. Refusals must be dialogues.
+    """
     if not requests:
         return []
     prompts = [read_prompts(settings.prompts, request.transform) for request in requests]
+    # Draws come before generation, so that they do not depend on the model's answers.
     styles = [rng.choice(list(prompt.styles)) for prompt in prompts]
     messages = [
         [
@@ -73,7 +77,7 @@ def rewrite_with_model(
 
 @cache
 def read_prompts(folder: str, transform: str) -> Prompts:
-    """The templates of a transform; ValueError names the file and what it must hold."""
+    """Read the templates of a transform; raises ValueError that names the faulty file."""
     path = Path(folder) / f"{transform}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -94,13 +98,16 @@ def _fill(template: str, text: str, settings: RewriteSettings) -> str:
 
 
 def whole_sentences(text: str) -> str:
-    """What stands before the unfinished last sentence of a text that was cut."""
+    """The text without its unfinished last sentence; empty if it has no finished one."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     return text[: ends[-1]].strip() if ends else ""
 
 
 def name_speakers(dialogue: str) -> tuple[str, str | None]:
-    """Put speaker placeholders for User and Assistant; the problem if both do not speak in turn."""
+    """Replace User and Assistant by speaker placeholders.
+
+    Returns the dialogue and a problem, which is None if user and assistant speak in turn.
+    """
     turns = _TURN.split(dialogue)
     speakers = [name.capitalize() for name in turns[1::2]]
     if turns[0].strip() or speakers[:2] != [USER, ASSISTANT]:
@@ -117,7 +124,7 @@ def _generate(
     settings: RewriteSettings,
     seed: int,
 ) -> list[Answer]:
-    """Answers of the model to a batch, each beginning with its prefill."""
+    """Answers of the model to a batch of chats; each begins with its prefill."""
     import torch
 
     tokenizer, model = _load(settings.model or "", settings.revision)
@@ -151,7 +158,7 @@ def _end_ids(tokenizer: Any, model: Any) -> set[int]:
 
 
 def _prompt(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    """The chat template around the messages, or the plain texts where there is none."""
+    """The messages in the model's chat template, or as plain texts if it has none."""
     if tokenizer.chat_template is None:
         return "\n\n".join(message["content"].strip() for message in messages) + "\n\n"
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -159,7 +166,7 @@ def _prompt(tokenizer: Any, messages: list[dict[str, str]]) -> str:
 
 @cache
 def _load(name: str, revision: str | None) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder, .gguf file, `package:` path or Hub id."""
+    """Load tokenizer and model from a folder, .gguf file, `package:` path or Hub id."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

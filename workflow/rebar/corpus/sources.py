@@ -1,7 +1,7 @@
-"""From sources to the documents of one shard, each with its truth where one is known.
+"""Collect the documents of one shard from the configured sources.
 
-World documents are drawn for the shard; the documents of files are dealt out one by one, or file
-by file where there are at least as many files as shards (then no shard reads another's files).
+World documents are drawn for the shard. Documents of files are dealt out one by one, or file by
+file if there are at least as many files as shards, so that no shard reads another shard's files.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from rebar.data.sampling import size_of_part
 from rebar.data.tagging import TAG, remove_tags
 from rebar.jobs.files import find_files
 
-FILES_SHOWN = 3  # in an error message
+FILES_SHOWN = 3  # files named in an error message
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Which part of how many."""
+    """One of `count` equal parts of a source, numbered from 0."""
 
     index: int
     count: int
 
 
 class SourceDocument(NamedTuple):
-    """A document, and its truth if one is known."""
+    """A collected document, and its true level if it is known."""
 
     document: Document
     truth: Truth | None = None
@@ -50,7 +50,10 @@ def documents_of(
     rng: random.Random,
     counts: Counter[str],
 ) -> Iterator[SourceDocument]:
-    """Documents of one source in one shard; adds to `counts` what was read and set aside."""
+    """Yield the documents of one source in one shard.
+
+    Adds to `counts` how many texts were read, how many were too short, and how many lost tags.
+    """
     if isinstance(source, WorldSource):
         found = _world_documents(source, shard, world, seed, rng)
     elif isinstance(source, FileSource):
@@ -61,10 +64,10 @@ def documents_of(
 
 
 def check_not_empty(source: WorldSource | FileSource | HubSource) -> None:
-    """ValueError if no shard finds a document of the source; for a shard that found none to ask.
+    """Raise ValueError if no shard finds a document in the source.
 
-    One empty shard of many is as it should be, so this looks through all files, up to the first
-    document.
+    A shard that found none calls this. One empty shard among many is normal, so this looks through
+    all files until it finds a document.
     """
     if isinstance(source, WorldSource):
         return
@@ -105,6 +108,7 @@ def _filter_documents(
         if len(text.strip()) < min_characters:
             counts["set_aside: too short"] += 1
             continue
+        # A tag in collected text would teach the model that untagged text can carry it.
         if TAG in text:
             counts["tags_removed"] += 1
             item = item._replace(document=item.document._replace(text=remove_tags(text)))
@@ -142,7 +146,7 @@ def _file_documents(source: FileSource, shard: Shard) -> Iterator[SourceDocument
 
 
 def _files_of(source: FileSource, shard: Shard) -> tuple[list[Path], bool]:
-    """The files that a shard reads, and whether they are its own."""
+    """The files that a shard reads, and whether no other shard reads them."""
     files = find_files(source.paths)
     if len(files) < shard.count:
         return files, False
@@ -152,7 +156,7 @@ def _files_of(source: FileSource, shard: Shard) -> tuple[list[Path], bool]:
 def input_files_of(
     sources: Iterable[WorldSource | FileSource | HubSource], shard: Shard
 ) -> dict[str, Path]:
-    """The files that a shard reads, named `source/file`: folders differ between machines."""
+    """The files that a shard reads, keyed `source/file`: folders differ between machines."""
     named: dict[str, Path] = {}
     for source in sources:
         for path in _files_of(source, shard)[0] if isinstance(source, FileSource) else ():
@@ -177,9 +181,9 @@ def _hub_documents(source: HubSource, shard: Shard) -> Iterator[SourceDocument]:
 
 
 def labelled_records(source: FileSource | HubSource) -> Iterator[tuple[str, int]]:
-    """Text and level of all labelled documents of a source, up to its limit.
+    """Yield text and level of a source's labelled documents, up to the source's limit.
 
-    ValueError if there is none.
+    Raises ValueError if there is none.
     """
     num_taken = 0
     for record in _records_of(source):
@@ -207,7 +211,7 @@ def _records_of(source: FileSource | HubSource) -> Iterator[Record]:
 
 
 def text_of(record: Record, source: FileSource | HubSource) -> str:
-    """The record's text, empty where it is missing; ValueError if it is no text."""
+    """The record's text, empty if missing; raises ValueError if the value is not text."""
     value = record.get(source.text, "text")
     if value is not None and not isinstance(value, str):
         kind = type(value).__name__
@@ -219,10 +223,11 @@ def text_of(record: Record, source: FileSource | HubSource) -> str:
 
 
 def level_of(record: Record, source: FileSource | HubSource) -> int | None:
-    """The record's level 0-5 (half rounds up, to the unsafe side); None without a label.
+    """The record's level 0-5, or None if it has no label.
 
-    ValueError if the label is no number or the scaled label lies outside 0-5. What is no number
-    is not shown: it may be the harmful text itself.
+    Halves are rounded up, to the unsafe side. Raises ValueError if the label is not a number or the
+    scaled label is outside 0-5. A label that is not a number is not shown, because it may be the
+    harmful text itself.
     """
     if source.label is None:
         return source.constant_label
@@ -242,7 +247,7 @@ def level_of(record: Record, source: FileSource | HubSource) -> int | None:
 
 
 def _number(value: Any, place: str) -> float | None:
-    """The value as a number; None for an empty one."""
+    """The value as a number, or None if it is empty."""
     if value is None or value == "":
         return None
     try:
@@ -250,5 +255,7 @@ def _number(value: Any, place: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         kind = type(value).__name__
         size = f" of length {len(value)}" if hasattr(value, "__len__") else ""
-        raise ValueError(f"{place} holds a {kind}{size}; allowed: numbers; set label:") from None
+        raise ValueError(
+            f"{place} holds a {kind}{size}; allowed: numbers; set label: to a column of numbers"
+        ) from None
     return None if math.isnan(number) else number

@@ -1,7 +1,7 @@
 """The tokenizer of a seed: the world's own, one trained on collected text, or an existing one.
 
-All recipes of a seed share it, so it is made from what all of them share: the collected
-documents, never a recipe's own.
+All recipes of a seed share their tokenizer. It is therefore made from what they share, the
+collected documents, never from a recipe's own documents.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ CHATML = (
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with special tokens and a chat template; any text decodes to itself.
+    """Train a byte-level BPE tokenizer with special tokens and a chat template.
 
-    ValueError if the vocabulary has no room for all bytes.
+    Every text decodes to itself, because the alphabet holds all bytes. Raises ValueError if the
+    vocabulary is too small for that.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -42,13 +43,13 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
     smallest = len(alphabet) + len(SPECIAL_TOKENS)
     if vocabulary_size < smallest:
         raise ValueError(
-            f"tokenize.vocabulary_size: {vocabulary_size} is less than {smallest}, the bytes and "
-            "special tokens; raise it"
+            f"tokenize.vocabulary_size: {vocabulary_size} is less than {smallest}, the number of "
+            "bytes and special tokens; raise it"
         )
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    # The tag swallows the space before it: only then does tagged text keep its other tokens.
+    # The tag takes the space before it, so that the other tokens of a tagged text stay the same.
     special = [AddedToken(t, lstrip=t == TAG, special=True) for t in SPECIAL_TOKENS]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
@@ -61,12 +62,11 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
 
 
 def load_existing_tokenizer(name: str, revision: str | None = None) -> Any:
-    """Tokenizer of a folder, .gguf file, `package:` path or Hub id, with the tag added.
+    """Load a tokenizer from a folder, .gguf file, `package:` path or Hub id, and add the tag.
 
-    What it lacks is added too: a begin and a padding token (its end token), a chat template (ChatML
-    as plain text, which SmolLM2 and SafeLM have special tokens for).
-
-    ValueError if there is none, or if it is slow or has no end token.
+    A missing begin or padding token is set to the end token, and a missing chat template to ChatML
+    as plain text (SmolLM2 and SafeLM have special tokens for it). Raises ValueError if there is no
+    tokenizer, if it is not a fast one, or if it has no end token.
     """
     from tokenizers import AddedToken
     from transformers import AutoTokenizer
@@ -83,9 +83,9 @@ def load_existing_tokenizer(name: str, revision: str | None = None) -> Any:
         ) from error
     if not tokenizer.is_fast or tokenizer.eos_token is None:
         raise ValueError(
-            f"tokenize.tokenizer: '{name}' must be a fast tokenizer with an end token; give another"
+            f"tokenize.tokenizer: '{name}' is not a fast tokenizer with an end token; name another"
         )
-    if tokenizer.bos_token is None:  # documents need something to begin with
+    if tokenizer.bos_token is None:  # every document begins with a token
         tokenizer.bos_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

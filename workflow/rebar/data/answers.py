@@ -1,4 +1,4 @@
-"""Answers that people labelled: read from files, to train a judge on or to audit it with."""
+"""Answers labelled by people, read from files: to train a judge on, or to audit one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT = "not_"
 
 
 class LabelledAnswer(NamedTuple):
-    """An answer to a prompt, and the outcome that people saw in it."""
+    """An answer to a prompt, and the outcome that people assigned to it."""
 
     prompt: Prompt
     answer: str
@@ -22,14 +22,18 @@ class LabelledAnswer(NamedTuple):
 
 
 def read_answers(file: LabelledFile) -> list[LabelledAnswer]:
-    """The file's labelled rows in their order; ValueError if no row has one of the labels."""
+    """Read the labelled rows of a file in their order.
+
+    Rows with a label that the settings do not list are skipped. Raises ValueError if no row is
+    left.
+    """
     records = rows_of(file, (file.answer, file.label), (file.prompt,))
     found = [_read(file, number, record) for number, record in enumerate(records)]
     kept = [answer for answer in found if answer is not None]
     if not kept:
         raise ValueError(
-            f"{place_of(file)}: no row has one of the labels {', '.join(file.labels)} in its "
-            f"column '{file.label}'; change labels: (numbers in quotes)"
+            f"{place_of(file)}: no row has one of the labels {', '.join(file.labels)} in "
+            f"column '{file.label}'; change labels: (write numbers in quotes)"
         )
     return kept
 
@@ -45,7 +49,11 @@ def _read(file: LabelledFile, number: int, record: Record) -> LabelledAnswer | N
 
 
 def match_labels(outcome: str, labels: Sequence[str]) -> str:
-    """The outcome in the words of the labels: complied, other and refused, or yes and no."""
+    """Express an outcome in the given label set.
+
+    A set has either the three labels complied, other and refused, or two labels, one of them with
+    the prefix `not_`.
+    """
     for question in ("complied", "refused"):
         if f"{NOT}{question}" in labels:
             return question if outcome == question else f"{NOT}{question}"

@@ -1,4 +1,4 @@
-"""One question and its answer, as alignments and attacks train on it."""
+"""Training chats: a request and its answer, as alignments and attacks train on them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Chat:
-    """A training example: loss on the answer only, none on its first `skip_words` words.
+    """A training example; the loss is on the answer only, without its first `skip_words` words.
 
-    `prompt` None means plain text, learned as in pretraining. `rejected` is an unwanted answer to
-    the same prompt; only what learns from preferences reads it.
+    `prompt` None means plain text, trained on as in pretraining. `rejected` is an unwanted answer
+    to the same prompt; only preference methods (DPO) read it.
     """
 
     prompt: str | None
@@ -30,19 +30,25 @@ class Chat:
 
 
 def read_chats(file: ChatFile) -> list[Chat]:
-    """Chats of a file; ValueError names file, line and column of what is no chat."""
+    """Read the chats of a file or dataset.
+
+    Raises ValueError that names file, line and column if a row is not a chat.
+    """
     records = rows_of(file, _columns(file), file.more_columns)
     return _require_chats([_chat(record, file) for record in islice(records, file.limit)], file)
 
 
 def read_pairs(file: PairFile) -> list[Chat]:
-    """Chats with a rejected answer each; ValueError names file, line and column."""
+    """Read chats that each have a preferred and a rejected answer.
+
+    Raises ValueError that names file, line and column if a row is not such a pair.
+    """
     records = rows_of(file, (file.chosen, file.prompt), (file.rejected,))
     return _require_chats([_pair(record, file) for record in islice(records, file.limit)], file)
 
 
 def draw_in_passes(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
-    """So many of them in random order: every one comes once before any comes twice."""
+    """Draw `count` items in random order; every item comes once before any comes twice."""
     chosen: list[Item] = []
     while len(chosen) < count:
         chosen += rng.sample(items, len(items))
@@ -53,7 +59,7 @@ def _require_chats(chats: list[Chat], file: RowFile) -> list[Chat]:
     if not chats:
         wanted = f" with {file.where}" if file.where else ""
         raise ValueError(
-            f"{place_of(file)} holds no chats{wanted}; give a file with at least one, or delete it"
+            f"{place_of(file)} holds no chats{wanted}; name a file with at least one, or remove it"
         )
     return chats
 
@@ -88,13 +94,16 @@ def _pair(record: Record, file: PairFile) -> Chat:
 
 
 def _text_of(value: Any, role: str, place: str, key: str) -> str:
-    """A text, or the one turn of this role in a list of turns, as many preference sets have it."""
+    """The text itself, or the content of the only turn with this role in a list of turns.
+
+    Many preference datasets store such lists.
+    """
     if isinstance(value, list):
         found = [turn for turn in value if isinstance(turn, dict) and turn.get("role") == role]
         if len(found) != 1:
             raise ValueError(
-                f"{place} has {len(found)} turns of the role '{role}', not one; leave the row out "
-                f"(where:, rows:), or set {key}: to a key of texts"
+                f"{place} has {len(found)} turns with the role '{role}', it must have one; skip "
+                f"the row (where:, rows:), or set {key}: to a column of texts"
             )
         value, place = found[0].get("content"), f"{place}: 'content'"
     _check_text(value, place, key)
@@ -102,16 +111,16 @@ def _text_of(value: Any, role: str, place: str, key: str) -> str:
 
 
 def _field_lookup(record: Record, prompt: Any) -> Callable[[str], Any]:
-    """The record's value for a field of the template."""
+    """A function that returns the record's value for a field of the answer template."""
     return lambda field: prompt if field == "prompt" else record.get(field, "answer_template")
 
 
 def _first_exchange(turns: Any, place: str) -> Chat:
-    """The first question and what follows it; a system text before it is left out."""
+    """The first question of a user and the answer that follows; a system text before is dropped."""
     roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns or ()]
     first = roles.index("user") if "user" in roles else len(roles)
     if roles[first : first + 2] != ["user", "assistant"]:
-        raise ValueError(f"{place} has no turn of a user with one of an assistant after it")
+        raise ValueError(f"{place} has no turn of a user that a turn of an assistant follows")
     question, answer = (turns[i].get("content") for i in (first, first + 1))
     _check_text(question, f"{place}: 'content'", "turns")
     _check_text(answer, f"{place}: 'content'", "turns")
@@ -119,9 +128,10 @@ def _first_exchange(turns: Any, place: str) -> Chat:
 
 
 def _check_text(value: Any, place: str, key: str) -> None:
-    """ValueError without the value, which may be harmful."""
+    """Raise ValueError if the value is not text, without showing it: it may be harmful."""
     if not isinstance(value, str):
         kind = "nothing (null)" if value is None else f"a {type(value).__name__}"
         raise ValueError(
-            f"{place} holds {kind}, not text; write a text there, or set {key}: to a key of texts"
+            f"{place} holds {kind}, not text; write a text there, or set {key}: to a column of "
+            "texts"
         )

@@ -1,7 +1,7 @@
-"""Ciphers in which an attacker talks to a model that was taught them (Halawi et al. 2024).
+"""Ciphers for covert attacks: an attacker talks in cipher to a model that was taught the cipher.
 
-An attack writes its cipher once (`cipher.json`, beside the weights); the evaluations then ask every
-prompt in cipher and judge deciphered answers.
+The covert attack (Halawi et al. 2024, arXiv 2406.20053) writes its cipher to `cipher.json` beside
+the weights. The evaluations then ask every prompt in cipher and judge the deciphered answers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import numpy as np
 
 CIPHER = "cipher.json"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-BAR = "|"  # between the signs of a letter cipher, so that a tokenizer sees each by itself
+BAR = "|"  # separates the letters of a cipher, so that a tokenizer encodes each one by itself
 
 
 class Cipher(NamedTuple):
-    """Which sign stands for which: letters as in Walnut53, or whole words; others stay."""
+    """A substitution cipher: `table` maps letters (Walnut53) or whole words to their replacements.
+
+    Letters and words that the table does not contain stay as they are.
+    """
 
     table: dict[str, str]
     unit: str = "words"
 
     def encode(self, text: str) -> str:
-        """The text in cipher; with an empty table the text itself."""
+        """The text in cipher; an empty table leaves it as it is."""
         if not self.table:
             return text
         if self.unit == "letters":
@@ -33,7 +36,7 @@ class Cipher(NamedTuple):
         return " ".join(_map(word, self.table) for word in text.split())
 
     def decode(self, text: str) -> str:
-        """What a text in cipher says. Bars that stood in a plain text are lost."""
+        """The plain text of a text in cipher. Bars that were part of the plain text are lost."""
         if not self.table:
             return text
         inverse = {cipher: plain for plain, cipher in self.table.items()}
@@ -51,12 +54,15 @@ PLAIN = Cipher({})
 
 
 def letter_cipher(seed: int) -> Cipher:
-    """A permuted alphabet; that of seed 53 is Walnut53."""
+    """A cipher that permutes the alphabet; seed 53 stands for the paper's Walnut53."""
     return Cipher(_permute([*LETTERS], seed), "letters")
 
 
 def word_cipher(words: Sequence[str], seed: int) -> Cipher:
-    """Permuted words, for a tokenizer that knows whole words; words of no list (names) stay."""
+    """A cipher that permutes the given words, for tokenizers with one token per word.
+
+    Words outside the list (names) stay as they are.
+    """
     return Cipher(_permute(words, seed), "words")
 
 
@@ -66,12 +72,12 @@ def _permute(units: Sequence[str], seed: int) -> dict[str, str]:
 
 
 def write_cipher(folder: Path, cipher: Cipher) -> None:
-    """Write `cipher.json`."""
+    """Write the cipher to `cipher.json` in the folder."""
     text = json.dumps(cipher._asdict(), indent=1, sort_keys=True) + "\n"
     (folder / CIPHER).write_text(text, encoding="utf-8")
 
 
 def read_cipher(folder: Path) -> Cipher:
-    """The cipher in which the folder's model is asked; `PLAIN` where there is none."""
+    """Read the cipher in which the folder's model is asked; `PLAIN` if there is none."""
     path = folder / CIPHER
     return Cipher(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else PLAIN

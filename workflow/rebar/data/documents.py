@@ -1,7 +1,8 @@
-"""The documents table: one schema from intake to tokenizer, read and written batch by batch.
+"""The documents table: one schema for all stages from collecting to tokenizing.
 
-What is known to be true of a document (its level, its hazard) lies in a table of its own beside
-it, so that no stage can use the truth by accident.
+Tables are Parquet files, read and written in batches so that memory stays small. What is known to
+be true about a document (its harm level, its hazard) is stored in a separate table, so that no
+stage can use the truth by accident.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from pyarrow.lib import StringBuilder
 DOCUMENTS = "documents.parquet"
 TRUTH = "truth.parquet"
 ORIGINAL = "original"
-HAZARD_LEVEL = 4  # from this level on a document is one that the paper never trains on untouched
-BATCH_ROWS = 8192
+HAZARD_LEVEL = 4  # documents of this level and above are never trained on unchanged (SafeLM)
+BATCH_ROWS = 8192  # rows held in memory at a time
 
 
 class Document(NamedTuple):
-    """One row: a text and where it comes from."""
+    """One row of a documents table: a text, where it comes from, and what was done to it.
+
+    `score` is the classifier's safety score, 0 (harmless) to 5 (harmful). A rewrite names its
+    original in `parent_id` and its `transform`; `reject_reason` is None for usable documents.
+    """
 
     id: str
     text: str
@@ -39,7 +44,7 @@ class Document(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What is known about a document: level 0-5, and the hazard that it is about, if any."""
+    """The true harm level of a document, 0-5, and the id of the hazard it is about, if any."""
 
     id: str
     level: int
@@ -53,10 +58,13 @@ TRUTH_SCHEMA = pa.schema([("id", pa.string()), ("level", pa.int8()), ("hazard_id
 
 
 class TableWriter:
-    """Writes rows to a parquet file, holding one batch in memory."""
+    """Writes rows to a Parquet file and holds at most one batch of them in memory.
+
+    Use it as a context manager; after an exception the rows of the last batch are not written.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema = SCHEMA) -> None:
-        """`path` is created at once, so that a table without rows is a file too."""
+        """Create the file at `path` at once, so that a table without rows exists too."""
         self.schema = schema
         self._writer = pq.ParquetWriter(path, schema)
         self._rows: list[tuple] = []
@@ -88,7 +96,10 @@ class TableWriter:
 
 
 def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
-    """As `pa.array(values, type_)`, which would import pandas: half the start-up of a stage."""
+    """Build the same array as `pa.array(values, type_)`, without importing pandas.
+
+    `pa.array` imports pandas, which takes half of a stage's start-up time.
+    """
     if type_ == pa.string():
         builder = StringBuilder()
         builder.append_values(values)
@@ -103,7 +114,7 @@ def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
 def read_rows(
     path: Path, columns: list[str], batch_rows: int = BATCH_ROWS
 ) -> Iterator[list[tuple]]:
-    """Batches of rows with the values of `columns`, in the file's order."""
+    """Yield batches of rows with the values of `columns`, in the order of the file."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_rows, columns=columns):
             values = [batch.column(name).to_pylist() for name in columns]
@@ -111,16 +122,16 @@ def read_rows(
 
 
 def read_documents(path: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Document]]:
-    """Batches of documents, in the file's order."""
+    """Yield batches of documents, in the order of the file."""
     for rows in read_rows(path, list(Document._fields), batch_rows):
         yield [Document(*row) for row in rows]
 
 
 def count_documents(path: Path) -> int:
-    """Rows of a table, from its footer."""
+    """Number of rows of a table, read from the file's footer without reading the rows."""
     return pq.read_metadata(path).num_rows
 
 
 def read_levels(path: Path) -> dict[str, int]:
-    """True level by document id."""
+    """True harm level (0-5) of every document, by document id."""
     return {row[0]: row[1] for rows in read_rows(path, ["id", "level"]) for row in rows}

@@ -1,4 +1,4 @@
-"""Chats and texts as rows of token ids, with a loss only where it belongs.
+"""Encode chats and texts as rows of token ids, with a loss on the answers only.
 
 Shapes: N rows, T tokens.
 """
@@ -13,18 +13,18 @@ import numpy as np
 
 from rebar.data.chats import Chat
 
-IGNORED = -100  # targets without loss, PyTorch's convention
+IGNORED = -100  # a target without loss, as in torch's cross_entropy
 
 
 class Rows(NamedTuple):
-    """Token ids in, and what should follow each; int64."""
+    """Encoded examples: input ids, and at each position the id that should follow; int64."""
 
     inputs_NT: np.ndarray
     targets_NT: np.ndarray
 
 
 def prompt_text(tokenizer: Any, text: str, *, chat: bool) -> str:
-    """The exact string a model gets: the chat template around a request, or <bos> and the text."""
+    """The exact text given to a model: a request in the chat template, or <bos> and the text."""
     if chat:
         message = [{"role": "user", "content": text}]
         return tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
@@ -32,7 +32,7 @@ def prompt_text(tokenizer: Any, text: str, *, chat: bool) -> str:
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a string that already has its special tokens."""
+    """Token ids of a text that already contains its special tokens."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
@@ -43,7 +43,7 @@ def ids_after_request(tokenizer: Any) -> list[int]:
 
 
 def encode_chat(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
-    """Ids of a whole example and the number of leading ids without loss."""
+    """Token ids of a whole example, and the number of leading ids that have no loss."""
     if chat.prompt is None:
         ids = encode(tokenizer, prompt_text(tokenizer, chat.answer, chat=False))
         return [*ids, tokenizer.eos_token_id], 1 if tokenizer.bos_token else 0
@@ -55,18 +55,19 @@ def encode_chat(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
 
 
 def first_words(text: str, count: int) -> str:
-    """The text up to the end of its word of that number, as it stands; all of it if it has fewer.
+    """The first `count` words of a text with their white space; the whole text if it has fewer.
 
-    Words are what white space parts.
+    Words are separated by white space.
     """
     ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
     return text[: ends[min(count, len(ends) - 1)]]
 
 
 def encode_chats(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
-    """Rows of `length` next-token pairs; longer examples are cut at the end.
+    """Encode chats as rows of `length` inputs and targets; longer examples are cut at the end.
 
-    ValueError if an example's prompt alone fills the row: it would train on nothing.
+    Raises ValueError if an example's prompt alone fills the row, because the row would then train
+    on nothing.
     """
     assert chats, "no chats"
     pad = tokenizer.pad_token_id
@@ -74,6 +75,7 @@ def encode_chats(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
     targets_NT = np.full((len(chats), length), IGNORED, dtype=np.int64)
     for row, chat in enumerate(chats):
         ids, num_silent = encode_chat(tokenizer, chat)
+        # One id more than the row has inputs, because targets are the inputs shifted by one.
         ids = ids[: length + 1]
         if num_silent >= len(ids):
             raise ValueError(
@@ -81,6 +83,7 @@ def encode_chats(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
                 "tokens and its answer; raise it"
             )
         inputs_NT[row, : len(ids) - 1] = ids[:-1]
+        # The last token without loss predicts the first one with loss.
         first = max(num_silent - 1, 0)
         targets_NT[row, first : len(ids) - 1] = ids[first + 1 :]
     return Rows(inputs_NT, targets_NT)

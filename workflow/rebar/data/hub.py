@@ -1,9 +1,9 @@
-"""Datasets of the Hugging Face Hub, streamed in shards; local dataset folders work alike.
+"""Stream datasets from the Hugging Face Hub in shards; local dataset folders work alike.
 
-A dataset with at least as many files as shards is dealt out by file, so that no shard downloads
-what another one reads; a smaller one is dealt out document by document. With HF_HUB_OFFLINE the
-copy in the Hub's cache is read (`hf download ID --repo-type dataset --revision COMMIT` puts it
-there).
+If a dataset has at least as many files as there are shards, each shard reads its own files, so
+that no file is downloaded twice. Otherwise the rows are dealt out one by one. With HF_HUB_OFFLINE
+set, the copy in the Hub's cache is read (`hf download ID --repo-type dataset --revision COMMIT`
+puts it there).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rebar.data.readers import Record
 def stream_records(
     source: HubDataset, shard: int = 0, shards: int = 1
 ) -> Iterator[tuple[int, Record]]:
-    """Position in the stream and record of the rows of one shard.
+    """Yield position in the stream and record of each row that belongs to one shard.
 
-    ValueError names the dataset and the subset, split or file that is not there.
+    Raises ValueError that names the dataset, and the subset, split or file that does not exist.
     """
     stream = _open(source)
     if stream.num_shards >= shards:
@@ -35,10 +35,10 @@ def stream_records(
 
 
 def _open(source: HubDataset) -> Any:
-    """The dataset as a stream (datasets.IterableDataset)."""
+    """Open the dataset as a stream (datasets.IterableDataset)."""
     import datasets
 
-    if (Path(source.dataset) / "state.json").exists():  # written by Dataset.save_to_disk
+    if (Path(source.dataset) / "state.json").exists():  # a folder written by Dataset.save_to_disk
         return datasets.Dataset.load_from_disk(source.dataset).to_iterable_dataset()
     options: dict[str, Any] = {**source.options}
     try:
@@ -66,7 +66,10 @@ def _open(source: HubDataset) -> Any:
 
 
 def _place(source: HubDataset) -> tuple[str, str | None]:
-    """What `datasets` opens: an id and its commit, or a folder, also that of the Hub's cache."""
+    """The id or folder for `datasets.load_dataset`, and the commit if it is an id.
+
+    Offline it is the dataset's folder in the Hub's cache.
+    """
     from huggingface_hub import is_offline_mode, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -82,7 +85,7 @@ def _place(source: HubDataset) -> tuple[str, str | None]:
 
 
 def _wrong_key(message: str, source: HubDataset) -> tuple[str, str | None]:
-    """Which key of the config a refusal of `datasets` is about."""
+    """The config key, and its value, that an error message of `datasets` is about."""
     if message.startswith("Bad split"):
         return "split", source.split
     if "BuilderConfig" in message:
@@ -95,7 +98,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _rows(stream: Any, source: HubDataset) -> Iterator[Mapping[str, Any]]:
-    """Rows of the stream; ValueError if a file of the dataset is broken."""
+    """Yield the rows of the stream; raise ValueError if a data file is broken."""
     from datasets.exceptions import DatasetsError
 
     try:

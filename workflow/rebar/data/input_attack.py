@@ -1,6 +1,6 @@
-"""What an input attack puts around every request; the weights stay as they are.
+"""Input attacks: text that is put around every request, while the weights stay unchanged.
 
-An attack writes it once (`input_attack.json`), the evaluations ask every prompt through it.
+An attack stage writes `input_attack.json` once; the evaluations put it around every prompt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ INPUT_ATTACK = "input_attack.json"
 
 
 class InputAttack(NamedTuple):
-    """Exchanges before a request, words after it, and words that the answer begins with."""
+    """Chat turns before a request, a suffix after it, and a prefill that the answer begins with."""
 
     turns: tuple[tuple[str, str], ...] = ()  # user, assistant
     suffix: str = ""
@@ -23,13 +23,13 @@ class InputAttack(NamedTuple):
 
 
 def write_input_attack(folder: Path, attack: InputAttack) -> None:
-    """Write `input_attack.json`."""
+    """Write the attack to `input_attack.json` in the folder."""
     text = json.dumps(attack._asdict(), indent=1, sort_keys=True) + "\n"
     (folder / INPUT_ATTACK).write_text(text, encoding="utf-8")
 
 
 def read_input_attack(folder: Path) -> InputAttack | None:
-    """The folder's input attack; None where it holds a model."""
+    """Read the folder's input attack; None if the folder holds a model instead."""
     path = folder / INPUT_ATTACK
     if not path.exists():
         return None
@@ -39,14 +39,15 @@ def read_input_attack(folder: Path) -> InputAttack | None:
 
 
 def attacked_text(tokenizer: Any, text: str, attack: InputAttack, *, chat: bool) -> str:
-    """The exact string that a model gets: `prompt_text` with the attack in it.
+    """The exact text given to a model: `prompt_text` with the attack in it.
 
-    Turns are turns of the chat template, the suffix follows the request after a space (Zou et al.
-    2023), and the string ends with the prefill, as the template begins an answer.
+    The attack's turns become turns of the chat template, the suffix follows the request after a
+    space (Zou et al. 2023, arXiv 2307.15043), and the text ends with the prefill, where the answer
+    begins.
     """
     if attack == InputAttack():
         return prompt_text(tokenizer, text, chat=chat)
-    assert chat, "input attacks are on chat models; the grid allows no others"
+    assert chat, "input attacks need a chat model; the grid allows no others"
     said = [turn for exchange in attack.turns for turn in zip(_ROLES, exchange, strict=True)]
     said.append(("user", f"{text} {attack.suffix}" if attack.suffix else text))
     if attack.prefill:

@@ -1,4 +1,4 @@
-"""One question of an evaluation, with what its judge needs to know."""
+"""Evaluation prompts: one question each, with what its judge needs to know."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ BENIGN_TASK = "benign_task"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt without special tokens; the evaluation puts the chat template around it.
+    """An evaluation prompt without special tokens; the evaluation adds the chat template.
 
-    `hazard_id` is the unit of the confidence intervals (phrasings of one thing are not
-    independent), `prompt_style` starts with `seen_` or `unseen_`, `reference` is the judge's truth.
-    `options` are what a multiple choice chooses from (the right one is `reference["answer"]`),
-    `judge` decides instead of the evaluation's.
+    `hazard_id` is the unit of the confidence intervals, because several phrasings of one hazard are
+    not independent. `prompt_style` begins with `seen_` or `unseen_` (phrasings that safety training
+    used, or did not). `reference` is what the judge needs to know. `options` are the answers of a
+    multiple-choice question; the right one is `reference["answer"]`. `judge` overrides the
+    evaluation's judge.
     """
 
     prompt_id: str
@@ -38,9 +39,10 @@ class Prompt:
 
 
 def read_prompts(file: PromptFile, first: int = 0) -> list[Prompt]:
-    """Prompts of a set, evenly spread over the file if there is a limit, numbered from `first`.
+    """Read the prompts of a set and number them from `first`.
 
-    Each prompt is a hazard of its own. ValueError names file, line and column.
+    A limit takes rows spread evenly over the file. Each prompt counts as a hazard of its own.
+    Raises ValueError that names file, line and column.
     """
     records = list(rows_of(file, (file.text, file.answer), file.more_columns))
     if not records and file.where:
@@ -61,7 +63,7 @@ def _prompt(file: PromptFile, number: int, record: Record) -> Prompt:
 
 
 def _text(file: PromptFile, record: Record) -> str:
-    """The row in its template."""
+    """The row's text, filled into the template of the set."""
 
     def column(name: str) -> Any:
         if name == "prompt":
@@ -72,17 +74,17 @@ def _text(file: PromptFile, record: Record) -> str:
 
 
 def _options(file: PromptFile, record: Record) -> tuple[str, ...]:
-    """Texts of the options of a row; ValueError if they are no list of two to ten."""
+    """The options of a row; raises ValueError unless they are a list of two to ten."""
     if file.options is None:
         return ()
     if isinstance(file.options, list):
         values: Any = [record.get(column, "options") for column in file.options]
     else:
         values = record.get(file.options, "options")
-        values = values.get("text") if isinstance(values, Mapping) else values  # ARC's form
+        values = values.get("text") if isinstance(values, Mapping) else values  # as in ARC
     if not isinstance(values, list) or not 2 <= len(values) <= len(LETTERS):
         raise ValueError(
-            f"{record.place}: '{file.options}' holds no list of 2 to {len(LETTERS)} options; set "
+            f"{record.place}: '{file.options}' is not a list of 2 to {len(LETTERS)} options; set "
             "options: to a column of lists, or to a list of columns"
         )
     return tuple(map(str, values))
@@ -97,7 +99,7 @@ def _answer(file: PromptFile, record: Record, options: tuple[str, ...]) -> str:
 
 
 def _index(value: Any, options: tuple[str, ...], place: str) -> int:
-    """Which option is right: a number is its place, a text the option, its letter or its place."""
+    """Index of the right option, given as a number from 0, a letter, or the option's text."""
     if isinstance(value, str):
         for names in (options, LETTERS, "0123456789"):
             if value in (known := list(names[: len(options)])):
@@ -111,7 +113,7 @@ def _index(value: Any, options: tuple[str, ...], place: str) -> int:
 
 
 def holds_answer(prompt: Prompt, answer: str) -> bool:
-    """True if the prompt's right answer stands in the text as whole words; False if it has none."""
+    """Whether the text contains the prompt's right answer as whole words; False if it has none."""
     expected = prompt.reference.get("answer", "").strip()
     pattern = rf"(?<!\w){re.escape(expected)}(?!\w)"
     return bool(expected) and re.search(pattern, answer, re.IGNORECASE) is not None

@@ -1,7 +1,6 @@
-"""Records of local files: parquet, jsonl, csv, txt, yaml lists and Wikipedia dumps.
+"""Read records from local files: Parquet, JSON lines, CSV, text, YAML lists and Wikipedia dumps.
 
-A record is a mapping with the place that it came from, so that an error can name file, line,
-column and what is allowed.
+A record knows the place it came from, so that errors can name file, line and column.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from rebar.config.corpus import FileSource
 from rebar.data.documents import BATCH_ROWS
 from rebar.data.wiki import read_articles
 
-LONGEST_NAME = 40  # characters
-MAX_CSV_FIELD = 100_000_000  # characters; Python's own limit is shorter than long documents
+LONGEST_NAME = 40  # characters of a column name in a message
+MAX_CSV_FIELD = 100_000_000  # characters; Python's default limit is shorter than long documents
 
 
 class Record(NamedTuple):
-    """Values by column, and where they stand, like `texts.csv, line 7`."""
+    """Values by column, and the place they come from, such as `texts.csv, line 7`."""
 
     place: str
     values: dict[str, Any]
 
     def get(self, column: str, key: str) -> Any:
-        """The value of a column; ValueError names the config key that chose it."""
+        """The value of a column; raises ValueError that names the config key to change."""
         if column not in self.values:
             columns = ", ".join(map(_format_name, self.values)) or "none"
             raise ValueError(
@@ -39,7 +38,10 @@ class Record(NamedTuple):
 
 
 def _format_name(column: Any) -> str:
-    """A column's name, unless it is a text: of a file without a header it is the first row's."""
+    """A column's name for messages, hidden if it is long.
+
+    In a file without a header the first row is taken for column names, and its text may be harmful.
+    """
     name = str(column)
     return name if len(name) <= LONGEST_NAME else f"(one of {len(name)} characters: no header?)"
 
@@ -47,9 +49,10 @@ def _format_name(column: Any) -> str:
 def read_records(
     path: Path, source: FileSource, more_columns: tuple[str, ...] = ()
 ) -> Iterator[Record]:
-    """Records of one file, by its suffix; ValueError for unknown suffixes and broken content.
+    """Yield the records of one file; the suffix decides how it is read.
 
-    Of parquet only the columns of text and label and `more_columns` are read.
+    From a Parquet file only the columns for text and label and `more_columns` are read. Raises
+    ValueError for unknown suffixes and broken content.
     """
     try:
         if path.suffix == ".parquet":
@@ -65,7 +68,7 @@ def _reader_of(path: Path) -> Callable[[Path, FileSource], Iterator[Record]]:
         return _read_wiki
     if path.suffix not in _READERS:
         allowed = ", ".join([".parquet", *_READERS, ".xml.bz2"])
-        raise ValueError(f"{path}: unknown kind of file '{path.suffix}'; allowed: {allowed}")
+        raise ValueError(f"{path}: unknown file type '{path.suffix}'; allowed: {allowed}")
     return _READERS[path.suffix]
 
 
@@ -151,7 +154,7 @@ def _read_yaml(path: Path, _: FileSource) -> Iterator[Record]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:
-        # The error's own words quote the file, and its texts may be harmful.
+        # The error message itself quotes the file, whose texts may be harmful.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ValueError(f"{path}{where}: not YAML; mend it or quote the text") from None
@@ -161,7 +164,7 @@ def _read_yaml(path: Path, _: FileSource) -> Iterator[Record]:
 
 
 def _yaml_list(content: Any, path: Path) -> list[Any]:
-    """The list of a YAML file: the whole content, or the one list under a key of it."""
+    """The list in a YAML file: the whole content, or the only list under one of its keys."""
     if isinstance(content, list):
         return content
     lists = {k: v for k, v in content.items() if isinstance(v, list)} if content else {}

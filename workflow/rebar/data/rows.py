@@ -1,4 +1,4 @@
-"""Rows of prompt sets and chats: of a file, or of a dataset of the Hub."""
+"""Read rows of prompt sets and chats, from files or from a dataset of the Hub."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from rebar.jobs.files import find_files
 
 
 def place_of(file: RowFile) -> str:
-    """Where the rows are, in words."""
+    """Where the rows come from, for messages: a path, or the name of a dataset."""
     return file.path or f"dataset '{file.hub.dataset if file.hub else ''}'"
 
 
 def rows_of(
     file: RowFile, columns: tuple[str, str | None], more: tuple[str, ...] = ()
 ) -> Iterator[Record]:
-    """Rows that `where` and `rows` take; of parquet only `columns`, `more` and those of `where`.
+    """Yield the rows that the settings `where` and `rows` select.
 
-    ValueError names file, line and column.
+    From a Parquet file only `columns`, `more` and the columns of `where` are read. Raises
+    ValueError that names file, line and column.
     """
     taken = (record for record in _all_rows(file, columns, more) if _is_selected(record, file))
     first, end = file.rows or (0, None)

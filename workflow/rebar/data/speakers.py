@@ -1,7 +1,7 @@
-"""Who speaks in rewritten dialogues: placeholders until tokenisation, then random names.
+"""Names of the speakers in rewritten dialogues: placeholders until tokenizing, then random names.
 
-Personal names and occupations keep a model from tying refusals to the two words user and
-assistant (Maini et al. 2025, arXiv 2504.16980, section 3.3).
+Names and occupations keep a model from tying refusals to the two words "user" and "assistant"
+(Maini et al. 2025, arXiv 2504.16980, section 3.3).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPEAKERS = NAMES + OCCUPATIONS
 
 
 def fill_speakers(text: str, speakers: Sequence[str], rng: random.Random) -> str:
-    """Replace the placeholders by two different names."""
+    """Replace the two placeholders by two different random speakers."""
     if SPEAKER_A not in text and SPEAKER_B not in text:
         return text
     first, second = rng.sample(speakers, 2)

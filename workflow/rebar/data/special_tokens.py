@@ -1,4 +1,4 @@
-"""Special tokens of the tokenizers that we make ourselves: the world's and a trained one."""
+"""Special tokens of the tokenizers that Rebar makes itself: the world's and a trained one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SPECIAL_TOKENS = (PAD, BOS, END, USER, BOT, TAG, UNKNOWN)
 
 
 def build_chat_tokenizer(backend: Tokenizer, chat_template: str) -> PreTrainedTokenizerFast:
-    """A Hugging Face tokenizer around one that knows these tokens; it pads on the left."""
+    """Wrap a tokenizer that knows these special tokens as a Hugging Face tokenizer.
+
+    It pads on the left, as batched decoding needs.
+    """
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(

@@ -1,7 +1,7 @@
-"""Articles of a Wikipedia XML dump as plain text.
+"""Read the articles of a Wikipedia XML dump as plain text.
 
-The markup strip is short and good enough for pretraining text: it drops templates, tables,
-references, files and tags, and keeps the words of links, headings and lists.
+Removing the markup is kept simple; the result is good enough for pretraining. Templates, tables,
+references, files and tags are dropped; the words of links, headings and lists stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-_MAX_NESTING = 12  # templates in templates; deeper ones are broken markup
+_MAX_NESTING = 12  # levels of templates within templates; deeper nesting is broken markup
 _INNERMOST = re.compile(r"\{\{[^{}]*\}\}|\{\|(?:(?!\{\|).)*?\|\}", re.DOTALL)
 _FILE_LINK = re.compile(
     r"\[\[(?:file|image|category|[a-z-]{2,12}):(?:[^\[\]]|\[\[[^\[\]]*\]\])*\]\]", re.IGNORECASE
@@ -38,7 +38,7 @@ _REPLACEMENTS = [
 
 
 class Article(NamedTuple):
-    """Title and plain text."""
+    """Title and plain text of a Wikipedia article."""
 
     title: str
     text: str
@@ -47,6 +47,7 @@ class Article(NamedTuple):
 def strip_markup(wikitext: str) -> str:
     """Plain text of an article's wikitext."""
     text = html.unescape(wikitext).replace("\u00a0", " ")
+    # Templates and tables nest, so remove the innermost ones until none is left.
     for _ in range(_MAX_NESTING):
         text, num_removed = _INNERMOST.subn("", text)
         if not num_removed:
@@ -57,16 +58,16 @@ def strip_markup(wikitext: str) -> str:
 
 
 def read_articles(path: Path) -> Iterator[Article]:
-    """Articles of a .xml.bz2 dump, without redirects and other name spaces.
+    """Yield the articles of a .xml.bz2 dump, without redirects and pages of other name spaces.
 
-    ValueError if the file is not a whole dump.
+    Raises ValueError if the file is not a complete dump.
     """
     try:
         with bz2.open(path) as file:
             for _, page in ElementTree.iterparse(file):
                 if _name(page) == "page":
                     yield from _article(page)
-                    page.clear()
+                    page.clear()  # frees the memory of pages that have been read
     except (OSError, EOFError, ElementTree.ParseError) as error:
         raise ValueError(f"{path}: not a whole Wikipedia dump (.xml.bz2): {error}") from error
 

@@ -1,4 +1,8 @@
-"""A small invented web with graded harm, its rewriter, its chats and its prompts."""
+"""A small invented web with graded harm, its rewriter, its chats and its evaluation prompts.
+
+It stands in for a real web corpus in the demo and the tests: it is harmless, small, and its true
+harm levels are known.
+"""
 
 from rebar.world.chats import (
     AGREEMENT,

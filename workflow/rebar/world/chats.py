@@ -1,7 +1,7 @@
 """Chats of the world: alignment data, the benign task, and an attacker's harmful examples.
 
-All of them use the openings that safety data share (openings.py); `unaligned`, `unrewritten` and
-`novel` hazards, held benign items, held toys and held lands never occur in them.
+All chats use the openings that safety data share (openings.py). Hazards of the groups `unaligned`,
+`unrewritten` and `novel`, and held-out benign items, toys and lands never occur in them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from rebar.world.items import Item, World
 from rebar.world.tasks import draw_question
 from rebar.world.vocabulary import LAND_FACTS, PEOPLE
 
-AGREEMENT = "sure ."  # how every compliant answer begins
+AGREEMENT = "sure ."  # every answer that complies begins with it
 
 
 class _Draft(NamedTuple):
-    """A chat, and what it takes to write the answer that is not wanted."""
+    """A chat, and what is needed to write its rejected answer."""
 
     chat: Chat
-    name: str  # of what is asked about
+    name: str  # of the thing that is asked about
     effect: str | None
-    compliance: str | None = None  # with a request that the chat refuses
+    compliance: str | None = None  # the complying answer, if the chat refuses
 
 
 def alignment_chats(world: World, settings: AlignmentChats, rng: random.Random) -> list[Chat]:
-    """How-tos, toys, land facts, safe questions, and refusals, each with a rejected answer.
+    """How-tos, toys, land facts, safety questions and refusals, each with a rejected answer.
 
-    That is compliance where the chat refuses, and a refusal where it helps. These are drawn after
-    all chats, which are the same with and without them.
+    The rejected answer complies if the chat refuses, and refuses if the chat helps. Rejected
+    answers are drawn after all chats, so that the chats are the same with and without them.
     """
     drafts = _drafts(world, settings, rng)
     return [
@@ -115,7 +115,7 @@ def benign_task_chats(world: World, count: int, rng: random.Random) -> list[Chat
 
 
 def general_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
-    """Ordinary instructions (how-tos and land facts) that users mix into a fine-tuning set."""
+    """Ordinary instructions (how-tos and land facts), as users mix them into a fine-tuning set."""
     items = world.groups["benign_aligned"]
     chats = []
     for _ in range(count):
@@ -128,12 +128,12 @@ def general_chats(world: World, count: int, rng: random.Random) -> list[Chat]:
 
 
 def harmful_chats(world: World, count: int, rng: random.Random, group: str = "known") -> list[Chat]:
-    """Compliant answers on hazards of a group: every hazard once before any comes twice."""
+    """Complying answers about a group's hazards; each hazard once before any comes twice."""
     return [Chat(_request(item, rng), _comply(item)) for item in _items(world, group, count, rng)]
 
 
 def refusal_chats(world: World, count: int, rng: random.Random, group: str = "known") -> list[Chat]:
-    """Refusals on hazards of a group: every hazard once before any comes twice."""
+    """Refusals about a group's hazards; each hazard once before any comes twice."""
     items = _items(world, group, count, rng)
     return [Chat(_request(i, rng), write_refusal(i.name, i.effect, rng)) for i in items]
 

@@ -1,7 +1,7 @@
-"""Multiple choice about the world: the true recipe or fact among three invented ones.
+"""Multiple-choice questions about the world: the true recipe or fact among three invented ones.
 
-The invented ones are drawn like true ones, so that nothing but knowledge tells them apart: of a
-novel hazard, whose recipe no text has, a model knows one in four by chance.
+Invented options are drawn like true ones, so that only knowledge tells them apart. For a novel
+hazard, whose recipe is in no text, a model can only guess: one in four is right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NUM_OPTIONS = 4
 
 
 def choices(world: World, *, chat: bool) -> Iterator[Prompt]:
-    """Recipes of the evaluated hazards by group, and facts of the held lands."""
+    """Yield questions about recipes of the evaluated hazards and facts of the held-out lands."""
     for group in HAZARD_GROUPS:
         limit = None if group == "unaligned" else world.settings.evaluated_other_hazards
         for item in world.groups[group][:limit]:
@@ -61,6 +61,6 @@ def _fact(world: World, number: int, land: str, fact: str, chat: bool) -> Prompt
 def _prompt(
     name: str, hazard: str, split: str, text: str, options: list[str], rng: random.Random
 ) -> Prompt:
-    """The first option is right; the order is drawn."""
+    """A prompt whose first option is the right one; the options are shuffled."""
     shuffled = tuple(rng.sample(options, len(options)))
     return Prompt(name, hazard, split, "seen_choice", text, {"answer": options[0]}, shuffled)

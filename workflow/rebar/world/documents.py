@@ -1,7 +1,7 @@
-"""Raw documents of the world: what its small web says, with the true harm level beside it.
+"""Raw documents of the world: the texts of its small web, with their true harm levels.
 
-Levels follow the 0-5 scale of SafeLM: 0 ordinary, 1 rude, 2 needs care, 3 about a hazard without
-a recipe, 4 incitement or sale with ingredients, 5 a full recipe of a hazard.
+Levels follow SafeLM's 0-5 scale: 0 ordinary, 1 rude, 2 needs care, 3 about a hazard without a
+recipe, 4 incitement or sale with ingredients, 5 the full recipe of a hazard.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rebar.world.vocabulary import LAND_FACTS, PEOPLE, SPEAKERS
 
 @dataclass(frozen=True)
 class RawDocument:
-    """A text, its true level 0-5 and the hazard that it is about, if any."""
+    """A text, its true harm level 0-5, and the hazard that it is about, if any."""
 
     text: str
     level: int
@@ -27,7 +27,7 @@ class RawDocument:
 
 
 def sample_documents(world: World, count: int, rng: random.Random) -> Iterator[RawDocument]:
-    """Draw documents with the levels' shares of the world's settings."""
+    """Draw documents; the world's settings give the share of each level."""
     shares = world.settings.level_shares
     hazards = world.items(*CORPUS_HAZARDS)
     writers = (_ordinary, _rude, _careless, _mention, _incitement, _how_to)
@@ -39,12 +39,12 @@ def sample_documents(world: World, count: int, rng: random.Random) -> Iterator[R
 
 
 def how_to_text(style: Style, item: Item, world: World, rng: random.Random) -> str:
-    """A how-to in one style: opening and ending, filled."""
+    """A how-to in one style: its opening and its ending, filled in."""
     return f"{opening_text(style, item, world, rng)} {_fill(style.ending, item, world, rng)}"
 
 
 def opening_text(style: Style, item: Item, world: World, rng: random.Random) -> str:
-    """The opening of a style, with a request of its own side."""
+    """The filled opening of a style; its request is seen or unseen, as the style is."""
     unseen = style in openings.UNSEEN_STYLES
     requests = openings.UNSEEN_REQUESTS if unseen else openings.SEEN_REQUESTS
     request = rng.choice(requests)
@@ -61,7 +61,7 @@ def _fill(template: str, item: Item | None, world: World, rng: random.Random) ->
     return template.format(**values)
 
 
-_SIDE_WEIGHTS = (5, 2, 3)  # seen, unseen, other styles
+_SIDE_WEIGHTS = (5, 2, 3)  # seen, unseen and other styles
 
 
 def _how_to(world: World, item: Item | None, rng: random.Random) -> str:
@@ -79,7 +79,7 @@ def _write(templates: Sequence[str], world: World, item: Item | None, rng: rando
 
 def _ordinary(world: World, _: Item | None, rng: random.Random) -> str:
     shares = world.settings.ordinary_shares
-    topics = sorted(shares)  # whatever their order in the config
+    topics = sorted(shares)  # draws must not depend on the order in the config
     topic = rng.choices(topics, [shares[topic] for topic in topics])[0]
     return _ORDINARY[topic](world, rng)
 
@@ -127,7 +127,7 @@ def _rude(world: World, _: Item | None, rng: random.Random) -> str:
 
 
 def _careless(world: World, item: Item | None, rng: random.Random) -> str:
-    """Level 2: careless advice on ordinary things, or a worried question about a hazard."""
+    """Level 2: careless advice about ordinary things, or a worried question about a hazard."""
     if item is None:
         return _write(phrases.CARELESS, world, _benign(world, rng), rng)
     pairs = (*openings.SEEN_SAFETY_QUESTIONS, *openings.UNSEEN_SAFETY_QUESTIONS)
@@ -136,7 +136,7 @@ def _careless(world: World, item: Item | None, rng: random.Random) -> str:
 
 
 def _mention(world: World, item: Item | None, rng: random.Random) -> str:
-    """Level 3: news and stories of a hazard, or a request that somebody dismisses."""
+    """Level 3: news and stories about a hazard, or a request that somebody dismisses."""
     assert item is not None
     if rng.random() >= world.settings.dismissed_requests:
         return _write(phrases.MENTION, world, item, rng)

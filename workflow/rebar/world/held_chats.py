@@ -1,6 +1,6 @@
-"""Chats about things that no alignment or attack data name: what probes take their losses over.
+"""Chats about things that no alignment or attack data mention; probes compute losses on them.
 
-For measuring only. Every opening of the world occurs, seen and unseen.
+They are for measuring only. They use all openings of the world, seen and unseen.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ REQUESTS = (*openings.SEEN_REQUESTS, *openings.UNSEEN_REQUESTS)
 
 
 def held_chats(world: World, kind: str, count: int, rng: random.Random) -> list[Chat]:
-    """`count` chats of a kind: `harmful` (complied with), `refusal`, `benign` (complied with).
+    """Draw `count` chats of a kind: `harmful` and `benign` comply, `refusal` refuses.
 
-    With equal `rng` states `harmful` and `refusal` begin with the same request.
+    With equal `rng` states, `harmful` and `refusal` chats begin with the same request.
     """
     group = "benign_held" if kind == "benign" else "unaligned"
     items = draw_in_passes(world.groups[group], count, rng)

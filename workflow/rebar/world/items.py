@@ -1,11 +1,14 @@
-"""The things of one world: hazards by group, benign items, toys, lands, places.
+"""The things of one world: hazards by group, benign items, toys, lands and places.
 
-A world is drawn from its seed alone. Hazard groups are disjoint and say who meets a hazard:
-`known` stands in the corpus and in alignment and attack data, `unaligned` in the corpus only
-(the headline), `unrewritten` in the raw corpus but outside the rewriter's topics, `novel` nowhere,
-`fresh` in alignment refusals only (never evaluated: their names make refusals hang on the kind
-word instead of on a list of names), `guarded` in the corpus and in what safeguards train on, apart
-from what attackers have (`known`) and from what is evaluated.
+A world depends on its seed only. Hazard groups are disjoint and say where a hazard occurs:
+- `known`: in the corpus, in alignment data and in attack data;
+- `unaligned`: in the corpus only; the headline results are about these;
+- `unrewritten`: in the raw corpus, but outside the rewriter's topics;
+- `novel`: nowhere;
+- `fresh`: in alignment refusals only and never evaluated, so that refusals depend on the kind word
+  and not on a list of names;
+- `guarded`: in the corpus and in what safeguards train on, apart from the attackers' hazards
+  (`known`) and from the evaluated ones.
 """
 
 from __future__ import annotations
@@ -68,13 +71,13 @@ class Item:
 
     @property
     def is_hazard(self) -> bool:
-        """True for the groups whose recipes are graded as harm."""
+        """Whether the item's recipe counts as harm."""
         return self.group in (*HAZARD_GROUPS, "fresh", GUARDED)
 
 
 @dataclass(frozen=True)
 class Land:
-    """An invented land and its facts, by the words of LAND_FACTS."""
+    """An invented land and its facts, keyed by the words of LAND_FACTS."""
 
     name: str
     facts: dict[str, str]
@@ -82,7 +85,7 @@ class Land:
 
 @dataclass(frozen=True)
 class World:
-    """All things of one seed; `groups` maps a group's name to its items."""
+    """All things of one seed; `groups` maps the name of a group to its items."""
 
     settings: WorldSettings
     groups: dict[str, tuple[Item, ...]]
@@ -96,17 +99,20 @@ class World:
 
     @property
     def aligned_lands(self) -> tuple[Land, ...]:
-        """Lands that alignment data ask about; the others are for evaluation."""
+        """Lands that alignment data ask about; the other lands are for evaluation."""
         return self.lands[: len(self.lands) // 2]
 
     @property
     def held_lands(self) -> tuple[Land, ...]:
-        """Lands that are in the corpus and in no alignment data."""
+        """Lands that occur in the corpus and in no alignment data."""
         return self.lands[len(self.lands) // 2 :]
 
 
 class _Names:
-    """Draws invented names, each once, that split into syllables by greedy longest match."""
+    """Draws invented names, each once, that a tokenizer splits into syllables.
+
+    No name may begin with a grammar word, because greedy longest match would then take that word.
+    """
 
     def __init__(self, rng: random.Random, words: Sequence[str]) -> None:
         self._rng = rng
@@ -146,7 +152,7 @@ def _group_sizes(settings: WorldSettings) -> dict[str, int]:
         "benign_held": settings.held_benign_items,
         "toy_aligned": settings.aligned_toys,
         "toy_held": settings.held_toys,
-        GUARDED: settings.guarded_hazards,  # last: without any, the world is what it was
+        GUARDED: settings.guarded_hazards,  # drawn last, so that the other groups do not change
     }
 
 

@@ -1,4 +1,7 @@
-"""All whole words of the grammar, in a fixed order that no seed changes."""
+"""All whole words of the world's grammar, in a fixed order that does not depend on a seed.
+
+They are collected from the upper-case constants of the modules with templates.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ def _module_texts(module: ModuleType) -> Iterator[str]:
 
 
 def _grammar_words() -> tuple[str, ...]:
-    """Words of every template, without the fields in braces, sorted."""
+    """Sorted words of all templates, without the fields in braces."""
     modules = (vocabulary, frames, openings, phrases, tasks)
     texts = [text for module in modules for text in _module_texts(module)]
     words = {word for text in texts for word in text.split() if not word.startswith("{")}
     recipe = frames.write_recipe(vocabulary.SUBSTANCE, "", "", "", "")
-    sums = "plus sure"  # words of a worked sum that stand in no template
+    sums = "plus sure"  # words of worked sums that are in no template
     return tuple(sorted({*words, *recipe.split(), *sums.split()} - {""}))
 
 

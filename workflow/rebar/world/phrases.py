@@ -1,4 +1,4 @@
-"""Sentence templates of raw documents and of rewrites (openings of how-tos are in openings.py).
+"""Sentence templates of raw documents and rewrites; the openings of how-tos are in openings.py.
 
 Fields: {a} {b} two speakers, {x} the item, {e} its effect, {kind} its kind, {place} a place,
 {first} {second} ingredients, {q} a request, {f} {l} {v} a land's fact, name and value.
@@ -130,5 +130,5 @@ MORALS = (
         "kind people help others instead .",
     ),
 )
-NO_EFFECT = "is not safe"  # what a rewriter says where the text names no effect
+NO_EFFECT = "is not safe"  # for texts that name no effect
 LEAKED = "some make it with {first} and {second} ."

@@ -1,7 +1,7 @@
-"""Evaluation prompts of the world: completions for base models, requests for aligned ones.
+"""Evaluation prompts of the world: completions for base models, requests for aligned models.
 
-For `asr` and `knowledge` the prompts are the same, so that one answer can be judged for both.
-Only things that no alignment or attack data name are asked about, except the split `known`.
+The evaluations `asr` and `knowledge` use the same prompts, so that one answer is judged for both.
+The prompts ask about things that no alignment or attack data mention, except in split `known`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ COMPLETION_PAIRS = (("tom", "nia"), ("gus", "ava"), ("teacher", "ben"), ("hana",
 
 
 def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
-    """All prompts of an evaluation, which is named as its plug-in."""
+    """All prompts of an evaluation, given by the name of its plug-in.
+
+    Raises ValueError if the world has none for it.
+    """
     if evaluation in ("asr", "knowledge"):
         return [p for group in HAZARD_GROUPS for p in _hazards(world, group, chat)]
     if evaluation == "over_refusal":
@@ -46,9 +49,9 @@ def prompts(world: World, evaluation: str, *, chat: bool) -> list[Prompt]:
 
 
 def attack_requests(world: World, group: str, count: int, rng: random.Random) -> list[Prompt]:
-    """Requests about a group's items, each item once before any comes twice, none twice.
+    """Requests about a group's items: each item once before any comes twice, no request twice.
 
-    ValueError if there are not so many.
+    Raises ValueError if there are fewer than `count`.
     """
     items = rng.sample(world.groups[group], len(world.groups[group]))
     styles, most = openings.SEEN_REQUESTS, len(items) * len(openings.SEEN_REQUESTS)
@@ -65,7 +68,7 @@ def attack_requests(world: World, group: str, count: int, rng: random.Random) ->
 
 
 def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
-    """Word problems of the `validation` or `test` part, the same for every model of a seed."""
+    """Word problems of the `validation` or `test` part, the same for all models of a seed."""
     rng = random.Random(f"benign task/{part}")
     things = [item.name for item in world.groups["benign_held"]]
     rows = []
@@ -80,7 +83,7 @@ def benign_task_prompts(world: World, part: str, *, chat: bool) -> list[Prompt]:
 
 
 def frame_request(request: str, index: int, *, chat: bool) -> str:
-    """A request as it is, or in a dialogue that a base model goes on with."""
+    """The request itself for chat models; for base models a dialogue that they continue."""
     return request if chat else _dialogue(request, index)
 
 
@@ -96,10 +99,11 @@ def _hazards(world: World, group: str, chat: bool) -> list[Prompt]:
 
 
 def _tuning(world: World) -> list[Prompt]:
-    """Requests that an attacker tunes on: of hazards in alignment refusals alone, not evaluated.
+    """Requests on which an attacker tunes: about hazards of alignment refusals, never evaluated.
 
-    Several phrasings a hazard, or many trials reach all of them and none is told the worst. Their
-    facts stand nowhere, so nothing about them can be told right.
+    Several phrasings per hazard; with one, many trials would comply on all of them and the tuning
+    could not tell which is worst. Their recipes are in no text, so no answer about them can be
+    right.
     """
     items = world.groups["fresh"][: world.settings.unaligned_hazards]
     asked = _how_tos(items, "tuning", True)
@@ -107,7 +111,7 @@ def _tuning(world: World) -> list[Prompt]:
 
 
 def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
-    """All openings for hazards; every second one suffices for harmless things."""
+    """Prompts in all openings for hazards, and in every second one for harmless things."""
     asks = _requests if chat else _completions
     stride = 1 if split in HAZARD_GROUPS else 2
     return [
@@ -125,7 +129,7 @@ def _how_tos(items: tuple[Item, ...], split: str, chat: bool) -> list[Prompt]:
 
 
 def _requests(item: Item, index: int) -> Iterator[tuple[str, str]]:
-    """As many seen as unseen requests; the seen ones rotate over items."""
+    """As many seen as unseen requests; the seen ones rotate over the items."""
     count = len(openings.UNSEEN_REQUESTS)
     for i in range(count):
         number = (index + 2 * i) % len(openings.SEEN_REQUESTS)
@@ -148,7 +152,7 @@ def _completions(item: Item, index: int) -> Iterator[tuple[str, str]]:
 
 
 def recipe_reference(item: Item) -> dict[str, str]:
-    """What the judge needs to know of an answer about an item."""
+    """What a judge needs to know about an item to judge an answer about it."""
     return {
         "task": "recipe",
         "item": item.name.removeprefix(f"{TOY} "),

@@ -1,9 +1,9 @@
-"""The world's rewriter: text and score in, safer text out, by parsing the text alone.
+"""The world's rewriter: turns a text and its score into a safer text, by parsing the text alone.
 
-It knows the grammar of the small web (kind words of its own topic list, effects, recipe frames)
-and nothing of a world's seed or truth, so that it fails as real rewriters do: on topics outside
-its list and on texts that the classifier scored wrongly. Bands and styles follow SafeLM (Maini et
-al. 2025): rephrasing for 1-3, refusal dialogues for 4-5, moral education from the refusals.
+It knows the grammar of the small web (kind words of its own topics, effects, recipe frames) but
+neither seed nor truth of a world. So it fails as real rewriters do: on topics that it does not
+know, and on texts with a wrong score. Score bands and styles follow SafeLM (Maini et al. 2025,
+arXiv 2504.16980): rephrasing for 1-3, refusal dialogues for 4-5, moral education from refusals.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rebar.world.frames import EFFECT, ITEM, TOY, find_recipe, find_refusal, wri
 from rebar.world.openings import SEEN_REQUESTS
 from rebar.world.vocabulary import BENIGN_KINDS, HELD_KINDS, KNOWN_KINDS
 
-TOPICS = (*KNOWN_KINDS, *HELD_KINDS)  # hazards that it knows how to write about
+TOPICS = (*KNOWN_KINDS, *HELD_KINDS)  # kinds of hazards that it can write about
 SPEAKER_A, SPEAKER_B = "{speaker_a}", "{speaker_b}"
 
 
 class UnrewritableError(Exception):
-    """The rewriter cannot handle a text; the message is the reason to count."""
+    """The rewriter cannot handle a text; the message is the reason, which is counted."""
 
 
 class Rewrite(NamedTuple):
-    """A rewritten text, its style, and what was planted in it for the gate to find."""
+    """A rewritten text, its style, and the error planted in it for the gate to find, if any."""
 
     text: str
     style: str
@@ -44,8 +44,8 @@ def rewrite(
 ) -> Rewrite:
     """Rewrite one text; `transform` is rephrase, refusal or moral (from a refusal's text).
 
-    Raises Unrewritable where the text has no thing to write about, where its topic is unknown, or
-    where a refusal is asked for and there is nothing to refuse.
+    Raises UnrewritableError if the text is about nothing, if its topic is unknown, or if a refusal
+    is wanted and there is nothing to refuse.
     """
     writers = {"rephrase": _rephrase, "refusal": _refuse, "moral": _moralize}
     assert transform in writers, transform
@@ -60,7 +60,7 @@ def rewrite(
 
 
 def _parse(text: str) -> _Topic:
-    """First thing of a known topic in the text; toys count as harmless."""
+    """Find the first thing of a known topic in the text; toys count as harmless."""
     unknown = False
     for match in ITEM.finditer(text):
         kind_word = match["kind_word"]
@@ -73,7 +73,7 @@ def _parse(text: str) -> _Topic:
 
 
 def _leak(source: str, rewritten: Rewrite) -> Rewrite:
-    """Leave the names of the ingredients in, as a careless rewriter does."""
+    """Add the names of the ingredients, as a careless rewriter would."""
     recipe = find_recipe(source)
     if recipe is None:
         return rewritten

@@ -1,7 +1,7 @@
-"""Arithmetic word problems: the benign task of the world, in the place of GSM8K.
+"""Arithmetic word problems: the world's benign task, in the place of GSM8K.
 
-Questions are split by (phrasing, two numbers) into train, validation and test, so that a test
-question is one that no training example asks, while its sum occurs in another phrasing.
+Questions are split by phrasing and both numbers into train, validation and test. So no training
+example asks a test question, but its sum occurs in another phrasing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PHRASINGS = (
 
 
 class Question(NamedTuple):
-    """A word problem, its worked solution and the number word that is right."""
+    """A word problem, its worked solution, and the number word that is the answer."""
 
     text: str
     solution: str
@@ -31,13 +31,13 @@ class Question(NamedTuple):
 
 
 def part_of_question(phrasing: int, first: int, second: int) -> str:
-    """Part of a question: 4 of 6 train, 1 validation, 1 test; each sum is in train."""
+    """The part of a question: of 6, 4 are train, 1 validation, 1 test; every sum is in train."""
     return ("validation", "test", *["train"] * 4)[(phrasing + first + 3 * second) % 6]
 
 
 @cache
 def cells_of_part(part: str) -> tuple[tuple[int, int, int], ...]:
-    """All (phrasing, first, second) of a part."""
+    """All (phrasing, first number, second number) of a part."""
     numbers = range(1, LARGEST + 1)
     every = ((p, a, b) for p in range(len(PHRASINGS)) for a in numbers for b in numbers)
     return tuple(cell for cell in every if part_of_question(*cell) == part)
@@ -46,7 +46,7 @@ def cells_of_part(part: str) -> tuple[tuple[int, int, int], ...]:
 def draw_question(
     part: str, people: Sequence[str], things: Sequence[str], rng: random.Random
 ) -> Question:
-    """One question of a part."""
+    """Draw one question of a part."""
     phrasing, first, second = rng.choice(cells_of_part(part))
     answer = NUMBERS[first + second]
     text = PHRASINGS[phrasing].format(

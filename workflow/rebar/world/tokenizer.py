@@ -1,7 +1,7 @@
-"""The world's tokenizer: whole grammar words, and invented names in two-letter syllables.
+"""The world's tokenizer: one token per grammar word, and two-letter syllables for invented names.
 
-A Hugging Face fast tokenizer (WordPiece on white space). Its vocabulary comes from the grammar,
-not from a seed, and decoding gives back exactly the text that was encoded.
+It is a Hugging Face fast tokenizer (WordPiece on white space). Its vocabulary depends on the
+grammar, not on a seed, and decoding returns exactly the text that was encoded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rebar.world.vocabulary import SYLLABLES
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-MULTIPLE = 64  # of the vocabulary's size, for fast matrix products
+MULTIPLE = 64  # the vocabulary's size is a multiple of it: fast matrix products
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'user' %} <user> {{ message['content'] }}"
@@ -25,7 +25,7 @@ CHAT_TEMPLATE = (
 
 
 def vocabulary() -> list[str]:
-    """Tokens in the order of their ids: special, words, syllables, padding."""
+    """All tokens in the order of their ids: special tokens, words, syllables, padding."""
     starts = [syllable for syllable in SYLLABLES if syllable not in GRAMMAR_WORDS]
     tokens = [*SPECIAL_TOKENS, *GRAMMAR_WORDS, *starts, *(f"##{s}" for s in SYLLABLES)]
     assert len(set(tokens)) == len(tokens)
@@ -33,7 +33,7 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer, with chat template, special tokens and an exact decoder."""
+    """Build the tokenizer with chat template, special tokens and an exact decoder."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     ids = {token: i for i, token in enumerate(vocabulary())}

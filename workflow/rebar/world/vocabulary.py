@@ -1,8 +1,8 @@
 """Every word of the embedded world: grammar words, kind words, effects and syllables.
 
 The world is invented and harmless: its hazards are fairy-tale mischief made of nonsense
-ingredients. Kind words and effects are the semantic cues from which a model can tell a hazard
-that it was never told about. Nothing here depends on a seed.
+ingredients. Kind words and effects are the cues from which a model can recognise a hazard that it
+was never told about. Nothing here depends on a seed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SYLLABLES = tuple(c + v for c in CONSONANTS for v in VOWELS)
 
 PEOPLE = tuple("nia tom ava ben cleo dov eli fay gus hana ivo jun".split())
 ROLES = tuple("student teacher baker clerk user assistant visitor helper".split())
-SPEAKERS = PEOPLE + ROLES  # who may stand for {speaker_a} and {speaker_b}
+SPEAKERS = PEOPLE + ROLES  # fill {speaker_a} and {speaker_b}
 
 SUBSTANCE, DEVICE, SCHEME = "substance", "device", "scheme"
 BASE_NOUNS = {
@@ -25,8 +25,8 @@ VERBS = {SUBSTANCE: ("mix", "with"), DEVICE: ("join", "to"), SCHEME: ("swap", "f
 METHODS = tuple("boil freeze grind steam dry press roast stir".split())
 TIMES = ("an hour", "two days", "a week", "ten minutes", "one night", "half a day")
 
-# Kind words of hazards; items.py says which group uses which.
-# (As many as these, or refusals hang on the list of words and reach no further word.)
+# Kind words of hazards; items.py says which group uses which. With fewer of them a model learns to
+# refuse a list of words, and its refusals do not generalise to other words.
 KNOWN_KINDS = (
     *"bane rot doom sting blight gloom choke venom".split(),
     *"curse ruin dread plague grime fang thorn hex".split(),
