@@ -58,12 +58,16 @@ real: .venv/real  ## the same DAG on real text (12 minutes)
 	pip install --quiet --disable-pip-version-check --no-deps -r envs/real.txt
 	touch .venv/real
 
+# As many test processes as there are cores; TEST_PROCESSES=0 runs the tests in this one.
+TEST_PROCESSES ?= logical
+PARALLEL := -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
 test: setup  ## the tests, minutes
-	pytest -m "not slow"
+	pytest $(PARALLEL) -m "not slow"
 	pytest $(PLUGIN)/tests
 
 test-slow: setup .venv/real  ## the demo, the kills and the README's commands, tens of minutes
-	pytest -m slow
+	pytest $(PARALLEL) -m slow
 
 check: setup  ## style, types, layers, formatting of the rules
 	ruff check .

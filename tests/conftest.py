@@ -10,6 +10,39 @@ import pytest
 from rebar.config.file import Config, load_config
 
 ROOT = Path(__file__).parent.parent
+# Tests run in parallel processes, a file in one of them, so that what its tests share is made once.
+# The longest go first: one of them that began last would run alone at the end.
+LONGEST_FIRST = (
+    "tests/cluster/test_random_disturbances.py",
+    "tests/cluster",
+    "tests/docs/test_demo.py",
+    "tests/workflow/test_dvc.py",
+    "tests/workflow/test_kills.py",
+    "tests/workflow/test_shipped_configs.py",
+    "tests/workflow",
+    "tests/stages",
+    "tests/docs",
+)
+ONE_CLUSTER = "tests/cluster"  # the tests of this folder share one private SLURM
+INDEPENDENT = ("tests/workflow/test_shipped_configs.py",)  # tests that share nothing in their file
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process (`--dist loadgroup`), and put the longest first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.nodeid)))
+    items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _group(node: str) -> str:
+    if node.startswith(ONE_CLUSTER):
+        return ONE_CLUSTER
+    return node if node.startswith(INDEPENDENT) else node.partition("::")[0]
+
+
+def _place(node: str) -> int:
+    return next((i for i, long in enumerate(LONGEST_FIRST) if node.startswith(long)), 99)
 
 
 @pytest.fixture

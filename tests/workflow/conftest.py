@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_once import make_once
+
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("Snakefile", "workflow", "config", "profiles", "slurm", "envs")
 
@@ -79,11 +81,13 @@ def planned(project: Path, *arguments: str) -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose smoke grid is finished."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
-    result = snakemake(project, "--", "all")
-    assert result.returncode == 0, said(result)[-5000:]
-    return project
+    """A project whose smoke grid is finished; all test processes share it and change nothing."""
+
+    def make(folder: Path) -> None:
+        result = snakemake(copy_project(folder / "project"), "--", "all")
+        assert result.returncode == 0, said(result)[-5000:]
+
+    return make_once(tmp_path_factory, "finished", make) / "project"
 
 
 @pytest.fixture

@@ -70,8 +70,8 @@ def test_a_mistake_in_the_config_stops_before_any_job(tmp_path: Path, edit: Edit
     assert "Traceback" not in said(result)
 
 
-def test_a_finished_grid_has_nothing_to_be_done(finished: Path) -> None:
-    result = snakemake(finished, "--", "all")
+def test_a_finished_grid_has_nothing_to_be_done(clone: Path) -> None:
+    result = snakemake(clone, "--", "all")
     assert result.returncode == 0
     assert "Nothing to be done" in said(result)
 

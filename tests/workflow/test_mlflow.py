@@ -27,10 +27,10 @@ def test_no_prompt_and_no_answer_is_in_the_store(finished: Path) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_run_is_found_by_its_recipe_and_opened(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(finished / "workflow"))
-    with ui(finished) as address, page(tmp_path) as tab:
+    monkeypatch.setenv("PYTHONPATH", str(clone / "workflow"))
+    with ui(clone) as address, page(tmp_path) as tab:
         open_runs(tab, address, recipe="safelm", group="model 0/safelm/none")
         text = tab.wait_for_text("attack safelm harmful_finetune_10 sft seed 0")
         assert "raw/none" not in text and "pretrain raw" not in text
@@ -42,4 +42,4 @@ def test_a_run_is_found_by_its_recipe_and_opened(
         assert "recipe\n: safelm" in text
         tab.open(f"{address}/#/experiments/1/models")
         tab.wait_for_text("align-raw-sft-seed-0", model)
-    assert {file.name for file in finished.glob("*.db")} == {"mlflow.db"}
+    assert {file.name for file in clone.glob("*.db")} == {"mlflow.db"}
