@@ -12,7 +12,7 @@ from rebar.reporting.measures.aggregate import (
     WITHIN_SEEDS,
     Results,
     gather,
-    table_lines,
+    table_csv,
 )
 from rebar.reporting.measures.cells import Cell, Collapsed, Counts, Measured
 from rebar.reporting.measures.statistics import Interval, over_seeds, paired_difference, share
@@ -114,7 +114,9 @@ def test_different_hazards_cannot_be_paired(config: Config) -> None:
 
 
 def rows(found: Results) -> dict[str, dict[str, str]]:
-    return {f"{r['recipe']} {r['attack']}": r for r in csv.DictReader(table_lines(found))}
+    return {
+        f"{r['recipe']} {r['attack']}": r for r in csv.DictReader(table_csv(found).splitlines())
+    }
 
 
 def test_table_compares_with_the_control(config: Config) -> None:

@@ -14,7 +14,7 @@ from rebar.reporting.measures.audit import (
     Agreement,
     Said,
     agree,
-    audit_lines,
+    audit_csv,
     beside,
     question_of,
     read_audit,
@@ -110,16 +110,16 @@ def test_kappa_of_raters_that_never_vary_is_unknown(tmp_path: Path) -> None:
     found = compare(["refused"] * 5, ["refused"] * 5)
     assert math.isnan(found.kappa.value) and found.kappa[1:] == (-1, 1)
     assert found.text == "κ ? -1.00-1.00 with people"
-    (line,) = audit_lines([found])[1:]
+    (line,) = audit_csv([found]).splitlines()[1:]
     assert ",outcome,5,1.000000," in line and ",,-1.000000,1.000000," in line
 
 
 def test_the_file_comes_back(tmp_path: Path) -> None:
     found = [compare(*raters(30, 0.8, seed)) for seed in range(3)]
     path = tmp_path / "audit.csv"
-    path.write_text("".join(f"{line}\n" for line in audit_lines(found)))
+    path.write_text(audit_csv(found))
     again = read_audit(path)
-    assert audit_lines(again) == audit_lines(found)
+    assert audit_csv(again) == audit_csv(found)
     with pytest.raises(ValueError, match=r"audit\.csv is missing; make it: snakemake"):
         read_audit(tmp_path / "none/audit.csv")
 

@@ -20,7 +20,7 @@ from rebar.reporting.measures.breaks import (
     LEARNED,
     Look,
     Trajectory,
-    breaks_lines,
+    breaks_csv,
     find_breaks,
     read_trajectories,
 )
@@ -77,7 +77,7 @@ def test_facts_and_the_benign_task_break_and_learn_by_themselves() -> None:
 
 def test_the_file_says_what_is_a_lower_bound() -> None:
     one = trajectory(look(0, 0.1, 1.0), look(5, 0.2, 1.0))
-    header, first, _ = breaks_lines(find_breaks([one], WATCH))
+    header, first, _ = breaks_csv(find_breaks([one], WATCH)).splitlines()
     assert header.startswith("recipe,safeguard,alignment,attack,by,seed,broken,steps,examples")
     assert first == "raw,none,sft,harmful,compliance,0,false,5,50,5e+09,0.050000"
 

@@ -71,7 +71,7 @@ def test_costs_are_of_the_grids_jobs_once(root: Path) -> None:
     config = make_config(seeds=[11])
     leave(root / "corpus/99/collected/0", 100.0)  # of another grid
     found = costs.read_costs(root, config)
-    assert costs.costs_lines(found)[:2] == [
+    assert costs.costs_csv(found).splitlines()[:2] == [
         "stage,seed,shard,recipe,safeguard,alignment,seconds,peak_mb,train_seconds,passes,"
         "peak_gpu_mb",
         "collect,11,0,,,,1.0,300,,,",

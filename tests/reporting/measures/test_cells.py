@@ -154,7 +154,7 @@ def test_collapse_is_under_80_percent_of_the_unattacked_greedy_capability(
     assert found[RAW, "benign_finetune", "greedy"] == {11: collapsed}
     assert found[RAW, "none", "greedy"] == {11: False}
     assert found[Arm("safelm", "none", "none"), "none", "safebeam"] == {11: collapsed}
-    lines = cells.summary_lines(measured, found)
+    lines = cells.summary_csv(measured, found).splitlines()
     marked = {line.split(",")[-1] for line in lines if ",benign_finetune,greedy," in line}
     assert marked == {str(collapsed).lower()}
 
@@ -180,7 +180,7 @@ def test_unmeasured_capability_is_unknown_not_whole(tmp_path: Path, monkeypatch)
     measured = cells.read_measured(tmp_path, config)
     found = cells.find_collapsed(config, measured)
     assert found == {(arm, "none", "greedy"): {11: None}}
-    assert cells.summary_lines(measured, found)[1].endswith(",exact,")
+    assert cells.summary_csv(measured, found).splitlines()[1].endswith(",exact,")
 
 
 def test_summary_lines(tmp_path: Path, monkeypatch) -> None:
@@ -188,7 +188,7 @@ def test_summary_lines(tmp_path: Path, monkeypatch) -> None:
     config = make_config()
     write_results(tmp_path, config, success=lambda *_: 0.25)
     measured = cells.read_measured(tmp_path, config)
-    lines = cells.summary_lines(measured, cells.find_collapsed(config, measured))
+    lines = cells.summary_csv(measured, cells.find_collapsed(config, measured)).splitlines()
     assert lines[0] == (
         "recipe,safeguard,alignment,attack,decoder,evaluation,split,metric,seed,value,n,"
         "ci_low,ci_high,judge,collapsed"

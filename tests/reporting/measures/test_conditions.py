@@ -17,7 +17,7 @@ from rebar.reporting.measures.conditions import (
     Bench,
     Entry,
     conditions,
-    conditions_lines,
+    conditions_csv,
     selectivity,
 )
 from rebar.reporting.measures.probe_rows import Number
@@ -143,7 +143,9 @@ def test_an_unbroken_model_is_a_bound_and_a_collapsed_one_no_number() -> None:
     assert shown(entry(found, SAM, f"steps, {TUNED}")).level == "≥30"
     assert entry(found, SAM, f"success, {TUNED}").values == {}
     assert shown(entry(found, SAM, f"success, {TUNED}")).level == ""
-    line = next(x for x in conditions_lines(found) if f'"steps, {TUNED}"' in x and ",sam," in x)
+    line = next(
+        x for x in conditions_csv(found).splitlines() if f'"steps, {TUNED}"' in x and ",sam," in x
+    )
     assert line == f'raw,sam,sft,resistance,"steps, {TUNED}",steps,0,30,>=,1.47712,1.47712,,,,'
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rebar.reporting.measures.aggregate import gather
 from rebar.reporting.measures.cells import find_collapsed, read_measured
-from rebar.reporting.measures.headline import headline, headline_lines, metrics_text
+from rebar.reporting.measures.headline import headline, headline_csv, metrics_text
 from tests.reporting.fake_results import allow_any_plugin, make_config, write_results
 
 
@@ -18,7 +18,7 @@ def test_one_entry_a_model_with_its_shares(tmp_path: Path, monkeypatch: pytest.M
     measured = read_measured(tmp_path, config)
     entries = headline(gather(config, measured, find_collapsed(config, measured)))
     metrics = json.loads(metrics_text(entries))
-    header, *rows = headline_lines(entries)
+    header, *rows = headline_csv(entries).splitlines()
     assert header == "model,attack_success,over_refusal,capability,knowledge"
     assert len(rows) == len(entries) == sum(len(states) for states in metrics.values())
     for row, (arm, state, shares) in zip(rows, entries, strict=True):

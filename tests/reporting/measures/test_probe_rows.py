@@ -12,7 +12,7 @@ from rebar.config.file import Config
 from rebar.grid import Arm
 from rebar.probes._data import Row
 from rebar.reporting.figures.probe_plots import LOSSES, line_of, probe_figures
-from rebar.reporting.measures.probe_rows import Number, probes_lines, read_numbers, write_rows
+from rebar.reporting.measures.probe_rows import Number, probes_csv, read_numbers, write_rows
 from rebar.reporting.tables.probe_table import Entry, scalar_table
 
 ARMS = [Arm(recipe, "none", "sft") for recipe in ("raw", "safelm")]
@@ -64,7 +64,7 @@ def test_rows_survive_their_file(smoke: Config, tmp_path: Path) -> None:
     assert (second.value, second.alpha) == (64, pytest.approx(NAN, nan_ok=True))
     assert third.dimension == 123456789
     assert math.isnan(last.value)
-    lines = probes_lines(tmp_path, smoke)
+    lines = probes_csv(tmp_path, smoke).splitlines()
     assert lines[0] == (
         "recipe,safeguard,alignment,seed,probe,metric,value,loss,direction,alpha,beta,dimension"
     )

@@ -12,7 +12,7 @@ from rebar.reporting.measures.breaks import COMPLIANCE, LEARNED, Break
 from rebar.reporting.measures.resistance import (
     log_rank,
     median_steps,
-    resistance_lines,
+    resistance_csv,
     resistances,
     survival,
     twin_of,
@@ -89,7 +89,7 @@ def test_gains_and_selectivity_in_closed_form() -> None:
     assert safe.selectivity == pytest.approx(math.log10(20) - math.log10(2))
     assert safe.bound == "" and safe.p_value is not None and safe.p_value < 0.01
     assert safe.interval is None  # all seeds agree exactly: no spread was seen
-    line = list(resistance_lines([safe]))[1]
+    line = resistance_csv([safe]).splitlines()[1]
     assert line.startswith("safelm,none,sft,harmful,compliance,5,5,20,raw/none/sft,1.301030,,,,")
 
 

@@ -10,7 +10,7 @@ import pytest
 from rebar import grid
 from rebar.config.file import Config
 from rebar.grid import Arm
-from rebar.reporting.measures.costs import Cost, costs_lines, read_costs
+from rebar.reporting.measures.costs import Cost, costs_csv, read_costs
 from rebar.reporting.measures.safeguard_costs import SafeguardCost, safeguard_costs
 from tests.stages.safeguard_jobs import PLACES, config
 
@@ -58,7 +58,7 @@ def test_what_left_no_costs_has_no_ratio(settings: Config, root: Path) -> None:
 
 
 def test_costs_say_passes_and_seconds_of_trainings(settings: Config, root: Path) -> None:
-    lines = costs_lines(read_costs(root, settings))
+    lines = costs_csv(read_costs(root, settings)).splitlines()
     assert "pretrain,0,,raw,none,,85.0,1000,80.0,1.0," in lines
     assert "pretrain,0,,raw,early,,165.0,1200,160.0,2.0," in lines
     assert "align,0,,raw,early,sft,25.0,900,20.0,1.0," in lines

@@ -21,6 +21,7 @@ from rebar.cost.resources import (
     seconds,
 )
 from rebar.grid import dag
+from rebar.jobs.formats import terminal_table, two_digits
 
 COLUMNS = ("stage", "jobs", "GPU-h", "CPU-h", "hours a job", "limit h", "disk GB", "files")
 
@@ -102,15 +103,15 @@ def plan_lines(config: Config, gpus: int, cpus: int) -> Iterator[str]:
     jobs = planned_jobs(config)
     rows = [_row(stage, [j for j in jobs.values() if j.stage == stage]) for stage in grid.FOLDERS]
     rows.append(_row("all", list(jobs.values())))
-    yield from _table([COLUMNS, *rows])
+    yield from terminal_table(COLUMNS, rows).splitlines()
     hours = wall_seconds(jobs, gpus, cpus) / 3600
-    yield f"\nwall time on {gpus} GPUs and {cpus} cores: {_number(hours)} h"
+    yield f"\nwall time on {gpus} GPUs and {cpus} cores: {two_digits(hours)} h"
     if not gpus and any(job.asks.gpus for job in jobs.values()):
         yield "  without a GPU the jobs that ask for one would take far longer than this says"
     yield from _beyond_limits(jobs)
     checkpoints = max((job.does.checkpoint_bytes for job in jobs.values()), default=0)
     yield (
-        f"disk for a run's checkpoints while it trains: {_number(checkpoints / 1e9)} GB "
+        f"disk for a run's checkpoints while it trains: {two_digits(checkpoints / 1e9)} GB "
         "(`python -m rebar prune` removes those of finished runs)"
     )
     yield (
@@ -129,7 +130,7 @@ def _beyond_limits(jobs: dict[Path, Planned]) -> Iterator[str]:
     }
     beyond = {stage: value for stage, value in hours.items() if value * 60 > MOST_MINUTES}
     if beyond:
-        named = ", ".join(f"{stage} {_number(value)} h" for stage, value in beyond.items())
+        named = ", ".join(f"{stage} {two_digits(value)} h" for stage, value in beyond.items())
         yield (
             f"longer than the {MOST_MINUTES // 60} h that a job asks for at most, and only "
             f"trainings go on after that: {named}; give them more time (`--set-resources "
@@ -142,18 +143,4 @@ def _row(name: str, jobs: list[Planned]) -> tuple[str, ...]:
     limit = max((job.asks.minutes for job in jobs), default=0) / 60
     disk = sum(job.does.disk_bytes for job in jobs) / 1e9
     hours = (sum(j.gpu_hours for j in jobs), sum(j.cpu_hours for j in jobs), longest, limit, disk)
-    return (name, str(len(jobs)), *map(_number, hours), str(sum(j.does.files for j in jobs)))
-
-
-def _number(value: float) -> str:
-    """Two digits that count, no more: these are estimates."""
-    if value >= 100:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.2g}"
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    for row in rows:
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join([first.strip().ljust(widths[0]), *others])
+    return (name, str(len(jobs)), *map(two_digits, hours), str(sum(j.does.files for j in jobs)))

@@ -13,6 +13,7 @@ from rebar import grid
 from rebar.config.file import Config, load_config
 from rebar.cost.resources import resources
 from rebar.grid import dag
+from rebar.jobs.formats import terminal_table
 from rebar.jobs.manifest import MANIFEST, find_manifests
 
 STATES = ("done", "running", "failed", "waiting")
@@ -71,18 +72,21 @@ def is_running(root: Path) -> bool:
 def status_lines(config: Config, root: Path) -> Iterator[str]:
     """Jobs by stage and state, cost so far, and the logs of what failed."""
     found = states(config, root)
-    yield "  ".join(["stage".ljust(16), *(word.rjust(7) for word in STATES), "  hours", "GPU-h"])
-    for stage in (*grid.FOLDERS, "all"):
-        rows = [state for state in found if stage in (state.stage, "all")]
-        counts = [sum(row.state == word for row in rows) for word in STATES]
-        hours = sum(row.seconds for row in rows) / 3600
-        gpu_hours = sum(row.gpu_hours for row in rows)
-        cells = [str(count).rjust(7) for count in counts]
-        yield "  ".join([stage.ljust(16), *cells, f"{hours:7.2f}", f"{gpu_hours:5.1f}"])
+    rows = [_status_row(found, stage) for stage in (*grid.FOLDERS, "all")]
+    yield from terminal_table(["stage", *STATES, "hours", "GPU-h"], rows).splitlines()
     failed = [row for row in found if row.state == "failed"]
     if failed:
         yield "not finished and not running now; their logs:"
         yield from (f"  {row.log}" for row in failed)
+
+
+def _status_row(found: list[State], stage: str) -> list[str]:
+    """Jobs of a stage, or of `all`, by state, with their hours and GPU hours."""
+    jobs = [job for job in found if stage in (job.stage, "all")]
+    counts = [sum(job.state == word for job in jobs) for word in STATES]
+    hours = sum(job.seconds for job in jobs) / 3600
+    gpu_hours = sum(job.gpu_hours for job in jobs)
+    return [stage, *map(str, counts), f"{hours:.2f}", f"{gpu_hours:.1f}"]
 
 
 class Doomed(NamedTuple):

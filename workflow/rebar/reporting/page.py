@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rebar.jobs.formats import percent
 from rebar.reporting.figures.figures import Drawn
 from rebar.reporting.figures.probe_plots import PROBE_FIGURES
 from rebar.reporting.measures import paper
@@ -43,7 +44,7 @@ from rebar.reporting.tables.condition_table import READING as CONDITIONS_READING
 from rebar.reporting.tables.condition_table import condition_tables
 from rebar.reporting.tables.further import READING, tables
 from rebar.reporting.tables.probe_table import scalar_table
-from rebar.reporting.tables.text import JUDGES, ROLE_OF, difference_text, percent, trust_text
+from rebar.reporting.tables.text import JUDGES, ROLE_OF, difference_text, trust_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 

@@ -16,10 +16,9 @@ from rebar.config.rows import LabelledFile
 from rebar.data.answers import match_labels, read_answers
 from rebar.data.prompts import Prompt
 from rebar.jobs.job import Job
-from rebar.jobs.manifest import read_manifest
+from rebar.jobs.manifest import read_manifest, write_text
 from rebar.judges import judge_of
-from rebar.reporting.measures.audit import PEOPLE, Agreement, Said, agree, audit_lines, question_of
-from rebar.reporting.measures.cells import write_lines
+from rebar.reporting.measures.audit import PEOPLE, Agreement, Said, agree, audit_csv, question_of
 from rebar.reporting.measures.sheet import filled_sheet, plain, read_stored, stratified
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def run(job: Job) -> None:
             read_manifest(folder)
         stored = read_stored(folders, job.root, job.settings["judges"])
         found += [*_on_sheets(audit, stored), *_on_stored(job, audit, stored)]
-    write_lines(job.root / grid.AUDIT, audit_lines(found))
+    write_text(job.root / grid.AUDIT, audit_csv(found))
 
 
 def _on_labelled(job: Job, audit: Audit) -> Iterator[Agreement]:

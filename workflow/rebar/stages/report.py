@@ -7,18 +7,18 @@ from rebar.config.file import Config
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import write_text
 from rebar.reporting.figures.figures import draw_figures
-from rebar.reporting.measures.aggregate import Results, gather, table_lines
+from rebar.reporting.measures.aggregate import Results, gather, table_csv
 from rebar.reporting.measures.audit import read_audit
-from rebar.reporting.measures.breaks import breaks_lines, find_breaks, read_trajectories
+from rebar.reporting.measures.breaks import breaks_csv, find_breaks, read_trajectories
 from rebar.reporting.measures.card import read_card
-from rebar.reporting.measures.cells import find_collapsed, read_measured, summary_lines, write_lines
+from rebar.reporting.measures.cells import find_collapsed, read_measured, summary_csv
 from rebar.reporting.measures.comparison import check_headline
-from rebar.reporting.measures.conditions import Bench, conditions, conditions_lines
+from rebar.reporting.measures.conditions import Bench, conditions, conditions_csv
 from rebar.reporting.measures.costs import forwards_per_step, read_costs
 from rebar.reporting.measures.exposure import exposures
 from rebar.reporting.measures.memory import memory_sentences
-from rebar.reporting.measures.probe_rows import probes_lines, read_numbers
-from rebar.reporting.measures.resistance import resistance_lines, resistances
+from rebar.reporting.measures.probe_rows import probes_csv, read_numbers
+from rebar.reporting.measures.resistance import resistance_csv, resistances
 from rebar.reporting.measures.searches import read_searches
 from rebar.reporting.page import Background, page_html
 from rebar.reporting.tables.text import table_text
@@ -51,11 +51,11 @@ def run(job: Job) -> None:
     bench = (trajectories, read_searches(job.root, config))
     folder = job.root / "figures"
     figures = draw_figures(results, background.cards, background.probed, bench, folder)
-    write_lines(job.root / "breaks.csv", breaks_lines(breaks))
-    write_lines(job.root / "resistance.csv", resistance_lines(background.resistances))
-    write_lines(job.root / "conditions.csv", conditions_lines(entries))
-    write_lines(job.root / "table.csv", table_lines(results))
-    write_lines(job.root / "probes.csv", probes_lines(job.root, config))
+    write_text(job.root / "breaks.csv", breaks_csv(breaks))
+    write_text(job.root / "resistance.csv", resistance_csv(background.resistances))
+    write_text(job.root / "conditions.csv", conditions_csv(entries))
+    write_text(job.root / "table.csv", table_csv(results))
+    write_text(job.root / "probes.csv", probes_csv(job.root, config))
     table = table_text(results, background.exposures, background.notes, entries)
     write_text(job.root / "table.md", table)
     write_text(job.root / "report.html", page_html(results, background, figures))
@@ -64,7 +64,7 @@ def run(job: Job) -> None:
 def _check_summary(job: Job, results: Results) -> None:
     """The report shows what summary.csv holds, or nothing."""
     path = job.root / "summary.csv"
-    expected = "".join(f"{line}\n" for line in summary_lines(results.measured, results.collapsed))
+    expected = summary_csv(results.measured, results.collapsed)
     if not path.exists() or path.read_text(encoding="utf-8") != expected:
         raise ValueError(
             f"{path} does not hold the values of the stored answers; remake it: "

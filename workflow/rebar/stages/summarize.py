@@ -6,9 +6,9 @@ from rebar.config.file import Config
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import write_text
 from rebar.reporting.measures.aggregate import gather
-from rebar.reporting.measures.cells import find_collapsed, read_measured, summary_lines, write_lines
-from rebar.reporting.measures.costs import costs_lines, read_costs
-from rebar.reporting.measures.headline import headline, headline_lines, metrics_text
+from rebar.reporting.measures.cells import find_collapsed, read_measured, summary_csv
+from rebar.reporting.measures.costs import costs_csv, read_costs
+from rebar.reporting.measures.headline import headline, headline_csv, metrics_text
 
 
 def run(job: Job) -> None:
@@ -16,8 +16,8 @@ def run(job: Job) -> None:
     config = Config(**job.settings)
     measured = read_measured(job.root, config)
     collapsed = find_collapsed(config, measured)
-    write_lines(job.root / "summary.csv", summary_lines(measured, collapsed))
+    write_text(job.root / "summary.csv", summary_csv(measured, collapsed))
     entries = headline(gather(config, measured, collapsed))
     write_text(job.root / "metrics.json", metrics_text(entries))
-    write_lines(job.root / "headline.csv", headline_lines(entries))
-    write_lines(job.root / "costs.csv", costs_lines(read_costs(job.root, config)))
+    write_text(job.root / "headline.csv", headline_csv(entries))
+    write_text(job.root / "costs.csv", costs_csv(read_costs(job.root, config)))

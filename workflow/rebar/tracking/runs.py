@@ -6,7 +6,6 @@ the digest of its spec, so that the job that trains and the later import write t
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from rebar import grid
 from rebar.config.base import NONE
 from rebar.grid.hub_access import ids_in
+from rebar.jobs.formats import read_csv
 from rebar.jobs.manifest import digest, find_manifests, fingerprint, load_manifest
 
 VALUE_LENGTH = 500
@@ -124,8 +124,7 @@ def summary_rows(root: Path) -> list[dict[str, str]]:
     """Every measurement; none before there are any."""
     if not (root / SUMMARY).exists():
         return []
-    with (root / SUMMARY).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(root / SUMMARY)
 
 
 def values_by_model(rows: list[dict[str, str]]) -> dict[Measured, dict[str, float]]:

@@ -7,15 +7,15 @@ and the result says so. Seeds in which a cell collapsed take no part in differen
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rebar.config.base import NONE
 from rebar.config.file import Config
 from rebar.grid import Arm
+from rebar.jobs.formats import csv_text, six_decimals
 from rebar.reporting.measures.audit import Agreement, beside
 from rebar.reporting.measures.cells import Cell, Collapsed, Counts, Measured, greedy
 from rebar.reporting.measures.statistics import (
@@ -157,24 +157,27 @@ TABLE = (
 ).split()
 
 
-def table_lines(results: Results) -> list[str]:
+def table_csv(results: Results) -> str:
     """`table.csv`: one row a cell, with its difference to the control and Holm's p-value.
 
     Holm's family is all arms and decoders that are compared in one column of the table: same
     attack, evaluation, split and metric, all with or all without alignment.
     """
+    return csv_text(TABLE, _table_rows(results))
+
+
+def _table_rows(results: Results) -> Iterator[tuple[Any, ...]]:
     compared = {cell: _to_control(results, cell) for cell in results.measured}
     p_values = {c: d.p_value for c, (_, d) in compared.items() if d and d.p_value is not None}
     adjusted = _adjust(p_values)
-    lines = [",".join(TABLE)]
     for cell, (control, difference) in compared.items():
         level = results.levels[cell]
-        row = (*cell.arm, *cell[1:], _number(level.interval.value), level.num_seeds)
-        row += (*map(_number, level.interval[1:]), level.basis, level.num_collapsed, control)
-        row += (*_difference_columns(difference), _number(adjusted.get(cell)))
-        row += _trust_columns(results.trust(cell.evaluation))
-        lines.append(",".join(map(str, row)))
-    return lines
+        value, low, high = map(six_decimals, level.interval)
+        yield (
+            *(*cell.arm, *cell[1:], value, level.num_seeds, low, high),
+            *(level.basis, level.num_collapsed, control, *_difference_columns(difference)),
+            *(six_decimals(adjusted.get(cell)), *_trust_columns(results.trust(cell.evaluation))),
+        )
 
 
 def _to_control(results: Results, cell: Cell) -> tuple[str, Difference | None]:
@@ -187,19 +190,15 @@ def _to_control(results: Results, cell: Cell) -> tuple[str, Difference | None]:
 def _difference_columns(difference: Difference | None) -> tuple[str, ...]:
     if difference is None:
         return ("",) * 6
-    numbers = tuple(map(_number, difference.interval))
-    ends = (str(difference.num_seeds), difference.basis, _number(difference.p_value))
+    numbers = tuple(map(six_decimals, difference.interval))
+    ends = (str(difference.num_seeds), difference.basis, six_decimals(difference.p_value))
     return numbers + ends
 
 
 def _trust_columns(agreement: Agreement | None) -> tuple[str, ...]:
     if agreement is None:
         return ("",) * 4
-    return (*map(_number, agreement.kappa), agreement.against)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.6f}"
+    return (*map(six_decimals, agreement.kappa), agreement.against)
 
 
 def _adjust(p_values: dict[Cell, float]) -> dict[Cell, float]:

@@ -11,15 +11,15 @@ Legend: B answers, C clusters, K outcomes, R resamples.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rebar.data.answers import NOT
+from rebar.jobs.formats import csv_text, read_csv, six_decimals
 from rebar.reporting.measures.statistics import CONFIDENCE, Interval, share
 
 PEOPLE = "people"
@@ -136,24 +136,23 @@ def _kappa_interval(counts_CKK: np.ndarray, agreement: Interval) -> Interval:
     return Interval(value, min(float(low), value, ends[0]), max(float(high), value, ends[1]))
 
 
-def audit_lines(found: Iterable[Agreement]) -> list[str]:
-    """`audit.csv`; six decimals, nothing for an undefined kappa."""
-    lines = [",".join(COLUMNS)]
-    for row in found:
-        numbers = (*row.agreement, *row.kappa, row.judge_share, row.against_share)
-        texts = ("" if math.isnan(x) else f"{x:.6f}" for x in numbers)
-        lines.append(",".join(map(str, (*row[:5], *texts))))
-    return lines
+def audit_csv(found: Iterable[Agreement]) -> str:
+    """`audit.csv`: one row an agreement; an undefined kappa is an empty field."""
+    return csv_text(COLUMNS, map(_audit_row, found))
+
+
+def _audit_row(row: Agreement) -> tuple[Any, ...]:
+    numbers = (*row.agreement, *row.kappa, row.judge_share, row.against_share)
+    return (*row[:5], *map(six_decimals, numbers))
 
 
 def read_audit(path: Path) -> list[Agreement]:
-    """What `audit_lines` wrote; ValueError says how to make it."""
+    """Read what `audit_csv` wrote; ValueError names the command that makes a missing file."""
     if not path.exists():
         raise ValueError(
             f"{path} is missing; make it: snakemake --profile profiles/local --force -- {path}"
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        return [_read(row) for row in csv.DictReader(file)]
+    return [_read(row) for row in read_csv(path)]
 
 
 def _read(row: dict[str, str]) -> Agreement:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from rebar import grid
 from rebar.config.file import Config
 from rebar.config.search import CostToBreak
 from rebar.grid import Arm
+from rebar.jobs.formats import csv_text, flag, six_digits
 from rebar.jobs.manifest import load_manifest
 
 COMPLIANCE, FACTS, LEARNED = "compliance", "facts", "learned"
@@ -119,13 +120,17 @@ def _break(trajectory: Trajectory, by: str, watch: CostToBreak) -> Break:
     )
 
 
-BREAKS = "recipe safeguard alignment attack by seed broken steps examples flops weight_distance"
+BREAKS = (
+    "recipe safeguard alignment attack by seed broken steps examples flops weight_distance"
+).split()
 
 
-def breaks_lines(breaks: list[Break]) -> Iterator[str]:
-    """`breaks.csv`; with `broken` false the costs are those of the whole attack, a lower bound."""
-    yield ",".join(BREAKS.split())
-    for one in breaks:
-        names = (*one.arm, one.attack, one.by, one.seed, str(one.is_broken).lower())
-        costs = (one.steps, one.examples, f"{one.flops:.6g}", f"{one.weight_distance:.6f}")
-        yield ",".join(map(str, (*names, *costs)))
+def breaks_csv(breaks: list[Break]) -> str:
+    """`breaks.csv`: where `broken` is false, the costs are those of the whole attack (a bound)."""
+    return csv_text(BREAKS, map(_break_row, breaks))
+
+
+def _break_row(one: Break) -> tuple[Any, ...]:
+    names = (*one.arm, one.attack, one.by, one.seed, flag(one.is_broken))
+    distance = f"{one.weight_distance:.6f}"  # written also where it is nan
+    return (*names, one.steps, one.examples, six_digits(one.flops), distance)

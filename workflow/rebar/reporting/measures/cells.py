@@ -7,9 +7,9 @@ read here, so that no harmful text can reach a report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from rebar.config.file import Config
 from rebar.config.kinds import Evaluation, Role
 from rebar.data.prompts import BENIGN_TASK
 from rebar.grid import Arm
-from rebar.jobs.manifest import write_text
+from rebar.jobs.formats import csv_text, flag, six_decimals
 from rebar.reporting.measures.statistics import Interval, share
 
 if TYPE_CHECKING:
@@ -234,24 +234,14 @@ SUMMARY = (
 ).split()
 
 
-def summary_lines(measured: Measured, collapsed: Collapsed) -> list[str]:
-    """`summary.csv`, in the order of the grid; six decimals, so that equal runs are equal files."""
-    lines = [",".join(SUMMARY)]
+def summary_csv(measured: Measured, collapsed: Collapsed) -> str:
+    """`summary.csv`: one row a cell and seed, in the order of the grid."""
+    return csv_text(SUMMARY, _summary_rows(measured, collapsed))
+
+
+def _summary_rows(measured: Measured, collapsed: Collapsed) -> Iterator[tuple[Any, ...]]:
     for cell, seeds in measured.items():
         for seed, counts in seeds.items():
-            value, low, high = counts.interval
-            state = collapsed[cell[:3]][seed]
-            row = (*cell.arm, *cell[1:], seed, f"{value:.6f}", int(counts.trials_C.sum()))
-            end = (f"{low:.6f}", f"{high:.6f}", counts.judge, csv_flag(state))
-            lines.append(",".join(map(str, (*row, *end))))
-    return lines
-
-
-def csv_flag(value: bool | None) -> str:
-    """`true`, `false`, or empty for unknown."""
-    return "" if value is None else str(value).lower()
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines, each with a newline, by `write_text`."""
-    write_text(path, "".join(f"{line}\n" for line in lines))
+            value, low, high = map(six_decimals, counts.interval)
+            numbers = (seed, value, int(counts.trials_C.sum()), low, high)
+            yield (*cell.arm, *cell[1:], *numbers, counts.judge, flag(collapsed[cell[:3]][seed]))

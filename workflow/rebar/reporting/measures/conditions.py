@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rebar import grid
 from rebar.config.base import NONE
 from rebar.config.file import Config
 from rebar.config.kinds import Role
 from rebar.grid import Arm
+from rebar.jobs.formats import csv_text, six_digits
 from rebar.reporting.measures.aggregate import Results
 from rebar.reporting.measures.breaks import COMPLIANCE, LEARNED, Break
 from rebar.reporting.measures.cells import Cell, cell_metric, evaluation_of, greedy
@@ -228,19 +229,17 @@ CONDITIONS = (
 ).split()
 
 
-def conditions_lines(entries: Sequence[Entry]) -> Iterator[str]:
-    """`conditions.csv`: a line a seed; the columns from `mean_difference` on are over all seeds."""
-    yield ",".join(CONDITIONS)
-    for entry in entries:
-        measure, differences = entry.measure, entry.differences
-        mean = fmean(differences.values()) if differences else None
-        ends = entry.interval[1:] if entry.interval else (None, None)
-        over = [*map(_number, (mean, *ends, entry.p_value, entry.p_holm))]
-        for seed, value in entry.values.items():
-            names = (*entry.arm, measure.condition, f'"{measure.name}"', measure.unit, seed)
-            own = (_number(value.number), ">=" if value.is_bound else "")
-            yield ",".join(map(str, (*names, *own, _number(differences.get(seed)), *over)))
+def conditions_csv(entries: Sequence[Entry]) -> str:
+    """`conditions.csv`: a row a seed; the columns from `mean_difference` on are over all seeds."""
+    return csv_text(CONDITIONS, (row for entry in entries for row in _entry_rows(entry)))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+def _entry_rows(entry: Entry) -> Iterator[tuple[Any, ...]]:
+    measure, differences = entry.measure, entry.differences
+    mean = fmean(differences.values()) if differences else None
+    ends = entry.interval[1:] if entry.interval else (None, None)
+    all_seeds = [*map(six_digits, (mean, *ends, entry.p_value, entry.p_holm))]
+    for seed, value in entry.values.items():
+        names = (*entry.arm, measure.condition, measure.name, measure.unit, seed)
+        own = (six_digits(value.number), ">=" if value.is_bound else "")
+        yield (*names, *own, six_digits(differences.get(seed)), *all_seeds)

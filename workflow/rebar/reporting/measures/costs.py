@@ -13,11 +13,10 @@ from rebar import grid
 from rebar.config.base import NONE
 from rebar.config.file import Config
 from rebar.grid import dag
+from rebar.jobs.formats import csv_text
 from rebar.jobs.manifest import MANIFEST
 
 WILDCARDS = ("seed", "shard", "recipe", "safeguard", "alignment")
-
-NUMBERS = ("seconds", "peak_mb", "train_seconds", "passes", "peak_gpu_mb")
 
 
 class Cost(NamedTuple):
@@ -63,15 +62,13 @@ def _cost(config: Config, stage: str, names: dict[str, Any], content: dict[str, 
     )
 
 
-def costs_lines(costs: list[Cost]) -> list[str]:
-    """`costs.csv`: stage, wildcards and numbers, empty where a stage has none."""
-    lines = [",".join(("stage", *WILDCARDS, *NUMBERS))]
-    for cost in costs:
-        names = (cost.wildcards.get(name, "") for name in WILDCARDS)
-        numbers = [getattr(cost, name) for name in NUMBERS]
-        values = (cost.stage, *names, *("" if x is None else x for x in numbers))
-        lines.append(",".join(map(str, values)))
-    return lines
+def costs_csv(costs: list[Cost]) -> str:
+    """`costs.csv`: stage, wildcards and numbers of each job, empty where a stage has none."""
+    return csv_text(("stage", *WILDCARDS, *Cost._fields[2:]), map(_cost_row, costs))
+
+
+def _cost_row(cost: Cost) -> tuple[Any, ...]:
+    return (cost.stage, *(cost.wildcards.get(name) for name in WILDCARDS), *cost[2:])
 
 
 def forwards_per_step(root: Path, config: Config) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from rebar.jobs.formats import csv_text, six_decimals
 from rebar.reporting.measures.aggregate import Level, Results
 from rebar.reporting.measures.comparison import rows, states, view
 
@@ -47,11 +48,10 @@ def metrics_text(entries: list[Entry]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def headline_lines(entries: list[Entry]) -> list[str]:
+def headline_csv(entries: list[Entry]) -> str:
     """`headline.csv`: one row a model."""
     names = list(entries[0].shares) if entries else []
-    lines = [",".join(["model", *names])]
-    for arm, state, shares in entries:
-        numbers = ["" if share is None else f"{share:.6f}" for share in shares.values()]
-        lines.append(",".join([f"{arm} {state}", *numbers]))
-    return lines
+    rows = (
+        (f"{arm} {state}", *map(six_decimals, shares.values())) for arm, state, shares in entries
+    )
+    return csv_text(["model", *names], rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from rebar import grid
 from rebar.config.file import Config
 from rebar.grid import Arm
-from rebar.jobs.manifest import write_text
+from rebar.jobs.formats import csv_text, read_csv, write_csv
 
 ROWS = "rows.csv"
 # In the order of the plug-ins' rows (rebar.probes._data.Row): a number, and where it was measured.
@@ -35,14 +34,11 @@ class Number(NamedTuple):
 
 def write_rows(folder: Path, rows: Iterable[Iterable[Any]]) -> None:
     """Write `rows.csv`: nine digits, an empty field where there is nothing."""
-    lines = [",".join(COLUMNS), *(",".join(map(_text, row)) for row in rows)]
-    write_text(folder / ROWS, "".join(f"{line}\n" for line in lines))
+    write_csv(folder / ROWS, COLUMNS, ([_nine_digits(value) for value in row] for row in rows))
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+def _nine_digits(value: Any) -> Any:
+    return f"{value:.9g}" if isinstance(value, float) else value
 
 
 def read_numbers(root: Path, config: Config) -> list[Number]:
@@ -57,12 +53,11 @@ def _value(key: str, text: str) -> Any:
     return float(text or "nan") if key in _NUMBERS else text
 
 
-def probes_lines(root: Path, config: Config) -> list[str]:
-    """`probes.csv`: the rows of all probes as they are, behind the names of their models."""
-    lines = [",".join((*Arm._fields, "seed", "probe", *COLUMNS))]
-    for arm, seed, probe, row in _rows(root, config):
-        lines.append(",".join(map(str, (*arm, seed, probe, *row.values()))))
-    return lines
+def probes_csv(root: Path, config: Config) -> str:
+    """`probes.csv`: the rows of all probes unchanged, after the names of their models."""
+    header = (*Arm._fields, "seed", "probe", *COLUMNS)
+    rows = ((*arm, seed, probe, *row.values()) for arm, seed, probe, row in _rows(root, config))
+    return csv_text(header, rows)
 
 
 def _rows(root: Path, config: Config) -> Iterator[tuple[Arm, int, str, dict[str, str]]]:
@@ -70,6 +65,5 @@ def _rows(root: Path, config: Config) -> Iterator[tuple[Arm, int, str, dict[str,
         for probe in grid.probes(config, arm):
             for seed in config.seeds:
                 folder = root / grid.folder("probe", seed=seed, **arm._asdict()) / probe
-                with (folder / ROWS).open(encoding="utf-8", newline="") as file:
-                    for row in csv.DictReader(file):
-                        yield arm, seed, probe, row
+                for row in read_csv(folder / ROWS):
+                    yield arm, seed, probe, row

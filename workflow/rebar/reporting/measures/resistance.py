@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -18,6 +18,7 @@ from rebar import grid
 from rebar.config.base import NONE
 from rebar.config.file import Config
 from rebar.grid import Arm
+from rebar.jobs.formats import csv_text, six_decimals
 from rebar.reporting.measures.breaks import LEARNED, Break
 from rebar.reporting.measures.statistics import Interval, over_seeds
 
@@ -151,17 +152,15 @@ RESISTANCE = (
 ).split()
 
 
-def resistance_lines(found: Sequence[Resistance]) -> Iterator[str]:
-    """`resistance.csv`; empty where there is no number, `inf` where most were never broken."""
-    yield ",".join(RESISTANCE)
-    for one in found:
-        twin = "/".join(one.twin) if one.twin else ""
-        low, high = one.interval[1:] if one.interval else (None, None)
-        names = (*one.arm, one.attack, one.by, one.num_seeds, one.num_broken)
-        numbers = [_number(x) for x in (one.gain, low, high)]
-        rest = (one.bound if one.twin else "", _number(one.p_value), _number(one.selectivity))
-        yield ",".join(map(str, (*names, f"{one.median_steps:g}", twin, *numbers, *rest)))
+def resistance_csv(found: Sequence[Resistance]) -> str:
+    """`resistance.csv`: the median is `inf` where more than half were never broken."""
+    return csv_text(RESISTANCE, map(_resistance_row, found))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
+def _resistance_row(one: Resistance) -> tuple[Any, ...]:
+    twin = "/".join(one.twin) if one.twin else ""
+    gains = (one.gain, *(one.interval[1:] if one.interval else (None, None)))
+    names = (*one.arm, one.attack, one.by, one.num_seeds, one.num_broken)
+    bound = one.bound if one.twin else ""
+    ends = map(six_decimals, (one.p_value, one.selectivity))
+    return (*names, f"{one.median_steps:g}", twin, *map(six_decimals, gains), bound, *ends)

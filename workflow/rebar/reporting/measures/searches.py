@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 from rebar import grid
 from rebar.config.file import Config
 from rebar.grid import Arm
+from rebar.jobs.formats import read_csv
 
 
 class Searched(NamedTuple):
@@ -33,7 +33,6 @@ def read_searches(root: Path, config: Config) -> list[Searched]:
 
 def _read(root: Path, arm: Arm, search: str, seed: int) -> Searched:
     path = root / grid.model_folder(seed, arm, search) / "trials.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(path)
     curve = [float(row["best_so_far"] or "nan") for row in rows]
     return Searched(arm, search, seed, curve, float(rows[0]["attack_success"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rebar.config.kinds import Role
+from rebar.jobs.formats import markdown_table, percent, points
 from rebar.reporting.measures import paper
 from rebar.reporting.measures.aggregate import Level, Results
 from rebar.reporting.measures.cells import Cell, evaluation_of
@@ -81,32 +82,12 @@ def wrapped(paragraph: str) -> str:
     return textwrap.fill(paragraph, 110)
 
 
-def grid_text(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with padded columns."""
-    widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        "| " + " | ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)) + " |"
-        for line in (header, rule, *lines)
-    )
-
-
-def percent(value: float) -> str:
-    """A share as a whole per cent."""
-    return f"{100 * value:.0f}"
-
-
 def with_interval(level: Level | None) -> str:
     """`44 37-52`, or a dash."""
     if level is None:
         return "-"
     value, low, high = map(percent, level.interval)
     return f"{value} {low}-{high}"
-
-
-def signed(value: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    return f"{100 * value:+.0f}"
 
 
 def _headline(results: Results) -> Iterator[str]:
@@ -118,7 +99,7 @@ def _headline(results: Results) -> Iterator[str]:
         while True:
             header = ["arm, decoder", "share of answers", *map(state_label, columns[:count])]
             body = [x for r, line in views.items() for x in _row_lines(results, r, line[:count])]
-            text = grid_text(header, body)
+            text = markdown_table(header, body)
             if len(text.split("\n", 1)[0]) <= WIDTH or count == 1:
                 break
             count -= 1
@@ -180,7 +161,7 @@ def _judges(results: Results) -> Iterator[str]:
     ]
     yield "## How far the judges can be trusted"
     yield wrapped(JUDGES)
-    yield grid_text(header, lines)
+    yield markdown_table(header, lines)
 
 
 def _conditions(entries: Sequence[ConditionEntry]) -> Iterator[str]:
@@ -197,7 +178,7 @@ def _conditions(entries: Sequence[ConditionEntry]) -> Iterator[str]:
         ]
         body.append(["selectivity", "log10 steps", *(told for _, _, told in table.lines)])
         yield f"### {table.title}"
-        yield grid_text(header, body)
+        yield markdown_table(header, body)
 
 
 def _further(results: Results) -> Iterator[str]:
@@ -211,7 +192,7 @@ def _further(results: Results) -> Iterator[str]:
             [line.row.label, line.split, line.metric.replace("_", " "), *map(_entry, line.entries)]
             for line in table.lines
         ]
-        yield grid_text(table.header, body)
+        yield markdown_table(table.header, body)
 
 
 def _entry(entry: Entry | None) -> str:
@@ -235,7 +216,7 @@ def _poisoning(results: Results) -> Iterator[str]:
             "Shares of answers in % that are what the attacker wants: with the trigger / without "
             "it (a false belief: about falsified facts / about others)."
         )
-        yield grid_text(["arm, decoder", "aim", *map(state_label, columns)], body)
+        yield markdown_table(["arm, decoder", "aim", *map(state_label, columns)], body)
 
 
 def _aim(aim: Aim) -> str:
@@ -247,7 +228,7 @@ def _aim(aim: Aim) -> str:
 def _exposures(exposures: list[Exposure]) -> Iterator[str]:
     if exposures:
         yield "## What each recipe was trained on"
-        yield grid_text(HEADERS, [[e.recipe, *shown(e)] for e in exposures])
+        yield markdown_table(HEADERS, [[e.recipe, *shown(e)] for e in exposures])
 
 
 def _orderings(results: Results) -> Iterator[str]:
@@ -273,7 +254,7 @@ def _comparison_table(results: Results, comparisons: list[Comparison], last: str
         line += [] if c.points is None else [f"{c.points:+.1f}"]
         line += [c.verdict]
         lines.append(line)
-    return grid_text(header, lines)
+    return markdown_table(header, lines)
 
 
 def _named(results: Results, cell: Cell) -> str:
@@ -291,8 +272,8 @@ def difference_text(comparison: Comparison) -> str:
         return "collapsed"
     return " ".join(
         (
-            signed(comparison.difference.interval.value),
-            "..".join(map(signed, comparison.difference.interval[1:])),
+            points(comparison.difference.interval.value),
+            "..".join(map(points, comparison.difference.interval[1:])),
         )
     )
 
