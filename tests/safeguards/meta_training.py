@@ -15,7 +15,7 @@ from rebar.config.safeguard import Safeguard
 from rebar.safeguards import mlac, tar
 from rebar.training import distributed
 from rebar.training.batches import Batch
-from rebar.training.safeguarded import Part, Safeguarded, State
+from rebar.training.safeguarded import Part, SafeguardedTraining, State
 from rebar.training.train import TrainResult, train
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
@@ -38,14 +38,14 @@ def more(step: int, kind: str, number: int) -> Batch:
 
 def safeguard(
     name: str, model: nn.Module, changes: dict[str, Any] | None = None, **setting
-) -> Safeguarded:
+) -> SafeguardedTraining:
     module, values = CASES[name]
     config = module.Config(**values | (changes or {}))
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     part = Part(module.gradient, config, State(seed=5, reference=frozen))
     training = settings(steps=1)
     whole = Safeguard(acts_in="own_stage", parts=[config], training=training, **setting)
-    return Safeguarded(whole, [part], more)
+    return SafeguardedTraining(whole, [part], more)
 
 
 def run(name: str, model: nn.Module, folder: Path, processes: int = 1, **changes) -> TrainResult:

@@ -19,7 +19,7 @@ from rebar.config.plugins import plugin_module, plugin_names
 from rebar.config.safeguard import Safeguard
 from rebar.training import distributed
 from rebar.training.batches import Batch, row_batches
-from rebar.training.safeguarded import Part, Safeguarded, State
+from rebar.training.safeguarded import Part, SafeguardedTraining, State
 from rebar.training.train import train
 from tests.model.tiny import recorder, rows, settings, tiny_llama
 
@@ -68,9 +68,9 @@ def part(setting: Any, model: nn.Module) -> Part:
     return Part(plugin_module("safeguards", setting.method).gradient, setting, state)
 
 
-def safeguarded(model: nn.Module, *settings_of_parts: Any, **changes: Any) -> Safeguarded:
+def safeguarded(model: nn.Module, *settings_of_parts: Any, **changes: Any) -> SafeguardedTraining:
     setting = Safeguard(acts_in="alignment", parts=list(settings_of_parts), **changes)
-    return Safeguarded(setting, [part(each, model) for each in settings_of_parts], more)
+    return SafeguardedTraining(setting, [part(each, model) for each in settings_of_parts], more)
 
 
 def run(
@@ -80,7 +80,7 @@ def run(
     batches: Callable[[int], Batch] = batch_at,
     strength: float = 1.0,
     **changes: Any,
-) -> tuple[nn.Module, Safeguarded]:
+) -> tuple[nn.Module, SafeguardedTraining]:
     """Train a tiny model under one method; metrics and checkpoints go to the folder."""
     folder.mkdir(exist_ok=True, parents=True)
     model = start()
@@ -90,7 +90,7 @@ def run(
     return model, guard
 
 
-def save(model: nn.Module, guard: Safeguarded, file: Path) -> None:
+def save(model: nn.Module, guard: SafeguardedTraining, file: Path) -> None:
     """Weights and what the safeguard remembers."""
     tensors = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
     memory = {f"memory.{name}": tensor.contiguous() for name, tensor in guard.memory().items()}

@@ -1,1 +1,1 @@
-"""Answers from a model: greedy, sampling, beam search and SafeBeam."""
+"""Decoding: greedy, sampling, beam search and SafeBeam."""

@@ -1,8 +1,10 @@
 """Greedy decoding and sampling in left-padded batches with a key-value cache.
 
-Greedy answers equal what plain transformers `generate` gives with the same suppressed tokens;
-samples depend on seed and prompt number alone, not on the batch. An answer holds its end token
-if it came to one. Shapes: B prompts, T tokens, V vocabulary.
+Greedy answers equal those of plain transformers `generate` with the same suppressed tokens. Samples
+depend on the seed and the number of the prompt only, not on the batch. An answer includes its end
+token if it reached one.
+
+Shapes: B prompts, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+# Chooses the next token ids B from logits B x V, given the step and the numbers of the prompts.
 Choose = Callable[[Tensor, int, list[int]], Tensor]
 
 
 class Prefill(NamedTuple):
-    """Prompts after one forward."""
+    """The state of a batch of prompts after one forward pass."""
 
-    logits_BV: Tensor  # float32, of the next token
-    mask_BT: Tensor  # 1 where a real token stands
+    logits_BV: Tensor  # float32, for the next token
+    mask_BT: Tensor  # 1 for real tokens, 0 for padding
     cache: DynamicCache
 
 
@@ -34,7 +37,10 @@ def decode_greedily(
     suppress: Sequence[int] = (),
     batch_size: int = 64,
 ) -> list[list[int]]:
-    """The most probable token at each step, `suppress` never."""
+    """Decode the most probable token at each step, never one of `suppress`.
+
+    Returns the new token ids of each prompt, in the order of the prompts.
+    """
 
     def choose(logits_BV: Tensor, step: int, numbers: list[int]) -> Tensor:
         return logits_BV.argmax(dim=1)
@@ -54,8 +60,13 @@ def sample_tokens(
     seed: int,
     batch_size: int = 64,
 ) -> list[list[int]]:
-    """Tokens drawn from the smallest set of mass `top_p` at this temperature."""
+    """Sample each token from the nucleus of probability mass `top_p` (Holtzman et al. 2020).
+
+    Returns the new token ids of each prompt, in the order of the prompts.
+    """
     generator = torch.Generator().manual_seed(seed)
+    # All random numbers are drawn before decoding, one per prompt and step, so that a sample does
+    # not depend on which other prompts share its batch.
     chances = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
 
     def choose(logits_BV: Tensor, step: int, numbers: list[int]) -> Tensor:
@@ -66,28 +77,33 @@ def sample_tokens(
 
 
 def draw_tokens(probabilities_BV: Tensor, top_p: float, chances_B: Tensor) -> Tensor:
-    """Ids at these points (0-1) of the cumulated nucleus, most probable token first."""
+    """Token ids at the given points (0-1) of the nucleus's cumulated mass, most probable first."""
     sorted_BV, ids_BV = probabilities_BV.sort(dim=1, descending=True, stable=True)
+    # A token belongs to the nucleus if the mass before it is below top_p; so the first always does.
     before_BV = sorted_BV.cumsum(dim=1) - sorted_BV
     nucleus_BV = sorted_BV.masked_fill(before_BV >= top_p, 0.0)
     cumulated_BV = nucleus_BV.cumsum(dim=1)
     points_B1 = (chances_B * cumulated_BV[:, -1])[:, None]
+    # Rounding may put a point behind the last token of the nucleus; it then takes that token.
     last_B1 = (nucleus_BV > 0).sum(dim=1, keepdim=True) - 1
     places_B1 = torch.searchsorted(cumulated_BV, points_B1, right=True).minimum(last_B1)
     return ids_BV.gather(1, places_B1)[:, 0]
 
 
 def batches_by_length(prompts: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:
-    """Prompt numbers in batches of like length, longest first, so that memory fails early."""
+    """Yield prompt numbers in batches of similar length, longest first.
+
+    If memory is too small, decoding then fails at once and not after hours.
+    """
     order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
 def prefill(model: PreTrainedModel, prompts: Sequence[list[int]]) -> Prefill:
-    """One forward over the left-padded prompts."""
+    """Run one forward pass over left-padded prompts; raises ValueError for an empty prompt."""
     if not all(prompts):
-        raise ValueError("a prompt without tokens cannot be continued; start it with <bos>")
+        raise ValueError("a prompt without tokens cannot be continued; begin it with <bos>")
     length = max(map(len, prompts))
     ids_BT = torch.tensor([[0] * (length - len(p)) + list(p) for p in prompts])
     mask_BT = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts])
@@ -95,6 +111,7 @@ def prefill(model: PreTrainedModel, prompts: Sequence[list[int]]) -> Prefill:
     output = model(
         input_ids=ids_BT.to(model.device),
         attention_mask=mask_BT.to(model.device),
+        # Positions count real tokens only, so that padding does not change an answer.
         position_ids=(mask_BT.cumsum(dim=1) - 1).clamp(min=0).to(model.device),
         past_key_values=cache,
         use_cache=True,
@@ -104,7 +121,7 @@ def prefill(model: PreTrainedModel, prompts: Sequence[list[int]]) -> Prefill:
 
 
 def cut_at_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
-    """The ids up to and with the first end token."""
+    """The ids up to the first end token, including it."""
     ends = [place for place, token in enumerate(ids) if token in end_ids]
     return ids[: ends[0] + 1] if ends else ids
 
@@ -138,7 +155,7 @@ def _continue(
     end_ids: Sequence[int],
     suppress: Sequence[int],
 ) -> Tensor:
-    """New ids B x T of one batch; what follows a row's end token means nothing."""
+    """New ids B x T of one batch; what follows a row's end token has no meaning."""
     logits_BV, mask_BT, cache = state
     ends = torch.tensor(list(end_ids), device=logits_BV.device)
     ended_B = torch.zeros(len(numbers), dtype=torch.bool, device=logits_BV.device)
@@ -147,6 +164,7 @@ def _continue(
         logits_BV[:, list(suppress)] = float("-inf")
         chosen.append(choose(logits_BV, step, numbers))
         ended_B |= torch.isin(chosen[-1], ends)
+        # Rows that have ended run on until the whole batch has ended; their rest is cut off later.
         if step == max_new_tokens - 1 or ended_B.all():
             break
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(numbers), 1)], dim=1)

@@ -1,4 +1,4 @@
-"""Answers of a model with a decoder setting."""
+"""Answers of a model with the decoder that the settings describe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rebar.decoding.safebeam import decode_safe_beam
 
 
 class Generated(NamedTuple):
-    """New ids for each prompt, end tokens included, and forwards a step of a prompt."""
+    """New ids for each prompt, including end tokens, and the forward passes per step and prompt."""
 
     answers: list[list[int]]
     forwards_per_step: float
@@ -27,9 +27,9 @@ def generate(
     max_new_tokens: int,
     seed: int,
 ) -> Generated:
-    """New token ids for each prompt, and the forwards that a step of a prompt takes.
+    """Generate new token ids for each prompt with the given decoder.
 
-    Of a guarded decoder the inner one: the guard reads texts, not tokens.
+    For a decoder with a guard this runs the inner decoder only: a guard reads texts, not tokens.
     """
     decoder = decoder.inner if isinstance(decoder, Guarded) else decoder
     ends = end_ids(model)
@@ -55,11 +55,11 @@ def generate(
 
 
 def end_ids(model: Any) -> list[int]:
-    """Ids that end an answer."""
+    """Ids of the tokens that end an answer."""
     ends = model.generation_config.eos_token_id
     return list(ends) if isinstance(ends, list | tuple) else [ends]
 
 
 def suppressed_ids(model: Any) -> list[int]:
-    """Ids that greedy decoding never emits (the tag)."""
+    """Ids that decoding never emits (the harmfulness tag)."""
     return list(model.generation_config.suppress_tokens or [])

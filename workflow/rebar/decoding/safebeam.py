@@ -1,11 +1,13 @@
 """SafeBeam (Safety Pretraining, arXiv 2504.16980, algorithm 2): beam search away from the tag.
 
-Every candidate token is looked ahead by one forward that tells how probable the harmfulness tag
-comes next; the riskiest share is dropped before the ranking by log-probability. The tag itself is
-never emitted. Ours: candidates of a beam share its cache, so that one cached forward a candidate
-gives its risk and its next-step distribution; and a risk floor, below which nothing is dropped.
+One forward pass per candidate token gives the probability that the harmfulness tag comes next. The
+riskiest share of the candidates is dropped, the others are ranked by log-probability. The tag
+itself is never emitted. Two things are ours: the candidates of a beam share its cache, so that one
+cached forward pass per candidate gives both its risk and its next-token distribution; and
+candidates below a risk floor are never dropped.
 
-Shapes: B prompts, K beams, N candidates a beam, C = K x N, R = B x K rows, T tokens, V vocabulary.
+Shapes: B prompts, K beams, N candidates per beam, C = K x N, R = B x K rows, T tokens, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -25,15 +27,19 @@ NEVER = float("-inf")
 
 
 class BeamResult(NamedTuple):
-    """Answers in the order of the prompts, and what they cost."""
+    """Answers in the order of the prompts, and their cost."""
 
     answers: list[list[int]]
-    forwards_per_step: int  # candidates forwarded for one prompt in one step
+    forwards_per_step: int  # candidates forwarded per prompt and step
 
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """What a search is asked to do."""
+    """Settings of a search.
+
+    `dropped_share` of the candidates are dropped at each step unless their risk is below
+    `risk_floor`; `steer=False` drops none.
+    """
 
     tag_id: int
     end_ids: Sequence[int]
@@ -45,19 +51,19 @@ class BeamSearch:
 
 
 class Beams(NamedTuple):
-    """Texts under construction, best first; a slot without text scores minus infinity."""
+    """Texts being decoded, best first; a slot without a text has score minus infinity."""
 
-    numbers: list[int]  # B: which prompts
+    numbers: list[int]  # B: numbers of the prompts
     ids_BKT: Tensor
     scores_BK: Tensor
     ended_BK: Tensor
-    next_BKV: Tensor  # log-probabilities of the next token without the tag
+    next_BKV: Tensor  # log-probabilities of the next token, without the tag
     mask_RT: Tensor
     cache: DynamicCache
 
 
 class Candidates(NamedTuple):
-    """The pool of one step: beam after beam, the most probable token of a beam first."""
+    """The candidates of one step: beam after beam, and most probable first within a beam."""
 
     ids_BC: Tensor
     scores_BC: Tensor
@@ -81,13 +87,13 @@ def decode_safe_beam(
     steer: bool = True,
     batch_size: int = 64,
 ) -> BeamResult:
-    """The most probable text of each prompt's search, with its end token if it came to one.
+    """The best text that each prompt's search finds, including its end token if it reached one.
 
-    `steer=False` is plain beam search with the same forwards (the control); `risk_floor=0` is the
-    published algorithm.
+    `steer=False` is plain beam search with the same forward passes, as a control; `risk_floor=0` is
+    the published algorithm. Raises ValueError if `dropped_share` is outside [0, 1).
     """
     if not 0 <= dropped_share < 1:
-        raise ValueError(f"dropped_share {dropped_share} must be at least 0 and below 1")
+        raise ValueError(f"dropped_share: {dropped_share} must be at least 0 and below 1")
     search = BeamSearch(tag_id, end_ids, beams, candidates, dropped_share, risk_floor, steer)
     model.eval()
     answers: list[list[int]] = [[] for _ in prompts]
@@ -122,17 +128,20 @@ def _start(
 
 
 def _forbid_tag(logits: Tensor, search: BeamSearch) -> Tensor:
-    """Log-probabilities when the tag cannot be emitted; its mass goes to the others."""
+    """Log-probabilities if the tag cannot be emitted; the other tokens share its probability."""
     tag = torch.tensor([search.tag_id], device=logits.device)
     return logits.index_fill(-1, tag, NEVER).log_softmax(dim=-1)
 
 
 def _look_ahead(model: PreTrainedModel, state: Beams, search: BeamSearch) -> Candidates:
-    is_first = state.ids_BKT.shape[-1] == 0  # of the one beam there is, as many as of all later
+    """Forward every candidate and read its risk: the probability that the tag comes next."""
+    # The first step has one beam; it gets as many candidates as all beams have later.
+    is_first = state.ids_BKT.shape[-1] == 0
     wanted = search.candidates * (search.beams if is_first else 1)
     log_BKN, ids_BKN = state.next_BKV.topk(min(wanted, state.next_BKV.shape[-1]), dim=-1)
     ended_BK1 = state.ended_BK[..., None]
-    log_BKN = log_BKN.masked_fill(ended_BK1, NEVER)  # an ended text is one candidate: itself
+    # A text that has ended is one candidate, itself: its score stays, the other slots are empty.
+    log_BKN = log_BKN.masked_fill(ended_BK1, NEVER)
     log_BKN[..., :1] = log_BKN[..., :1].masked_fill(ended_BK1, 0.0)
     logits_RNV = _forward_candidates(model, state, ids_BKN.flatten(0, 1))
     risks_RN = (logits_RNV[..., search.tag_id] - logits_RNV.logsumexp(dim=-1)).exp()
@@ -142,14 +151,16 @@ def _look_ahead(model: PreTrainedModel, state: Beams, search: BeamSearch) -> Can
         ids_BC=ids_BKN.flatten(1),
         scores_BC=(state.scores_BK[..., None] + log_BKN).flatten(1),
         ended_BC=ended_BC,
-        risks_BC=risks_RN.view(ended_BC.shape).masked_fill(ended_BC, 0.0),  # nothing follows
+        risks_BC=risks_RN.view(ended_BC.shape).masked_fill(ended_BC, 0.0),  # nothing follows an end
         logits_BCV=logits_RNV.view(*ended_BC.shape, -1),
     )
 
 
 def _forward_candidates(model: PreTrainedModel, state: Beams, ids_RN: Tensor) -> Tensor:
-    """Logits after each candidate; candidates see their beam's text and themselves only."""
+    """Logits after each candidate; a candidate attends to its beam's text and itself only."""
     num_rows, width = ids_RN.shape
+    # All candidates of a beam go through one forward pass as if they followed each other. The mask
+    # hides them from each other and they share one position, so each sees what it would alone.
     text_R1NT = state.mask_RT.bool()[:, None, None].expand(-1, 1, width, -1)
     self_NN = torch.eye(width, dtype=torch.bool, device=ids_RN.device)
     seen = torch.cat([text_R1NT, self_NN.expand(num_rows, 1, -1, -1)], dim=-1)
@@ -165,13 +176,16 @@ def _forward_candidates(model: PreTrainedModel, state: Beams, ids_RN: Tensor) ->
 
 
 def _choose_survivors(pool: Candidates, search: BeamSearch) -> Tensor:
-    """Places in the pool of the beams to go on with, best first, B x K."""
+    """Indices of the candidates that become the next beams, best first: B x K, -1 for none."""
     scores_BC = pool.scores_BC
     if search.steer:
         live_BC = scores_BC > NEVER
         num_live_B1 = live_BC.sum(dim=1, keepdim=True)
+        # Algorithm 2 keeps the safest share; rounding down what is dropped leaves at least one.
         num_kept_B1 = num_live_B1 - (num_live_B1 * search.dropped_share).floor()
+        # Empty slots sort behind all risks (at most 1); equal risks keep the order of the pool.
         by_risk_BC = pool.risks_BC.masked_fill(~live_BC, 2.0).argsort(dim=1, stable=True)
+        # argsort of argsort is each candidate's rank by risk.
         riskiest_BC = by_risk_BC.argsort(dim=1) >= num_kept_B1
         scores_BC = scores_BC.masked_fill(riskiest_BC & (pool.risks_BC >= search.risk_floor), NEVER)
     order_BC = scores_BC.argsort(dim=1, descending=True, stable=True)
@@ -179,7 +193,7 @@ def _choose_survivors(pool: Candidates, search: BeamSearch) -> Tensor:
 
 
 def _advance(state: Beams, pool: Candidates, search: BeamSearch) -> Beams:
-    """The survivors as the new beams, each with its own token's cache entry behind its text."""
+    """Make the survivors the new beams, each with its token's cache entry after its text."""
     places_BK = _choose_survivors(pool, search)
     is_empty_BK = places_BK < 0
     places_BK = places_BK.clamp(min=0)
@@ -204,12 +218,13 @@ def _advance(state: Beams, pool: Candidates, search: BeamSearch) -> Beams:
 def _gather_cache(
     cache: DynamicCache, rows_R: Tensor, offsets_R: Tensor, width: int
 ) -> DynamicCache:
-    """Rows of a cache; of the `width` candidates at its end each row keeps one."""
+    """Select rows of a cache; each row keeps one of the `width` candidates at its end."""
     rows = torch.arange(len(rows_R), device=rows_R.device)
 
     def pick(stored: Tensor) -> Tensor:
         moved = stored.index_select(0, rows_R)  # R x heads x positions x head width
         length = moved.shape[2] - width
+        # Move the chosen candidate's entry to the first place after the text; cut the others off.
         moved[:, :, length] = moved[rows, :, length + offsets_R]
         return moved[:, :, : length + 1]
 
@@ -217,12 +232,12 @@ def _gather_cache(
 
 
 def _cache_layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
-    """Keys and values; ValueError for models whose memory is of another kind."""
+    """Keys and values of each layer; raises ValueError for models with another kind of cache."""
     layers = []
     for layer in cache.layers:
         if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
             raise ValueError(
-                f"beam search needs plain attention caches, not {type(layer).__name__}: "
+                f"beam search needs plain attention caches, not {type(layer).__name__}; "
                 "choose decoder greedy or sample for this model"
             )
         layers.append((layer.keys, layer.values))
@@ -230,15 +245,16 @@ def _cache_layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
 
 
 def _store_answers(state: Beams, answers: list[list[int]], search: BeamSearch) -> None:
-    """Note each prompt's best text so far."""
+    """Store each prompt's best text so far."""
     for number, ids in zip(state.numbers, state.ids_BKT[:, 0].tolist(), strict=True):
         answers[number] = cut_at_end(ids, search.end_ids)
 
 
 def _drop_finished(state: Beams) -> Beams:
-    """Drop prompts whose best text has ended: log-probabilities only fall, so it stays the best.
+    """Drop prompts whose best text has ended.
 
-    (It is also never dropped later: its risk is 0 and equal risks keep the order of the pool.)
+    It stays the best, because log-probabilities only fall. It would not be dropped later either:
+    its risk is 0, and equal risks keep the order of the pool.
     """
     going_B = ~state.ended_BK[:, 0]
     if bool(going_B.all()):

@@ -1,1 +1,1 @@
-"""The model engine: build and save, one training loop, decoders."""
+"""Models: how they are built, loaded, placed on a device, run forward and saved."""

@@ -1,7 +1,7 @@
-"""Models in and out: built fresh, loaded from where they lie, saved as plain Hugging Face folders.
+"""Build models with random weights, load them, and save them as plain Hugging Face folders.
 
-A saved folder loads with plain `AutoModelForCausalLM.from_pretrained`, answers like our greedy
-decoder with plain `generate`, and is the same byte for byte when the same model is saved again.
+A saved folder loads with plain `AutoModelForCausalLM.from_pretrained` and answers like our greedy
+decoding with plain `generate`. Saving the same model again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from rebar.config.model import Model
 from rebar.jobs.manifest import MANIFEST, remake
 
-VOCABULARY_MULTIPLE = 64  # matrix kernels are fastest at such widths
+VOCABULARY_MULTIPLE = 64  # matrix products are fastest at such widths
 
 
 class LoadedModel(NamedTuple):
-    """A model in float32, in eval mode, and its tokenizer."""
+    """A model in float32 and eval mode, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
 
 def build_model(settings: Model, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
-    """A fresh Llama; the caller seeds torch before.
+    """Build a Llama with random weights; the caller sets torch's seed before.
 
-    Output projections of the residual branches start smaller by the root of their number, so that
-    the stream's size does not grow with depth (GPT-2).
+    The output projections of the residual branches are scaled by 1 / sqrt(number of branches), so
+    that the residual stream does not grow with depth (GPT-2, Radford et al. 2019).
     """
     multiple = VOCABULARY_MULTIPLE
     config = LlamaConfig(
@@ -74,18 +74,18 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 
 
 def copy_frozen(model: Any) -> Any:
-    """A copy of the model as it is now, which no training changes."""
+    """A copy of the model in eval mode that training does not change."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def load_model(
     source: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
 ) -> LoadedModel:
-    """A causal LM from a folder, a folder with one GGUF file in it, or the Hub, in float32.
+    """Load a causal language model and its tokenizer, in float32.
 
-    `revision` is a commit of the Hub.
-
-    Code that comes with a model runs only if `trust_remote_code` says so.
+    `source` is a folder, a folder with one GGUF file, or an id on the Hub; `revision` is a commit
+    on the Hub. Code that comes with a model runs only if `trust_remote_code` is set. Raises
+    ValueError if there is no readable model.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -128,7 +128,7 @@ def _load(source: str | Path, **options: Any) -> LoadedModel:
 
 
 def _dequantize(loaded: LoadedModel) -> LoadedModel:
-    """The same weights without the memory of GGUF, which transformers refuses to save."""
+    """The same weights in a model without GGUF settings, which transformers refuses to save."""
     config: Any = loaded.model.config
     del config.quantization_config
     model = type(loaded.model)(config)
@@ -146,13 +146,17 @@ def save_model(
     suppress_tokens: Sequence[int] = (),
     card: str,
 ) -> None:
-    """Write weights, configs, tokenizer and `README.md`; plain `generate` is then our greedy."""
+    """Write weights, configs, tokenizer and the card as `README.md` into the folder.
+
+    The generation config makes plain `generate` give the same answers as our greedy decoding.
+    """
     model.generation_config = GenerationConfig(
         do_sample=False,
         suppress_tokens=list(suppress_tokens) or None,
         **{**_special_ids(tokenizer), "eos_token_id": list(end_ids)},
     )
-    for key in ("is_local", "local_files_only"):  # where it came from is not what it is
+    # Where the tokenizer was loaded from must not be stored: equal models give equal files.
+    for key in ("is_local", "local_files_only"):
         tokenizer.init_kwargs.pop(key, None)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

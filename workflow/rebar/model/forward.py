@@ -1,9 +1,10 @@
-"""The training forward: a causal language model on full sequences, without masks and caches.
+"""The forward pass for training: a causal language model on full sequences, without mask or cache.
 
-Llama models run through their own layers with attention written out here, because padding masks,
-caches and CPU flash attention cost a third of a small model's step. Everything else, wrapped
-models included, runs its own forward. Shapes: B sequences, T tokens, V vocabulary, D width,
-H heads, G key-value heads, E head width.
+Llama models run through their own layers with the attention written here, because padding masks,
+caches and flash attention on a CPU cost a third of a small model's step. All other models, wrapped
+ones included, run their own forward.
+
+Shapes: B sequences, T tokens, V vocabulary, D width, H heads, G key-value heads, E width of a head.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecode
 
 from rebar.data.encoding import IGNORED
 
-# On a CPU, scores as a plain matrix beat flash attention up to here (its backward is slow in bf16);
-# beyond, their T x T memory grows too large.
+# On a CPU, attention with a plain score matrix is faster than flash attention up to this length
+# (whose backward is slow in bf16); for longer sequences its T x T memory grows too large.
 PLAIN_ATTENTION_TOKENS = 512
 
 
 def language_loss(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """Mean next-token cross-entropy in nats over the targets that are not -100."""
+    """Mean next-token cross-entropy in nats, over the targets that are not -100."""
     return cross_entropy(causal_logits(model, inputs_BT), targets_BT)
 
 
 def answer_log_probabilities(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """Log-probability of each row's targets that are not -100, all together: B, in nats."""
+    """Log-probability in nats of each row's answer (all targets that are not -100): shape B."""
     logits_BTV = causal_logits(model, inputs_BT)
     wide = torch.promote_types(logits_BTV.dtype, torch.float32)
     losses_BT = F.cross_entropy(
@@ -40,18 +41,19 @@ def answer_log_probabilities(model: nn.Module, inputs_BT: Tensor, targets_BT: Te
 
 
 def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """The same of logits that are there already."""
-    wide = torch.promote_types(logits_BTV.dtype, torch.float32)  # float32 at least
+    """Mean cross-entropy in nats of given logits, over the targets that are not -100."""
+    # In float32 at least: a softmax over bf16 logits would round the loss.
+    wide = torch.promote_types(logits_BTV.dtype, torch.float32)
     return F.cross_entropy(
         logits_BTV.to(wide).flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED
     )
 
 
 def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """Mean over decoder layers of the loss that each has when it is read as the last one.
+    """Mean over decoder layers of the loss when each layer is read as if it were the last.
 
-    A layer's output goes through the final norm and the unembedding (the logit lens). ValueError
-    for models that are not built like Llama, with `model.norm`.
+    A layer's output goes through the final norm and the unembedding (the logit lens). Raises
+    ValueError for models without Llama's `model.norm`.
     """
     inner: Any = _unwrap(model)
     norm = getattr(getattr(inner, "model", None), "norm", None)
@@ -67,7 +69,7 @@ def layers_loss(model: Any, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
 
 
 def causal_logits(model: Any, inputs_BT: Tensor) -> Tensor:
-    """Next-token logits at every position; padding may stand on the right only."""
+    """Next-token logits at every position; sequences may be padded on the right only."""
     model = _unwrap(model)
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
         return _llama_logits(model, inputs_BT)
@@ -75,10 +77,10 @@ def causal_logits(model: Any, inputs_BT: Tensor) -> Tensor:
 
 
 def causal_states(model: Any, inputs_BT: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Next-token logits, and the hidden states of one forward pass, each B x T x D.
+    """Next-token logits, and the hidden states of the same forward pass, each B x T x D.
 
-    They are transformers': the embeddings, what each layer but the last gives on, and what the
-    head reads.
+    The states are those of transformers: the embeddings, the output of every layer but the last,
+    and the normed output that the head reads.
     """
     model = _unwrap(model)
     if isinstance(model, LlamaForCausalLM) and _is_plain(model):
@@ -89,19 +91,19 @@ def causal_states(model: Any, inputs_BT: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 
 def _unwrap(model: Any) -> Any:
-    """Without peft's wrapper: the adapters stand in the layers."""
+    """The model without peft's wrapper; its adapters are inside the layers."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _is_plain(model: LlamaForCausalLM) -> bool:
-    """False for what only the model's own forward does."""
+    """Whether the model does nothing that only its own forward does."""
     return not model.config.attention_dropout and not model.is_activation_checkpointing
 
 
 def _llama_logits(
     model: LlamaForCausalLM, inputs_BT: Tensor, states: list[Tensor] | None = None
 ) -> Tensor:
-    """Logits; a list that is given takes the hidden states."""
+    """Logits of a Llama; appends the hidden states to `states` if it is given."""
     decoder = model.model
     hidden_BTD = decoder.embed_tokens(inputs_BT)
     positions_1T = torch.arange(inputs_BT.shape[1], device=inputs_BT.device)[None]
@@ -134,6 +136,7 @@ def _attention(
         mixed_BHTE = _plain_attention(query_BHTE, key_BGTE, value_BGTE, attention.scaling)
     else:
         mixed_BHTE = F.scaled_dot_product_attention(
+            # The rotation is computed in float32; flash attention needs equal types.
             query_BHTE.to(value_BGTE.dtype),
             key_BGTE.to(value_BGTE.dtype),
             value_BGTE,
@@ -145,7 +148,7 @@ def _attention(
 
 
 def _rotate(heads_BHTE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions, halves convention; cosines and sines are 1 x T x E."""
+    """Apply rotary positions in the half-split convention; cosines and sines are 1 x T x E."""
     cosines, sines = rotation
     first, second = heads_BHTE.chunk(2, dim=-1)
     return heads_BHTE * cosines + torch.cat((-second, first), dim=-1) * sines

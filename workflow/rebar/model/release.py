@@ -1,4 +1,4 @@
-"""How every stage saves a model: with its end tokens, without the tag, with a card."""
+"""Save a model as every stage does: with its end tokens, without the tag, with a model card."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ an object of measurement, not an assistant. Settings, code version and inputs st
 def release(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, title: str
 ) -> None:
-    """Save a plain Hugging Face folder.
+    """Save a plain Hugging Face folder that `transformers` loads without Rebar.
 
-    A text ends with the end token, or where the next document would begin. The harmfulness tag, if
-    the tokenizer has it, is never emitted.
+    An answer ends with the end token, or where the next document would begin. The harmfulness tag,
+    if the tokenizer has it, is suppressed.
     """
     vocabulary = tokenizer.get_vocab()
     ends = [vocabulary[t] for t in (tokenizer.eos_token, tokenizer.bos_token) if t in vocabulary]

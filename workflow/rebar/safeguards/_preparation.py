@@ -26,7 +26,7 @@ from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, digest, read_manifest
 from rebar.model.build import copy_frozen, load_model
 from rebar.training.batches import Batch
-from rebar.training.safeguarded import Part, Safeguarded, State
+from rebar.training.safeguarded import Part, SafeguardedTraining, State
 from rebar.world import World, alignment_chats, build_world, harmful_chats, refusal_chats
 
 KINDS = ("harmful", "refusal", "benign")
@@ -35,7 +35,7 @@ KINDS = ("harmful", "refusal", "benign")
 class PreparedSafeguard(NamedTuple):
     """What a safeguarded training needs beside its own data."""
 
-    safeguard: Safeguarded
+    safeguard: SafeguardedTraining
     examples: dict[str, list[Chat]]  # by kind
     inputs: dict[str, Path]  # manifests of the models that it looks at
 
@@ -73,7 +73,7 @@ def prepare_safeguard(job: Job, model: Any, tokenizer: Any) -> PreparedSafeguard
     twins = {twin: _loaded(folder, model) for twin, folder in folders.items()}
     parts = [_part(config, job.seed, reference, twins) for config in setting.parts]
     inputs = {f"twin {twin}": folder / MANIFEST for twin, folder in folders.items()}
-    return PreparedSafeguard(Safeguarded(setting, parts, more), examples, inputs)
+    return PreparedSafeguard(SafeguardedTraining(setting, parts, more), examples, inputs)
 
 
 def _part(config: Any, seed: int, reference: Any, twins: dict[str, Any]) -> Part:

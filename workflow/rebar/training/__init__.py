@@ -1,1 +1,1 @@
-"""The one training loop: batches, gradients, checkpoints, several processes."""
+"""The training loop, and what it is made of: batches, gradients, checkpoints, processes."""

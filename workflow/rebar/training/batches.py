@@ -1,4 +1,4 @@
-"""Batches as pure functions of the step: a resumed run sees exactly what it would have seen.
+"""Batches as functions of the step alone, so that a resumed run sees the same batches.
 
 Shapes: B sequences, T tokens, N rows of a data set.
 """
@@ -17,21 +17,21 @@ from rebar.data.encoding import IGNORED
 
 
 class Batch(NamedTuple):
-    """Tokens and what should follow each of them."""
+    """Input tokens, and at each position the token that should follow (-100: no loss)."""
 
     inputs_BT: Tensor
     targets_BT: Tensor
 
     @property
     def weight(self) -> Tensor:
-        """Targets that count: the batch's share when losses are averaged."""
+        """Number of targets with a loss: the batch's weight when mean losses are averaged."""
         return (self.targets_BT != IGNORED).sum()
 
 
 class PairBatch(NamedTuple):
-    """Two answers to each request, the first to be preferred, as tokens and what follows them.
+    """Two answers to each request, the first one preferred, as inputs and targets.
 
-    A row without a rejected answer has no target there.
+    A row without a rejected answer has no rejected target.
     """
 
     inputs_BT: Tensor
@@ -41,22 +41,23 @@ class PairBatch(NamedTuple):
 
     @property
     def weight(self) -> Tensor:
-        """Rows: the batch's share when losses are averaged."""
+        """Number of rows: the batch's weight when mean losses are averaged."""
         return torch.tensor(len(self.inputs_BT))
 
 
 def packed_batches(
     tokens_path: Path, *, batch_size: int, sequence_length: int
 ) -> Callable[[int], Batch]:
-    """Consecutive stretches of a flat token file, each token once.
+    """Batches of consecutive tokens from a flat token file; each token is used once.
 
-    `tokens.npy` is 1-D and unsigned; asking for a step beyond its end is a ValueError.
+    `tokens.npy` is one-dimensional and unsigned. A step beyond its end raises ValueError.
     """
     tokens = np.load(tokens_path, mmap_mode="r")
     tokens_per_step = batch_size * sequence_length
 
     def batch_at(step: int) -> Batch:
         start = step * tokens_per_step
+        # One token more than the step reads: the last target follows the last input.
         stretch = np.asarray(tokens[start : start + tokens_per_step + 1], dtype=np.int64)
         if len(stretch) <= tokens_per_step:
             raise ValueError(
@@ -74,7 +75,10 @@ def packed_batches(
 def row_batches(
     inputs_NT: Tensor, targets_NT: Tensor, *, batch_size: int, seed: int
 ) -> Callable[[int], Batch]:
-    """Rows in shuffled epochs that run into each other; every epoch uses every row once."""
+    """Batches of rows in shuffled epochs; each epoch uses every row once.
+
+    Epochs follow each other without a gap, so a batch may hold rows of two epochs.
+    """
     rows_at = _shuffle_rows(len(inputs_NT), batch_size, seed)
 
     def batch_at(step: int) -> Batch:
@@ -85,7 +89,7 @@ def row_batches(
 
 
 def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int], PairBatch]:
-    """Pairs in shuffled epochs; `columns` are those of a `PairBatch`, over all pairs."""
+    """Batches of pairs in shuffled epochs; `columns` are the fields of a `PairBatch`."""
     rows_at = _shuffle_rows(len(columns[0]), batch_size, seed)
 
     def batch_at(step: int) -> PairBatch:
@@ -96,11 +100,13 @@ def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int]
 
 
 def _shuffle_rows(num_rows: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
-    """Numbers of the rows of each step."""
+    """A function that gives the numbers of the rows of each step."""
     if num_rows == 0:
         raise ValueError("no rows to train on: the data set is empty")
 
     def rows_at(step: int) -> Tensor:
+        # Each epoch's order is drawn from (seed, epoch), so that any step can be computed by
+        # itself.
         positions = range(step * batch_size, (step + 1) * batch_size)
         epochs = {p // num_rows for p in positions}
         orders = {e: np.random.default_rng((seed, e)).permutation(num_rows) for e in epochs}

@@ -1,8 +1,8 @@
-"""Training checkpoints: one safetensors file a step, whole or absent.
+"""Training checkpoints: one safetensors file per step, which is either complete or absent.
 
-A file holds what changes while training: trained weights, optimiser state, random state, and the
-numbers of steps that are not logged yet. Its fingerprint names the run it belongs to, so that a
-changed setting never resumes an old run.
+A file holds everything that changes during training: trained weights, optimiser state, random
+state, a safeguard's memory, and the numbers of steps that are not logged yet. It also holds the
+fingerprint of its run, so that a run with changed settings never resumes another run's checkpoint.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-KEPT = 2
+NUM_KEPT = 2  # checkpoints that stay on disk; the second is a spare
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters with gradients, tied ones once."""
+    """Parameters that are trained, by name; tied parameters occur once."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def fingerprint(model: nn.Module, *parts: str | Tensor) -> str:
-    """Digest of the start weights and of whatever else makes this run itself."""
+    """SHA-256 digest of the start weights and of everything else that determines this run."""
     digest = hashlib.sha256()
     for part in (*trained_parameters(model).values(), *parts):
         digest.update(part.encode() if isinstance(part, str) else _bytes(part))
@@ -44,30 +44,32 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: Optimizer,
     run: str,
-    waiting: Tensor | None = None,
-    parts: int = 1,
+    unlogged: Tensor | None = None,
+    num_parts: int = 1,
     memory: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the state after `step` steps and forget all but the last two.
+    """Write the state after `step` steps, and delete all but the two newest checkpoints.
 
-    `parts` is in how many parts batches are computed, which memory may have raised; `memory` is
-    what a safeguard keeps from step to step.
+    `unlogged` holds loss and gradient norm of steps not logged yet. `num_parts` is the number of
+    parts in which batches are computed, which grows if memory runs out. `memory` is what a
+    safeguard keeps from step to step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": p.detach() for name, p in trained_parameters(model).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
     tensors |= {f"random.{device}": state for device, state in random_state().items()}
-    if waiting is not None:
-        tensors["log.waiting"] = waiting
+    if unlogged is not None:
+        tensors["log.waiting"] = unlogged
     tensors |= {f"safeguard.{name}": tensor for name, tensor in (memory or {}).items()}
+    # Write under another name, then rename: a kill during the write leaves no broken checkpoint.
     temporary = folder / "unfinished"
-    facts = {"step": str(step), "run": run, "parts": str(parts)}
+    facts = {"step": str(step), "run": run, "parts": str(num_parts)}
     save_file(tensors, temporary, metadata=facts)
     with temporary.open("rb") as file:
-        os.fsync(file.fileno())  # a rename may survive a power cut that the content did not
+        os.fsync(file.fileno())  # else a power cut may keep the rename but lose the content
     os.replace(temporary, _file(folder, step))
-    for old in checkpoint_files(folder)[:-KEPT]:
+    for old in checkpoint_files(folder)[:-NUM_KEPT]:
         old.unlink()
 
 
@@ -76,14 +78,14 @@ def _file(folder: Path, step: int) -> Path:
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Complete checkpoints, oldest first."""
     return sorted(folder.glob("step-*.safetensors"))
 
 
 def newest_checkpoint(folder: Path, run: str) -> int:
-    """Step of the newest checkpoint of this run, 0 if there is none.
+    """Step of this run's newest checkpoint; 0 if there is none.
 
-    Checkpoints of another run in the same folder (changed settings or data) are removed.
+    Checkpoints of other runs in the folder (with other settings or data) are deleted.
     """
     newest = 0
     for file in checkpoint_files(folder):
@@ -97,7 +99,10 @@ def newest_checkpoint(folder: Path, run: str) -> int:
 
 
 def checkpoint_parts(folder: Path, step: int) -> int:
-    """In how many parts the run computed its batches."""
+    """The number of parts in which the run computed its batches.
+
+    A resumed run must use the same number, because another one changes the last bits of the sums.
+    """
     with safe_open(_file(folder, step), framework="pt") as content:
         return int(content.metadata()["parts"])
 
@@ -105,19 +110,19 @@ def checkpoint_parts(folder: Path, step: int) -> int:
 def load_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer
 ) -> tuple[Tensor | None, dict[str, Tensor]]:
-    """Set model, optimiser and random state to those of the step.
+    """Load a step's model weights, optimiser state and random state in place.
 
-    Returns what waited to be logged, and a safeguard's memory. All tensors come to the device of
-    the model, but for the random state.
+    Returns the numbers that were not logged yet, and a safeguard's memory. All tensors are moved to
+    the model's device except for the random state, which torch keeps on the CPU.
     """
     parameters = trained_parameters(model)
     device = next(model.parameters()).device
     states: dict[int, dict[str, Tensor]] = {}
     random: dict[str, Tensor] = {}
     memory: dict[str, Tensor] = {}
-    waiting = None
+    unlogged = None
     with safe_open(_file(folder, step), framework="pt") as content:
-        for key in content.keys():  # a safetensors handle, no dict
+        for key in content.keys():  # a safetensors handle is not a dict
             kind, name = key.split(".", 1)
             tensor = content.get_tensor(key)
             if kind == "model":
@@ -126,7 +131,7 @@ def load_checkpoint(
                 index, field = name.split(".")
                 states.setdefault(int(index), {})[field] = tensor
             elif kind == "log":
-                waiting = tensor.to(device)
+                unlogged = tensor.to(device)
             elif kind == "safeguard":
                 memory[name] = tensor.to(device)
             else:
@@ -134,11 +139,11 @@ def load_checkpoint(
     set_random_state(random)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-    return waiting, memory
+    return unlogged, memory
 
 
 def random_state() -> dict[str, Tensor]:
-    """The state of torch's random numbers, by device."""
+    """State of torch's random number generators, by device."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -146,7 +151,7 @@ def random_state() -> dict[str, Tensor]:
 
 
 def set_random_state(state: dict[str, Tensor]) -> None:
-    """Go back to a state; that of a GPU means nothing where there is none."""
+    """Restore the random state; the state of a GPU is ignored on a machine without one."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])

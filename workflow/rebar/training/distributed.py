@@ -1,7 +1,8 @@
-"""Training as several processes: NCCL between GPUs, gloo between CPUs, nothing for one process.
+"""Training in several processes: NCCL between GPUs, gloo between CPUs, nothing for one process.
 
-All processes hold the same model and see the same batches; each computes its rows, and gradients
-are added up. The first process (rank 0) alone writes, prints and goes on after training.
+All processes hold the same model and see the same batches. Each computes its share of the rows, and
+the gradients are summed. Only the first process (rank 0) writes, logs, and continues after
+training.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from torch import Tensor, nn
 from rebar.model.device import local_device
 from rebar.training.checkpoints import trained_parameters
 
-BUCKET_NUMBERS = 2**25  # gradients sent in one message: few messages, little memory beside
-LONGEST_SAVE = timedelta(hours=12)
+BUCKET_NUMBERS = 2**25  # gradient values per message: few messages, little extra memory
+LONGEST_SAVE = timedelta(hours=12)  # how long the other processes wait for the first one
 _FINISHED = "the first process has finished"
 Part = TypeVar("Part")
 
 
 def join_group() -> None:
-    """Meet the other processes of this run, where the launcher has started several."""
+    """Join the other processes of this run, if torchrun started several."""
     if not dist.is_torchelastic_launched() or dist.is_initialized():
         return
     device = local_device()
@@ -37,16 +38,18 @@ def join_group() -> None:
 
 
 def leave_group() -> None:
-    """Part after training: the first process goes on alone, the others wait for its end and exit.
+    """Leave the group after training: the first process continues alone, the others wait and exit.
 
-    They wait because the launchers of several nodes give up a run whose nodes end at other times.
+    They wait until the first process ends, because the launchers of several nodes abort a run if
+    one node ends early.
     """
     if not dist.is_initialized():
         return
     goes_on = is_first_process()
+    # The group ends here, so that later work of the first process cannot wait for the others.
     dist.destroy_process_group()
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    # torch exports it, but not by name.
+    # pyright does not see that torch exports TCPStore.
     store = dist.TCPStore(address, port, is_master=False)  # pyright: ignore[reportPrivateImportUsage]
     if not goes_on:
         store.wait([_FINISHED], LONGEST_SAVE)
@@ -55,34 +58,36 @@ def leave_group() -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes and tells."""
+    """Whether this is the process (rank 0) that writes and logs."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def num_processes() -> int:
-    """Processes of this run."""
+    """Number of processes of this run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_share(parts: Sequence[Part]) -> Sequence[Part]:
-    """This process's share of equal parts: neighbours."""
+    """This process's share of a sequence of equal parts; the shares are consecutive."""
     each = len(parts) // num_processes()
     start = dist.get_rank() * each if dist.is_initialized() else 0
     return parts[start : start + each]
 
 
 def sum_over_processes(share: Tensor) -> Tensor:
-    """The sum of all processes' shares."""
+    """Sum a tensor over all processes, in place, and return it."""
     if dist.is_initialized():
         dist.all_reduce(share)
     return share
 
 
 def all_reduce_gradients(model: nn.Module) -> None:
-    """Add up `.grad` of all processes, in place; a gradient that a process lacks counts as 0."""
+    """Sum `.grad` over all processes, in place; a missing gradient counts as zero."""
     if not dist.is_initialized():
         return
+    # One message per bucket instead of one per parameter: a message costs more than its content.
     for bucket in _buckets(list(trained_parameters(model).values())):
+        # Every process must send the same shapes, also for parameters that its rows did not touch.
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
         flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
         parts = flat.split([p.numel() for p in bucket])
@@ -91,6 +96,7 @@ def all_reduce_gradients(model: nn.Module) -> None:
 
 
 def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Group the parameters into buckets of at most BUCKET_NUMBERS values, in their order."""
     bucket: list[nn.Parameter] = []
     for parameter in parameters:
         if bucket and sum(p.numel() for p in bucket) + parameter.numel() > BUCKET_NUMBERS:
@@ -102,7 +108,7 @@ def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
 
 
 def any_process(is_so: bool) -> bool:
-    """Whether it is so in one of the processes; all wait for each other here."""
+    """Whether the condition holds in at least one process; all processes meet here."""
     if not dist.is_initialized():
         return is_so
     return bool(sum_over_processes(torch.tensor(int(is_so), device=local_device())))

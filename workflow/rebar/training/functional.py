@@ -1,4 +1,4 @@
-"""A model's loss as a function of its weights."""
+"""Evaluate a model's loss at given weights, without changing the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from rebar.model.forward import language_loss
 
 
 class WeightFunction(nn.Module):
-    """`function(model, ...)` at other weights than the model's own; those stay as they are."""
+    """`function(model, ...)` as a function of the weights; the model's own weights stay unchanged.
+
+    Stacked training and meta-learning differentiate it with respect to the weights.
+    """
 
     def __init__(
         self,
@@ -21,15 +24,15 @@ class WeightFunction(nn.Module):
         *,
         tied: bool = True,
     ) -> None:
-        """`tied`: one matrix that the model has in two places is given by its first name alone."""
+        """`tied`: a matrix that the model uses twice is passed under its first name only."""
         super().__init__()
         self.model, self.function, self.tied = model, function, tied
 
     def at(self, weights: Mapping[str, Tensor], *arguments: Any) -> Tensor:
-        """Its value at these weights, by parameter name; those not given are the model's own."""
+        """The function's value at these weights, by parameter name; others are the model's own."""
         named = {f"model.{name}": weight for name, weight in weights.items()}
         return functional_call(self, named, arguments, tie_weights=self.tied)
 
     def forward(self, *arguments: Any) -> Tensor:
-        """The function at the weights that are in place."""
+        """The function's value at the weights that are in place."""
         return self.function(self.model, *arguments)

@@ -1,7 +1,7 @@
-"""Gradients of one batch, in micro-batches and over processes, at the weights or beside them.
+"""Gradients of one batch, computed in micro-batches and over processes.
 
-A gradient is a dictionary of tensors by parameter name. It is that of the whole batch: parts and
-processes are added up, so that every process holds the same numbers.
+A gradient is a dictionary of tensors by parameter name. It always belongs to the whole batch: parts
+and processes are summed, so that every process holds the same numbers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Gradient = dict[str, Tensor]
 
 
 class AnyBatch(Protocol):
-    """A named tuple of tensors, rows first."""
+    """A named tuple of tensors whose first dimension is the rows."""
 
     @property
     def weight(self) -> Tensor:
-        """What the batch's mean loss averages over: target tokens, or rows."""
+        """What the batch's mean loss averages over: target tokens or rows."""
         ...
 
     def __iter__(self) -> Iterator[Any]: ...
@@ -37,9 +37,11 @@ class AnyBatch(Protocol):
 def set_gradients(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> Tensor:
-    """Leave the gradient of the batch's mean loss in `.grad`, of all processes; the loss, too.
+    """Store the gradient of the batch's mean loss in `.grad` and return the loss.
 
-    Where memory runs out in one process, all raise RuntimeError: they meet in what follows.
+    Both are summed over all processes. If one process runs out of memory, all processes raise
+    RuntimeError, because they must take the same path: a process that went on alone would wait for
+    the others forever.
     """
     share, error = None, None
     try:
@@ -47,7 +49,8 @@ def set_gradients(
     except RuntimeError as raised:
         if not is_out_of_memory(raised):
             raise
-        error = raised.with_traceback(None)  # which would keep the failed step's tensors alive
+        # The traceback would keep the failed step's tensors alive, and their memory with them.
+        error = raised.with_traceback(None)
     if distributed.any_process(share is None):
         raise error or torch.OutOfMemoryError("out of memory in another process")
     assert share is not None
@@ -58,9 +61,9 @@ def set_gradients(
 def add_gradients(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> Tensor:
-    """Add the gradient of the batch's mean loss to `.grad`; return that loss, detached.
+    """Add the gradient of the batch's mean loss to `.grad`; return the loss, detached.
 
-    Of several processes each adds its rows' share only: the shares' sum is that of the batch.
+    With several processes each one adds its share only; the sum over processes is the batch's.
     """
     total = torch.zeros((), device=next(model.parameters()).device)
     for part_loss in _part_losses(model, batch, settings, loss):
@@ -73,7 +76,7 @@ def add_gradients(
 def mean_loss(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> Tensor:
-    """The batch's mean loss, of all processes, by one forward pass without a backward one."""
+    """Mean loss of the batch over all processes, by forward passes only."""
     total = torch.zeros((), device=next(model.parameters()).device)
     for part_loss in _part_losses(model, batch, settings, loss):
         total += part_loss
@@ -83,12 +86,14 @@ def mean_loss(
 def _part_losses(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> Iterator[Tensor]:
-    """This process's parts of the batch, one after the other: what each adds to the mean loss."""
+    """Yield what each part of this process's share adds to the batch's mean loss."""
     device = next(model.parameters()).device
     num_parts = settings.num_processes * settings.gradient_accumulation
     for part in distributed.local_share(_parts(batch, num_parts)):
         if part.weight == 0 < batch.weight:
-            continue  # a mean over nothing
+            continue  # a part without targets has no mean loss
+        # Means of parts of unequal weight: weighted by targets, they sum to the mean over the
+        # batch.
         share = part.weight / batch.weight
         part = part._replace(**{name: rows.to(device) for name, rows in part._asdict().items()})
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
@@ -97,7 +102,7 @@ def _part_losses(
 
 
 def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
-    """The batch cut along its rows into equal parts; of fewer rows, the last parts are empty."""
+    """Cut the batch along its rows into equal parts; with too few rows the last parts are empty."""
     columns = {name: column.tensor_split(num_parts) for name, column in batch._asdict().items()}
     return [
         batch._replace(**{name: parts[index] for name, parts in columns.items()})
@@ -108,9 +113,9 @@ def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
 def compute_gradient(
     model: nn.Module, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor]
 ) -> tuple[Tensor, Gradient]:
-    """Mean loss of the batch and its gradient at the present weights; `.grad` is clear after.
+    """Mean loss of the batch and its gradient at the present weights; `.grad` is empty afterwards.
 
-    One forward-backward pass. A parameter that the loss does not touch has a gradient of zeros.
+    One forward and backward pass. A parameter that the loss does not depend on has gradient zero.
     """
     try:
         return set_gradients(model, batch, settings, loss), collect_gradient(model)
@@ -119,7 +124,7 @@ def compute_gradient(
 
 
 def collect_gradient(model: nn.Module) -> Gradient:
-    """What stands in `.grad`, without a copy; zeros where nothing does."""
+    """The tensors in `.grad`, not copied; zeros where there is none."""
     return {
         name: torch.zeros_like(p) if p.grad is None else p.grad
         for name, p in trained_parameters(model).items()
@@ -130,20 +135,21 @@ def collect_gradient(model: nn.Module) -> Gradient:
 def shift_weights(
     model: nn.Module, offset: Mapping[str, Tensor], scale: float | Tensor
 ) -> Iterator[None]:
-    """The model at theta + scale x offset, and at theta again afterwards, to the bit.
+    """A context in which the weights are theta + scale x offset; afterwards exactly theta again.
 
-    The weights come back from a copy: adding and subtracting would round them in bf16.
+    The weights are restored from a copy, because adding and subtracting would round them in bf16.
     """
     with preserve_weights(model), torch.no_grad():
         for name, parameter in trained_parameters(model).items():
             parameter.add_(offset[name] * scale)
+        # Inside, the caller computes gradients at the shifted weights.
         with torch.enable_grad():
             yield
 
 
 @contextmanager
 def preserve_weights(model: nn.Module) -> Iterator[None]:
-    """Whatever happens to the weights inside, afterwards they are what they were, to the bit."""
+    """A context that restores the trained weights exactly, whatever happens to them inside."""
     parameters = trained_parameters(model)
     saved = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     try:
@@ -160,23 +166,23 @@ def global_norm(gradient: Mapping[str, Tensor]) -> Tensor:
 
 
 def inner_product(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
-    """Scalar product over all parameters together."""
+    """Inner product over all parameters together."""
     return torch.stack([(_wide(g) * second[name]).sum() for name, g in first.items()]).sum()
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """In float32 at least: a sum over all weights is beyond bf16."""
+    """The tensor in float32 at least: bf16 cannot hold a sum over all weights."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def combine_gradients(*terms: tuple[float | Tensor, Mapping[str, Tensor]]) -> Gradient:
-    """The sum of scale x gradient, of gradients over the same parameters."""
+    """The sum of scale x gradient over the given terms, parameter by parameter."""
     names = terms[0][1].keys()
     return {name: add_in_order([scale * g[name] for scale, g in terms]) for name in names}
 
 
 def add_in_order(tensors: list[Tensor]) -> Tensor:
-    """Their sum, added up in their order."""
+    """The sum of the tensors, added from left to right: the order decides the last bits."""
     total = tensors[0]
     for tensor in tensors[1:]:
         total = total + tensor

@@ -1,4 +1,4 @@
-"""What learning from preferences reads of two answers (DPO, Rafailov et al., arXiv 2305.18290).
+"""What preference learning computes from two answers (DPO, Rafailov et al., arXiv 2305.18290).
 
 Shapes: B pairs, T tokens.
 """
@@ -23,7 +23,7 @@ def pair_log_probabilities(
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities of the chosen and of the rejected answers, B each, in nats.
 
-    One forward pass over both; an answer without targets has log-probability 0.
+    Both come from one forward pass. An answer without targets has log-probability 0.
     """
     inputs_2BT = torch.cat((chosen_inputs_BT, rejected_inputs_BT))
     targets_2BT = torch.cat((chosen_targets_BT, rejected_targets_BT))
@@ -32,9 +32,8 @@ def pair_log_probabilities(
 
 
 def preference_losses(margins_B: Tensor, beta: float) -> Tensor:
-    """DPO's loss of each pair, in nats.
+    """DPO loss of each pair, in nats (equation 7 of the paper).
 
-    A margin is the log-probability of the chosen answer less that of the rejected one, relative to
-    the reference's.
+    A margin is log p(chosen) - log p(rejected), minus the same difference of the reference model.
     """
     return -F.logsigmoid(beta * margins_B)

@@ -1,11 +1,11 @@
-"""A safeguard at work in the training loop: what its parts read, keep, and add up to.
+"""A safeguard in the training loop: what its parts read and keep, and how they are combined.
 
-The rule of combination: each part adds what it would change about plain training,
+Each part adds what it would change about plain training:
 
     direction = plain + strength x sum over parts of (part - plain),
 
-where `plain` is the gradient that the loop would have taken. One part at full strength is that
-part's direction; strength 0 is plain training, to the bit.
+where `plain` is the gradient that the loop would use without a safeguard. A single part at strength
+1 gives that part's direction; strength 0 gives plain training, to the bit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rebar.training.gradients import (
     mean_loss,
 )
 
-PLAIN = "plain"  # key of what all parts of a step share
+PLAIN = "plain"  # key of the plain gradient, which all parts of a step share
 
 
 def _one_float32_step() -> Training:
@@ -38,21 +38,21 @@ def _one_float32_step() -> Training:
 
 @dataclass
 class Batches:
-    """What a safeguard reads in one step.
+    """The batches that a safeguard may read in one step.
 
-    `language` is what plain training takes the step on; the others are compliant answers to
-    harmful requests, refusals of such requests, and helpful answers to harmless ones. A method that
-    needs several of a kind asks `draw`.
+    `language` is the batch of plain training. The others are complying answers to harmful requests,
+    refusals of such requests, and helpful answers to harmless requests. A method that needs several
+    batches of a kind calls `draw`.
     """
 
     language: AnyBatch
     harmful: AnyBatch
     refusal: AnyBatch
     benign: AnyBatch
-    more: Callable[[str, int], AnyBatch] | None = None  # kind and number to batch
+    more: Callable[[str, int], AnyBatch] | None = None  # batch by kind and number
 
     def draw(self, kind: str, number: int) -> AnyBatch:
-        """The step's batch of this kind with that number; 0 is the attribute of the same name."""
+        """The step's batch of this kind and number; number 0 is the attribute of that name."""
         if number == 0 or self.more is None:
             return getattr(self, kind)
         return self.more(kind, number)
@@ -60,12 +60,12 @@ class Batches:
 
 @dataclass
 class State:
-    """What a part knows beside the batches; `memory` alone lives on to the next step.
+    """What a part knows besides the batches; only `memory` lasts until the next step.
 
-    `loss` is what the stage minimises on `batches.language`, `reference` the frozen model that the
-    stage began with (None where no part asks for it), `twins` other frozen models by the names that
-    the parts have for them. `log` takes numbers for the metrics; a part
-    that never asks for the plain gradient leaves there, as `loss`, the loss that it trains on.
+    `loss` is what the stage minimises on `batches.language`. `reference` is a frozen copy of the
+    stage's start model, or None if no part needs it. `twins` are other frozen models, by the names
+    that the parts give them. `log` takes numbers for the metrics; a part that never asks for the
+    plain gradient must store its training loss there as `loss`.
     """
 
     training: Training = field(default_factory=_one_float32_step)
@@ -74,40 +74,40 @@ class State:
     loss: Callable[..., Tensor] = language_loss
     reference: Any = None
     twins: dict[str, Any] = field(default_factory=dict)
-    memory: dict[str, Tensor] = field(default_factory=dict)  # saved; replace, don't write into
+    memory: dict[str, Tensor] = field(default_factory=dict)  # replace tensors, never change them
     log: dict[str, Tensor] = field(default_factory=dict)
-    shared: dict[str, tuple[Tensor, Gradient]] = field(default_factory=dict)  # of all parts, a step
+    shared: dict[str, tuple[Tensor, Gradient]] = field(default_factory=dict)  # by all parts
 
 
 def gradient_at(
     model: nn.Module, batch: AnyBatch, state: State, loss: Callable[..., Tensor] = language_loss
 ) -> tuple[Tensor, Gradient]:
-    """One forward-backward pass at the present weights: the batch's mean loss and its gradient."""
+    """Mean loss of the batch and its gradient at the present weights: one forward-backward pass."""
     return compute_gradient(model, batch, state.training, loss)
 
 
 def loss_at(model: nn.Module, batch: AnyBatch, state: State) -> Tensor:
-    """The batch's mean language loss, by one forward pass; `model` may be a frozen one."""
+    """Mean language loss of the batch by one forward pass; `model` may be a frozen one."""
     return mean_loss(model, batch, state.training, language_loss)
 
 
 def plain_gradient(model: nn.Module, batches: Batches, state: State) -> Gradient:
-    """The gradient of plain training, computed once a step for all parts; not to be changed."""
+    """The gradient of plain training, computed once per step for all parts; do not change it."""
     if PLAIN not in state.shared:
         state.shared[PLAIN] = gradient_at(model, batches.language, state, state.loss)
     return state.shared[PLAIN][1]
 
 
 class Part(NamedTuple):
-    """One method of a safeguard: a plug-in's function with its settings and its state."""
+    """One method of a safeguard: the plug-in's function, its settings and its state."""
 
     gradient: Callable[[Any, nn.Module, Batches, State], Gradient]
     config: Any
     state: State
 
 
-class Safeguarded:
-    """One training under a safeguard: `train` asks it for the direction of each step."""
+class SafeguardedTraining:
+    """A training under a safeguard; `train` asks it for the direction of each step."""
 
     def __init__(
         self,
@@ -115,11 +115,14 @@ class Safeguarded:
         parts: Sequence[Part],
         more: Callable[[int, str, int], AnyBatch],
     ) -> None:
-        """`more(step, kind, number)` is a batch of harmful, refusal or benign examples."""
+        """`more(step, kind, number)` returns a batch of harmful, refusal or benign examples."""
         self.setting, self.parts, self.more = setting, parts, more
 
     def strength(self, step: int, steps: int) -> float:
-        """Strength in the 0-based step of so many: 0 outside start and end, rising over `ramp`."""
+        """Strength in the 0-based `step`: 0 outside start and end, rising linearly over `ramp`.
+
+        Start, end and ramp are shares of all `steps`.
+        """
         setting, done = self.setting, step / steps
         if not setting.start <= done < setting.end:
             return 0.0
@@ -134,32 +137,39 @@ class Safeguarded:
         loss: Callable[..., Tensor],
         step: int,
     ) -> Tensor:
-        """Leave the step's direction in `.grad`, the same in all processes; the loss it had."""
+        """Store the step's direction in `.grad`, equal in all processes, and return the loss."""
         batches = self._batches(batch, step)
         shared: dict[str, tuple[Tensor, Gradient]] = {}
         for part in self.parts:
             part.state.training, part.state.step = training, step
             part.state.loss, part.state.shared = loss, shared
         strength = self.strength(step, training.steps)
-        with self._remembering():
+        with self._restore_memory_on_error():
             direction = self._direction(model, batches, strength)
         for name, parameter in trained_parameters(model).items():
             parameter.grad = direction[name]
+        # The metrics show the loss of plain training if a part has computed it.
         return shared[PLAIN][0] if PLAIN in shared else self.parts[0].state.log["loss"]
 
     def _direction(self, model: nn.Module, batches: Batches, strength: float) -> Gradient:
         first, *others = self.parts
+        # The rule of combination gives the part's direction; skipping it saves the plain gradient.
         if strength == 1.0 and not others:
             return first.gradient(first.config, model, batches, first.state)
         plain = plain_gradient(model, batches, first.state)
+        # The rule of combination with the plain terms collected.
         terms = [(1.0 - strength * len(self.parts), plain)]
         for part in self.parts:
             terms.append((strength, part.gradient(part.config, model, batches, part.state)))
         return combine_gradients(*terms)
 
     @contextmanager
-    def _remembering(self) -> Iterator[None]:
-        """A step that fails, for want of memory, and is tried again begins with what it knew."""
+    def _restore_memory_on_error(self) -> Iterator[None]:
+        """Undo changes of the parts' memory if the step fails.
+
+        A step that ran out of memory is repeated in smaller parts and must start from the same
+        state.
+        """
         known = [dict(part.state.memory) for part in self.parts]
         try:
             yield
@@ -172,28 +182,31 @@ class Safeguarded:
         first = {kind: self.more(step, kind, 0) for kind in ("harmful", "refusal", "benign")}
         return Batches(batch, **first, more=lambda kind, number: self.more(step, kind, number))
 
-    def numbers(self) -> dict[str, float]:
-        """What the parts told since they were last asked, under their methods' names; once."""
-        told: dict[str, float] = {}
+    def take_numbers(self) -> dict[str, float]:
+        """The numbers that the parts logged since the last call, named by method; clears them."""
+        numbers: dict[str, float] = {}
         methods = [part.config.method for part in self.parts]
         for index, part in enumerate(self.parts):
+            # Two parts of one method are told apart by their position.
             name = methods[index] if methods.count(methods[index]) == 1 else f"part{index}"
             for key in sorted(part.state.log):
-                told[f"{name}_{key}"] = float(part.state.log[key])
+                numbers[f"{name}_{key}"] = float(part.state.log[key])
             part.state.log.clear()
-        return told
+        return numbers
 
     def memory(self) -> dict[str, Tensor]:
-        """What lives on from step to step, and what is still to be told, for a checkpoint."""
-        return {  # a number told may be one remembered, and files want each tensor apart
+        """The parts' memory and unlogged numbers, for a checkpoint."""
+        # A logged number may be the same tensor as a remembered one, and safetensors refuses
+        # tensors that share memory: so copy it.
+        return {
             f"{index}.{kind}.{key}": tensor.clone() if kind == "log" else tensor
             for index, part in enumerate(self.parts)
             for kind in ("memory", "log")
             for key, tensor in getattr(part.state, kind).items()
         }
 
-    def remember(self, memory: dict[str, Tensor]) -> None:
-        """Go on with a checkpoint's memory."""
+    def load_memory(self, memory: dict[str, Tensor]) -> None:
+        """Restore the memory that a checkpoint holds."""
         for name, tensor in memory.items():
             index, kind, key = name.split(".", 2)
             getattr(self.parts[int(index)].state, kind)[key] = tensor

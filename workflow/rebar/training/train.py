@@ -39,7 +39,7 @@ from rebar.training.checkpoints import (
 )
 from rebar.training.gradients import AnyBatch, set_gradients
 from rebar.training.memory import is_out_of_memory, split_further
-from rebar.training.safeguarded import Safeguarded
+from rebar.training.safeguarded import SafeguardedTraining
 
 LOG_EVERY_STEPS = 10
 
@@ -71,7 +71,7 @@ def train(
     until: Callable[[int, nn.Module], bool] | None = None,
     until_every: int = 10,
     identity: str = "",
-    safeguard: Safeguarded | None = None,
+    safeguard: SafeguardedTraining | None = None,
 ) -> TrainResult:
     """Train `model` in place, on the device where it lies.
 
@@ -140,7 +140,9 @@ def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
     return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
-def _direction(safeguard: Safeguarded | None, step: int, steps: int) -> Callable[..., Tensor]:
+def _direction(
+    safeguard: SafeguardedTraining | None, step: int, steps: int
+) -> Callable[..., Tensor]:
     """What leaves the step's direction in `.grad`: the plain gradient, or a safeguard's."""
     if safeguard is not None and safeguard.strength(step, steps):
         return partial(safeguard.set_gradients, step=step)
@@ -210,7 +212,7 @@ class _Log:
     """Collects losses on the device and writes their mean, so that no step waits for a number."""
 
     def __init__(
-        self, settings: Training, recorder: Recorder, safeguard: Safeguarded | None
+        self, settings: Training, recorder: Recorder, safeguard: SafeguardedTraining | None
     ) -> None:
         self.settings = settings
         self.recorder = recorder
@@ -256,7 +258,7 @@ class _Log:
         self.loss, norm = self.numbers().mean(dim=0).tolist()
         self.waiting.clear()
         rate = learning_rate(self.step - 1, self.settings)
-        numbers = self.safeguard.numbers() if self.safeguard else {}
+        numbers = self.safeguard.take_numbers() if self.safeguard else {}
         own = {"loss": self.loss, "gradient_norm": norm, "learning_rate": rate}
         self.recorder.log(self.step, **own, **numbers)
 
@@ -269,7 +271,7 @@ class _Run(NamedTuple):
     model: nn.Module
     optimizer: Optimizer
     log: _Log
-    safeguard: Safeguarded | None
+    safeguard: SafeguardedTraining | None
 
     def resume(self, settings: Training) -> tuple[int, Training]:
         """Load the newest checkpoint; return its step, 0 if there is none, and its settings."""
@@ -281,7 +283,7 @@ class _Run(NamedTuple):
         if step:
             waiting, memory = load_checkpoint(self.folder, step, self.model, self.optimizer)
             if self.safeguard is not None:
-                self.safeguard.remember(memory)
+                self.safeguard.load_memory(memory)
             parts = checkpoint_parts(self.folder, step)
             settings = settings.model_copy(update={"gradient_accumulation": parts})
         self.log.start(step, waiting)
