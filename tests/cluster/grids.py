@@ -99,7 +99,7 @@ def working(project: Path) -> list[Working]:
             words = process.cmdline()
             if words[1:3] == ["-m", "rebar"] and Path(process.cwd()) == project:
                 spec = json.loads(words[words.index("--job") + 1])
-                if spec["stage"] in grid.FOLDERS:  # the others run beside the driver
+                if spec["stage"] in grid.JOB_STAGES:  # the others run beside the driver
                     found[process] = grid.label(spec["stage"], spec["wildcards"])
         except (psutil.Error, ValueError):  # it has ended, or is a command for people
             continue

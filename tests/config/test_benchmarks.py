@@ -13,11 +13,11 @@ from pydantic import TypeAdapter
 
 from rebar.config.benchmarks import PROMPT_SETS, TASKS, PromptSet, Task, library
 from rebar.config.file import parse_config
+from rebar.config.paths import find_files
 from rebar.config.reference import schema_text
 from rebar.data.prompts import read_prompts
 from rebar.grid.check import check_grid
 from rebar.grid.hub_access import check_access, hub_ids, pins
-from rebar.jobs.files import find_files
 from tests.config.test_file import changed
 from tests.loopback_hub import COMMITS, loopback_hub
 

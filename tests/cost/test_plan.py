@@ -10,16 +10,16 @@ import pytest
 from rebar import grid
 from rebar.cli.main import main
 from rebar.config.file import Config, load_config
-from rebar.cost.flops import Work
 from rebar.cost.plan import Planned, plan_lines, planned_jobs, wall_seconds
 from rebar.cost.resources import Resources
 from rebar.grid import dag
+from rebar.grid.workloads import Workload
 from tests.conftest import ROOT
 
 
 def job(seconds: float, *reads: str, gpus: int = 0, nodes: int = 1) -> Planned:
     asks = Resources(minutes=1, mem_mb=1, cpus=1, gpus=gpus, nodes=nodes)
-    return Planned("pretrain", asks, seconds, Work(), [Path(name) for name in reads])
+    return Planned("pretrain", asks, seconds, Workload(), [Path(name) for name in reads])
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_gpu_hours_count_all_gpus() -> None:
 
 def test_the_plan_has_a_row_a_stage_and_counts_the_jobs(smoke: Config) -> None:
     lines = list(plan_lines(smoke, 0, 2))
-    rows = {line.split()[0]: line.split() for line in lines[: len(grid.FOLDERS) + 2]}
+    rows = {line.split()[0]: line.split() for line in lines[: len(grid.JOB_STAGES) + 2]}
     assert rows["evaluate"][1] == "5" and rows["pretrain"][1] == "2"
     assert rows["all"][1] == str(len(dag.all_jobs(smoke)))
     assert len(planned_jobs(smoke)) == len(dag.all_jobs(smoke))

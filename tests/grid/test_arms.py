@@ -61,7 +61,7 @@ def test_paths_spell_the_lineage() -> None:
     assert str(grid.evaluation_folder(3, arm, "x")) == "evaluations/attacks/3/raw/none/sft/x"
     assert grid.maker(Path("probes/3/raw/none/sft/landscape")) == ("probe", True)
     assert grid.maker(Path("probes/3/raw/none/sft")) == ("probe", False)
-    assert grid.pattern("collect") == "corpus/{seed}/collected/{shard}/manifest.json"
+    assert grid.STAGES["collect"].folder == "corpus/{seed}/collected/{shard}"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_job_reads_what_its_config_asks_for(smoke: Config) -> None:
 
 def test_a_job_is_known_by_its_folder() -> None:
     names = {"seed": 3, "recipe": "raw", "safeguard": "none", "alignment": "sft", "shard": 2}
-    for stage in grid.FOLDERS:
+    for stage in grid.JOB_STAGES:
         found = dag.node(grid.folder(stage, **names))
         assert found.stage == stage
         assert found.wildcards.items() <= names.items()
@@ -67,7 +67,7 @@ def test_probes_are_items_of_their_job(smoke: Config) -> None:
 def test_jobs_of_a_stage_are_those_that_the_arms_need(smoke: Config) -> None:
     names = {
         stage: [str(path) for path in dag.jobs(dag.all_jobs(smoke), stage)]
-        for stage in grid.FOLDERS
+        for stage in grid.JOB_STAGES
         if stage not in ("collect", "score", "rewrite")
     }
     assert names["tokenize"] == ["corpus/0/packed/raw", "corpus/0/packed/safelm"]

@@ -15,13 +15,11 @@ import pytest
 from rebar import grid
 from rebar.config.file import Config, parse_config
 from rebar.config.plugins import safeguard_settings
-from rebar.cost.flops import work
-from rebar.cost.resources import resources
+from rebar.cost.resources import resources, workload_of
 from rebar.grid import Arm, dag
 from rebar.grid.check import check_grid
 from rebar.grid.hub_access import hub_ids
 from rebar.jobs.job import Job, make_job
-from rebar.runtime.launch import training_of
 from rebar.safeguards import sam
 from rebar.tracking.runs import measured_model, values_by_model
 from tests.config.test_file import SMOKE
@@ -163,20 +161,20 @@ def test_a_twin_is_another_model_of_the_grid_that_is_made_before() -> None:
 
 def test_a_safeguard_asks_for_its_passes_and_its_memory(three: Config) -> None:
     for name, stage in zip(PLACES, ("pretrain", "align", "safeguard"), strict=True):
-        guarded = work(three, stage, names(name))
-        calm = work(config(strength=0), stage, names(name))
+        guarded = workload_of(three, stage, names(name))
+        calm = workload_of(config(strength=0), stage, names(name))
         assert guarded.train_flops == 2 * calm.train_flops  # SAM: two passes a step
-        half = work(config(start=0.25, end=0.75), stage, names(name))
+        half = workload_of(config(start=0.25, end=0.75), stage, names(name))
         assert half.train_flops == 1.5 * calm.train_flops
         assert resources(three, stage, names(name)).cpus == 1
-    plain = work(three, "align", names("none"))
-    assert work(three, "align", names("during")).memory_bytes > plain.memory_bytes
-    assert work(three, "align", names("early")) == plain
+    plain = workload_of(three, "align", names("none"))
+    assert workload_of(three, "align", names("during")).memory_bytes > plain.memory_bytes
+    assert workload_of(three, "align", names("early")) == plain
 
 
 def test_an_own_stage_trains_as_its_training_says(three: Config) -> None:
     job = make_job(three, RESULTS, "safeguard", **names("after"))
-    assert training_of(job) == three.safeguards["after"].training
+    assert job.training == three.safeguards["after"].training
 
 
 def test_parts_of_a_combination_share_the_plain_pass() -> None:

@@ -80,7 +80,7 @@ def test_an_item_hangs_on_its_own_cells_alone(tmp_path: Path) -> None:
 
 def test_an_attack_hangs_on_its_own_setting_alone(smoke) -> None:
     job = make_job(smoke, Path("r"), "attack", **ARM)
-    spec = job.attack_item("harmful_finetune_10")
+    spec = job.item_spec("harmful_finetune_10")
     assert set(spec["code"]) == {"stage", "attacks.harmful_finetune_10"}
     assert spec["settings"]["attack"] == job.settings["attacks"]["harmful_finetune_10"]
     assert spec["wildcards"]["attack"] == "harmful_finetune_10"

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rebar.config.file import load_config
 from rebar.config.model import Model
-from rebar.cost.sizes import parameters
 from rebar.decoding.decode import decode_greedily
+from rebar.grid.sizes import parameters
 from rebar.jobs.manifest import write_manifest
 from rebar.model.build import build_model, load_model, save_model
 from tests.conftest import ROOT

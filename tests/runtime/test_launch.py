@@ -103,7 +103,7 @@ def test_only_a_training_of_several_processes_is_launched(
     assert launch.is_needed(jobs.job(several, tmp_path, "pretrain"))
     assert not launch.is_needed(jobs.job(several, tmp_path, "attack"))
     assert not launch.is_needed(jobs.job(several, tmp_path, "align"))
-    training = launch.training_of(jobs.job(several, tmp_path, "align"))
+    training = jobs.job(several, tmp_path, "align").training
     assert isinstance(training, Training) and training.steps == jobs.STEPS["align"]
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     assert not launch.is_needed(jobs.job(several, tmp_path, "pretrain"))

@@ -88,11 +88,11 @@ def test_only_what_changed_is_made_again(job: Job, capsys: pytest.CaptureFixture
 
 
 def test_a_probe_is_run_again_for_its_own_settings_and_judge_alone(job: Job) -> None:
-    spec = {name: job.probe_item(name) for name in PROBES}
+    spec = {name: job.item_spec(name) for name in PROBES}
     assert set(spec["basin"]["code"]) == {"stage", "probes.basin", "judges.world"}
     assert set(spec["land"]["code"]) == {"stage", "probes.land"}
     other = make_job(config(land=PROBES["land"] | {"steps": 2}), job.root, "probe", **ARM)
-    same = {name: other.probe_item(name) == spec[name] for name in PROBES}
+    same = {name: other.item_spec(name) == spec[name] for name in PROBES}
     assert same == {"land": False, "way": True, "basin": True}
 
 

@@ -18,7 +18,6 @@ import yaml
 
 from rebar import grid
 from rebar.config.file import load_config
-from rebar.driver import provenance
 from rebar.grid import dag
 from tests.workflow.conftest import ROOT, copy_project, environment, planned, said, snakemake
 
@@ -81,7 +80,7 @@ def test_every_out_is_made_by_the_target_and_every_output_is_versioned(tmp_path:
         for path in new:
             assert any(p == path or path.startswith(f"{p}/") for p in outs(stage)), (name, path)
         before |= new
-    ours = {*grid.FOLDERS, *grid.GRID_OUTPUTS, "tracking_db"}
+    ours = {*grid.STAGES, "tracking_db"}
     assert set(before.values()) == ours - {"search", "safeguard"}
 
 
@@ -108,9 +107,9 @@ def test_no_out_is_deleted_or_restored_from_the_run_cache() -> None:
 
 def test_stages_check_and_keep_what_their_targets_make() -> None:
     targets = [stage["cmd"].split()[2] for stage in stages().values()]
-    assert targets == list(provenance.CHAPTERS)
-    chapters = [stage for names in provenance.CHAPTERS.values() for stage in names]
-    assert chapters == list(grid.FOLDERS)
+    assert targets == list(grid.TARGETS)
+    by_target = [n for target in targets for n, s in grid.STAGES.items() if s.target == target]
+    assert by_target == list(grid.STAGES)
 
 
 def test_the_corpus_has_what_only_an_alignment_reads(tmp_path: Path, edit: Edit) -> None:
@@ -155,7 +154,7 @@ def finished_jobs(output: str) -> dict[str, int]:
     """Jobs by rule that Snakemake finished, without targets."""
     rules = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output)
     made = {rule: rules.count(rule) for rule in rules}
-    return {rule: n for rule, n in made.items() if rule in grid.FOLDERS or rule in GRID}
+    return {rule: n for rule, n in made.items() if rule in grid.JOB_STAGES or rule in GRID}
 
 
 def repro(project: Path) -> dict[str, int]:

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from rebar import grid
 from rebar.grid import dag
 from rebar.config.file import parse_config
-from rebar.jobs.files import input_files
+from rebar.config.paths import input_files
 from rebar.grid.check import check_grid
 from rebar.jobs.job import make_job
 from rebar.cost.resources import resources
@@ -57,7 +57,7 @@ def job(stage):
 
 def run(stage):
     """The shell command of a stage."""
-    gpus = " --gpus {resources.gpu}" if stage in (*grid.FOLDERS, "audit") else ""
+    gpus = " --gpus {resources.gpu}" if grid.STAGES[stage].workload else ""
     command = f"python -m rebar {stage} --results {RESULTS}{gpus}"
     return f"{command} --job {{params.job:q}} 2>&1 | tee {{log}}"
 
@@ -75,7 +75,7 @@ def needs(stage, *names):
 
 def made(stage):
     """Path of a stage's manifest, with wildcards."""
-    return str(RESULTS / grid.pattern(stage))
+    return str(RESULTS / grid.STAGES[stage].folder / "manifest.json")
 
 
 def reads(stage):
@@ -96,7 +96,7 @@ def prompt_files(rewrite):
 
 def log_of(stage):
     """Where a stage's log lies, with wildcards."""
-    return str(RESULTS / "logs" / stage / grid.FOLDERS[stage]) + ".log"
+    return str(RESULTS / "logs" / stage / grid.STAGES[stage].folder) + ".log"
 
 
 @cache

@@ -201,8 +201,8 @@ def _provenance(options: argparse.Namespace) -> None:
     from rebar.driver import provenance
 
     configfile, target = options.configfile, options.target
-    if target not in provenance.CHAPTERS:
-        raise ValueError(f"no target '{target}'; allowed: {', '.join(provenance.CHAPTERS)}")
+    if target not in grid.TARGETS:
+        raise ValueError(f"no target '{target}'; allowed: {', '.join(grid.TARGETS)}")
     config = load_config(configfile)
     results = Path("results") / config.name
     found = [
@@ -225,7 +225,7 @@ def _verify(options: argparse.Namespace) -> None:
         configfile = f"config/{results.name}.yaml"
     folders = sorted(
         (path.parent for path in find_manifests(results)),
-        key=lambda folder: grid.STAGES.index(grid.maker(folder.relative_to(results))[0]),
+        key=lambda folder: list(grid.STAGES).index(grid.maker(folder.relative_to(results))[0]),
     )
     if not folders:
         raise ValueError(f"{results} holds no manifest; make it: {_snakemake(configfile)} -- all")

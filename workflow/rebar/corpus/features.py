@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rebar.jobs.files import resolve
+from rebar.config.paths import resolve
 
 NUM_BUCKETS = 2**15  # hash buckets, the number of features
 ENCODER_BATCH = 32  # texts per forward pass

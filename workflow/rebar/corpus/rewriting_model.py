@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from rebar.config.corpus import Rewrite as RewriteSettings
+from rebar.config.paths import resolve
 from rebar.corpus.rewrites import REFUSAL, Output, Request
 from rebar.data.speakers import SPEAKER_A, SPEAKER_B
-from rebar.jobs.files import resolve
 
 USER, ASSISTANT = "User", "Assistant"  # names that models give the speakers of a dialogue
 

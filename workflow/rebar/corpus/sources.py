@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.config.corpus import FileSource, HubSource, WorldSource
+from rebar.config.paths import find_files
 from rebar.config.world import World
 from rebar.data.documents import Document, Truth
 from rebar.data.hub import stream_records
 from rebar.data.readers import Record, read_records
 from rebar.data.sampling import size_of_part
 from rebar.data.tagging import TAG, remove_tags
-from rebar.jobs.files import find_files
 
 FILES_SHOWN = 3  # files named in an error message
 

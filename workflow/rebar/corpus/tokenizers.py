@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rebar.config.paths import resolve
 from rebar.data.special_tokens import SPECIAL_TOKENS, build_chat_tokenizer
 from rebar.data.tagging import TAG
-from rebar.jobs.files import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from rebar import grid
 from rebar.config.file import Config
-from rebar.cost.flops import Work, work
 from rebar.cost.resources import (
     CPU_FLOPS,
     GPU_FLOPS,
@@ -19,8 +18,10 @@ from rebar.cost.resources import (
     Resources,
     resources,
     seconds,
+    workload_of,
 )
 from rebar.grid import dag
+from rebar.grid.workloads import Workload
 from rebar.jobs.formats import terminal_table, two_digits
 
 COLUMNS = ("stage", "jobs", "GPU-h", "CPU-h", "hours a job", "limit h", "disk GB", "files")
@@ -32,7 +33,7 @@ class Planned(NamedTuple):
     stage: str
     asks: Resources
     seconds: float
-    does: Work
+    does: Workload
     reads: list[Path]
 
     @property
@@ -55,7 +56,7 @@ def planned_jobs(config: Config) -> dict[Path, Planned]:
             stage,
             resources(config, stage, names),
             seconds(config, stage, names),
-            work(config, stage, names),
+            workload_of(config, stage, names),
             reads,
         )
     return jobs
@@ -101,7 +102,9 @@ def _fitted(job: Planned, gpus: int, cpus: int) -> tuple[int, int, float]:
 def plan_lines(config: Config, gpus: int, cpus: int) -> Iterator[str]:
     """The plan as a table, a row a stage, and what it rests on."""
     jobs = planned_jobs(config)
-    rows = [_row(stage, [j for j in jobs.values() if j.stage == stage]) for stage in grid.FOLDERS]
+    rows = [
+        _row(stage, [j for j in jobs.values() if j.stage == stage]) for stage in grid.JOB_STAGES
+    ]
     rows.append(_row("all", list(jobs.values())))
     yield from terminal_table(COLUMNS, rows).splitlines()
     hours = wall_seconds(jobs, gpus, cpus) / 3600
@@ -125,7 +128,7 @@ def _beyond_limits(jobs: dict[Path, Planned]) -> Iterator[str]:
     """What cannot end within the time that it asks for, and what to do."""
     hours = {
         stage: max((j.seconds for j in jobs.values() if j.stage == stage), default=0) / 3600
-        for stage in grid.FOLDERS
+        for stage in grid.JOB_STAGES
         if stage not in grid.TRAINING_STAGES
     }
     beyond = {stage: value for stage, value in hours.items() if value * 60 > MOST_MINUTES}

@@ -7,12 +7,13 @@ business and not known here. Sizes decide, so that a demo asks for no GPU and a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from rebar import grid
 from rebar.config.file import Config
 from rebar.config.model import Training
-from rebar.cost.flops import Work, work
+from rebar.grid import Names, dag
+from rebar.grid.workloads import Workload
 
 # H100 SXM, dense bf16 (NVIDIA's data sheet), times the share that training of 1-2B models reaches.
 # SafeLM's 600B tokens on 32 GPUs in 6-7 days (2504.16980, App. H) are a share of .32-.37.
@@ -38,9 +39,9 @@ class Resources(NamedTuple):
     nodes: int
 
 
-def resources(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Resources:
+def resources(config: Config, stage: str, wildcards: Names) -> Resources:
     """What a job of the stage asks for."""
-    does = work(config, stage, wildcards)
+    does = workload_of(config, stage, wildcards)
     training = _training(config, stage, wildcards)
     processes = training.processes_per_node if training else 1
     wants_gpu = does.train_flops + does.generate_flops >= GPU_FROM_FLOPS
@@ -53,17 +54,30 @@ def resources(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Resou
     )
 
 
-def seconds(config: Config, stage: str, wildcards: Mapping[str, Any]) -> float:
+def workload_of(config: Config, stage: str, wildcards: Names) -> Workload:
+    """How much a job of the stage does."""
+    workload = grid.STAGES[stage].workload
+    assert workload is not None, f"{stage} runs beside the driver and asks for nothing"
+    return workload(config, wildcards)
+
+
+def seconds(config: Config, stage: str, wildcards: Names) -> float:
     """Expected wall time of a job, start-up included."""
-    return _seconds(work(config, stage, wildcards), _training(config, stage, wildcards))
+    training = _training(config, stage, wildcards)
+    return _seconds(workload_of(config, stage, wildcards), training)
 
 
-def _seconds(does: Work, training: Training | None) -> float:
+def _training(config: Config, stage: str, wildcards: Names) -> Training | None:
+    """The job's training if it has one that several processes share."""
+    return dag.training_of(stage, wildcards, dag.settings_of(config, stage, wildcards))
+
+
+def _seconds(does: Workload, training: Training | None) -> float:
     workers = training.num_processes if training else 1
     return START_SECONDS + does.cpu_seconds + _flop_seconds(does) / workers
 
 
-def _flop_seconds(does: Work) -> float:
+def _flop_seconds(does: Workload) -> float:
     """Of one GPU, or of one core where the job is small."""
     total = does.train_flops + does.generate_flops
     if total < GPU_FROM_FLOPS:
@@ -72,23 +86,12 @@ def _flop_seconds(does: Work) -> float:
     return training + does.generate_flops / (GPU_FLOPS * GENERATE_UTILISATION)
 
 
-def _training(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Training | None:
-    """Settings of the job's training, which say how many processes share it."""
-    if stage == "pretrain" and not config.recipes[wildcards["recipe"]].initial_model:
-        return config.pretrain
-    if stage == "align":
-        return config.alignments[wildcards["alignment"]].training
-    if stage == "safeguard":
-        return config.safeguards[wildcards["safeguard"]].training
-    return None
-
-
 def _minutes(expected_seconds: float) -> int:
     limit = math.ceil(MARGIN * expected_seconds / 60)
     return min(MOST_MINUTES, max(FEWEST_MINUTES, limit))
 
 
-def _memory_mb(does: Work, processes: int, wants_gpu: bool) -> int:
+def _memory_mb(does: Workload, processes: int, wants_gpu: bool) -> int:
     """Of the host. On the CPU it holds weights, gradients and AdamW's moments."""
     a_weight = 8 if wants_gpu or not does.is_trained else 16
     activations = 0 if wants_gpu else does.memory_bytes

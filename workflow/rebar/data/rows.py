@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from rebar.config.corpus import FileSource
+from rebar.config.paths import find_files
 from rebar.config.rows import RowFile
 from rebar.data.hub import stream_records
 from rebar.data.readers import Record, read_records
-from rebar.jobs.files import find_files
 
 
 def place_of(file: RowFile) -> str:

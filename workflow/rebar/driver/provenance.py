@@ -21,16 +21,7 @@ from rebar.jobs.manifest import MANIFEST, damages, digest, fingerprint, load_man
 
 KEPT, RECORDS = Path("provenance"), Path(".snakemake/metadata")
 CONTENTS = "contents.json"
-# Stages that a target of Snakemake adds to those of the targets before it.
-CHAPTERS = {
-    "corpus": ("collect", "train_classifier", "score", "rewrite", "mix", "tokenize"),
-    "models": ("pretrain", "align", "safeguard"),
-    "attacks": ("attack", "search"),
-    "evaluations": ("evaluate",),
-    "probes": ("probe",),
-    "all": (),
-}
-GRID_FILES = (*(file for files in grid.GRID_OUTPUTS.values() for file in files), "tracking_db.json")
+GRID_FILES = (*(f for stage in grid.STAGES.values() for f in stage.files), "tracking_db.json")
 
 
 def restore() -> None:
@@ -71,19 +62,24 @@ def save(config: Config, root: Path, target: str) -> None:
             (folder / _name(output)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(RECORDS / _name(output), folder / _name(output))
             contents[output] = _content(Path(output))
-    ours = {output for chapter in CHAPTERS for output in _outputs(config, root, chapter)}
+    ours = {output for each in grid.TARGETS for output in _outputs(config, root, each)}
     contents = {output: content for output, content in contents.items() if output in ours}
     index.write_text(json.dumps(contents, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     named = {index, *(folder / _name(output) for output in contents)}
     for file in [path for path in folder.rglob("*") if path.is_file()]:
         if file not in named:
             file.unlink()
-    for stage in CHAPTERS[target]:  # DVC wants its outs, also of a grid without attacks
-        (root / grid.FOLDERS[stage].partition("/")[0]).mkdir(exist_ok=True)
+    for stage in _stages(target):  # DVC wants its outs, also of a grid without attacks
+        (root / grid.STAGES[stage].top).mkdir(exist_ok=True)
+
+
+def _stages(target: str) -> list[str]:
+    """Stages that have jobs and that a target adds to those of the targets before it."""
+    return [stage for stage in grid.JOB_STAGES if grid.STAGES[stage].target == target]
 
 
 def _jobs(config: Config, target: str) -> list[Path]:
-    return dag.jobs(dag.all_jobs(config), *CHAPTERS[target])
+    return dag.jobs(dag.all_jobs(config), *_stages(target))
 
 
 def _outputs(config: Config, root: Path, target: str) -> list[str]:

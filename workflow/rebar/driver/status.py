@@ -72,7 +72,7 @@ def is_running(root: Path) -> bool:
 def status_lines(config: Config, root: Path) -> Iterator[str]:
     """Jobs by stage and state, cost so far, and the logs of what failed."""
     found = states(config, root)
-    rows = [_status_row(found, stage) for stage in (*grid.FOLDERS, "all")]
+    rows = [_status_row(found, stage) for stage in (*grid.JOB_STAGES, "all")]
     yield from terminal_table(["stage", *STATES, "hours", "GPU-h"], rows).splitlines()
     failed = [row for row in found if row.state == "failed"]
     if failed:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from rebar.config.search import CostToBreak
-from rebar.cost.sizes import TRAIN_FLOPS
 from rebar.evaluations._examiner import Examined, Examiner, evenly, first_phrasings, questions
+from rebar.grid.sizes import TRAIN_FLOPS
 from rebar.training.checkpoints import trained_parameters
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def evaluate(
     """One row a question; the split is the task."""
     from lm_eval.models.huggingface import HFLM
 
-    from rebar.jobs.files import resolve
+    from rebar.config.paths import resolve
 
     model.eval()
     wrapper: Any = HFLM  # decorators of the harness hide its signatures

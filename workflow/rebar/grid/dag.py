@@ -1,43 +1,24 @@
-"""Which job reads which: the DAG of a config, the one that the rules declare to Snakemake.
+"""The jobs of a config: which reads which, which settings make it up, what it makes.
 
-A job is known by its folder, relative to results/<name>. The stages that run once for a whole grid
-(`summarize`, `report`, `track`) stand outside: they read everything.
+This is the DAG that the rules declare to Snakemake. A job is known by its folder, relative to
+results/<name>. The stages that run once for a whole grid (`summarize`, `report`, `track`) stand
+outside: they read everything.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rebar import grid
+from rebar.config.base import NONE
 from rebar.config.file import Config
-from rebar.grid import FOLDERS, folder
-
-
-class Node(NamedTuple):
-    """A job: its stage, and the names that tell it from the stage's other jobs."""
-
-    stage: str
-    wildcards: dict[str, Any]
-
-
-def node(place: Path) -> Node:
-    """The job whose folder this is."""
-    for stage, pattern in _patterns().items():
-        if found := pattern.fullmatch(str(place)):
-            return Node(stage, grid.typed(found.groupdict()))
-    raise ValueError(f"{place} is the folder of no job; jobs write {', '.join(FOLDERS.values())}")
-
-
-@cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    return {
-        stage: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", place))
-        for stage, place in FOLDERS.items()
-    }
+from rebar.config.model import Training
+from rebar.config.plugins import SAFEGUARDS
+from rebar.config.safeguard import Safeguard
+from rebar.grid.arms import Names, acts_in, arms, probes, safeguard_in
+from rebar.grid.folders import node, twin_folder
+from rebar.grid.stages import STAGES, folder, folder_of
 
 
 def all_jobs(config: Config) -> dict[Path, list[Path]]:
@@ -53,9 +34,9 @@ def all_jobs(config: Config) -> dict[Path, list[Path]]:
             found[place] = read
 
     for seed in config.seeds:
-        for arm in grid.arms(config):
+        for arm in arms(config):
             visit(folder("evaluate", seed=seed, **arm._asdict()))
-            if grid.probes(config, arm):
+            if probes(config, arm):
                 visit(folder("probe", seed=seed, **arm._asdict()))
     return found
 
@@ -68,96 +49,49 @@ def jobs(places: Iterable[Path], *stages: str) -> list[Path]:
 def items(config: Config, place: Path) -> list[Path]:
     """Folders with a manifest of their own that a job fills beside its own folder."""
     stage, names = node(place)
-    of_models = {"attack": grid.fixed_attacks, "search": grid.searches, "probe": grid.probes}
-    if stage not in (*of_models, "evaluate"):
-        return []
-    arm = grid.arm_of(names)
-    if stage in of_models:
-        return [place / name for name in of_models[stage](config, arm)]
-    attacks = dict.fromkeys(cell.attack for cell in grid.measurements(config, arm))
-    return [grid.answers_of(config, names["seed"], arm, attack) for attack in attacks]
+    items_of = STAGES[stage].items
+    return items_of(config, names) if items_of else []
+
+
+def acting(config: Config, stage: str, wildcards: Names) -> Safeguard | None:
+    """The safeguard that changes this job; None where none does."""
+    place = STAGES[stage].acts_in
+    return safeguard_in(config, place, wildcards) if place else None
 
 
 def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
     """Folders that a job reads; where a safeguard acts, also the models that it looks at."""
-    safeguard = grid.acting(config, stage, wildcards)
+    safeguard = acting(config, stage, wildcards)
     twins = safeguard.twins if safeguard else []
-    others = [grid.twin_folder(int(wildcards["seed"]), twin) for twin in twins]
-    return list(dict.fromkeys([*_READS[stage](config, wildcards), *others]))
+    others = [twin_folder(int(wildcards["seed"]), twin) for twin in twins]
+    own = map(folder_of, STAGES[stage].reads(config, wildcards))
+    return list(dict.fromkeys([*own, *others]))
 
 
-def _mix_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    stages = ("score", "rewrite")
-    return [folder(s, **wildcards, shard=i) for s in stages for i in grid.shards(config)]
+def settings_of(config: Config, stage: str, wildcards: Names) -> dict[str, Any]:
+    """The settings that make up a job, typed as in the config.
+
+    With a safeguard: where the arm's acts, and all of it in the job that it changes.
+    """
+    settings = STAGES[stage].settings(config, wildcards)
+    name = wildcards.get("safeguard", NONE)
+    if name == NONE:
+        return settings
+    settings = settings | {"acts_in": acts_in(config, name)}
+    safeguard = acting(config, stage, wildcards)
+    return settings | ({"world": config.world, SAFEGUARDS: {name: safeguard}} if safeguard else {})
 
 
-def _tokenize_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    """The recipe's documents; the tokenizer's sample, which is the same for all recipes."""
-    collected = [folder("collect", **wildcards, shard=i) for i in grid.shards(config)]
-    return [folder("mix", **wildcards), *collected]
+def training_of(stage: str, wildcards: Names, settings: Mapping[str, Any]) -> Training | None:
+    """A job's training if it has one that several processes can share.
+
+    `settings` are those of the job, typed as in the config or plain as in the job's spec.
+    """
+    found: Any = settings if STAGES[stage].training else None
+    for key in STAGES[stage].training:
+        found = _inner(found, key.format(**wildcards))
+    return None if found is None else Training.model_validate(found)
 
 
-def _pretrain_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    has_corpus = config.recipes[wildcards["recipe"]].parts
-    return [folder("tokenize", **wildcards)] if has_corpus else []
-
-
-def _models(config: Config, wildcards: Mapping[str, Any]) -> grid.Models:
-    """The models of the arm that a job is for."""
-    arm = grid.arm_of(wildcards)
-    return grid.models_of(wildcards["seed"], arm, grid.acts_in(config, arm.safeguard))
-
-
-def _align_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    """The base model, the recipe's documents for replay, and those that are bolted on."""
-    data = config.alignments[wildcards["alignment"]].data
-    paths = [_models(config, wildcards).base]
-    if config.recipes[wildcards["recipe"]].parts and data.replay_share > 0:
-        paths.append(folder("mix", **wildcards))
-    if data.recipe:
-        bolted = {**wildcards, "recipe": data.recipe}
-        paths += [folder("mix", **bolted), folder("tokenize", **bolted)]
-    return paths
-
-
-def _attack_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    """The released model; its base where an attack goes back towards it."""
-    arm = grid.arm_of(wildcards)
-    settings = [config.attacks[name] for name in grid.fixed_attacks(config, arm)]
-    reads_base = any(setting.reads_base for setting in settings)
-    models = _models(config, wildcards)
-    return [models.released, *([models.base] if reads_base else [])]
-
-
-def _evaluate_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    arm = grid.arm_of(wildcards)
-    attacked = [folder("attack", **wildcards)] if grid.fixed_attacks(config, arm) else []
-    tuned = [folder("search", **wildcards)] if grid.searches(config, arm) else []
-    guards = grid.needs_classifier(grid.decoders(config, arm))
-    classifier = [folder("train_classifier", **wildcards)] if guards else []
-    return [_models(config, wildcards).released, *attacked, *tuned, *classifier]
-
-
-def _probe_reads(config: Config, wildcards: Mapping[str, Any]) -> list[Path]:
-    """The released model, and the attacked ones where a probe looks along an attack."""
-    arm = grid.arm_of(wildcards)
-    along = any(grid.probed_attacks(config, probe) for probe in grid.probes(config, arm))
-    attacked = [folder("attack", **wildcards)] if along else []
-    return [_models(config, wildcards).released, *attacked]
-
-
-_READS = {
-    "collect": lambda config, w: [],
-    "train_classifier": lambda config, w: [],
-    "score": lambda config, w: [folder("collect", **w), folder("train_classifier", **w)],
-    "rewrite": lambda config, w: [folder("score", **w), folder("train_classifier", **w)],
-    "mix": _mix_reads,
-    "tokenize": _tokenize_reads,
-    "pretrain": _pretrain_reads,
-    "align": _align_reads,
-    "safeguard": lambda config, w: [_models(config, w).aligned],
-    "attack": _attack_reads,
-    "search": lambda config, w: [_models(config, w).released],
-    "evaluate": _evaluate_reads,
-    "probe": _probe_reads,
-}
+def _inner(settings: Any, key: str) -> Any:
+    return settings.get(key) if isinstance(settings, Mapping) else getattr(settings, key, None)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rebar.config.file import Config
+from rebar.grid.stages import STAGES
 
 PIN = re.compile(r"[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -23,18 +24,6 @@ _PLACES = {
     "model": ("model", "revision"),
     "tokenizer": ("model", "revision"),
     "encoder": ("model", "encoder_revision"),
-}
-# Stages that read what a section names; the encoder also scores, and judges rewrites.
-_READERS = {
-    "train_classifier.encoder": {"train_classifier", "score", "rewrite"},
-    "recipes": {"pretrain"},
-    "alignments": {"align"},
-    "safeguards": {"pretrain", "align", "safeguard"},
-    "attacks": {"attack", "search"},
-    "searches": {"search"},
-    "evaluations": {"evaluate", "attack", "search"},
-    "judges": {"evaluate", "attack", "search", "probe", "audit"},
-    "probes": {"probe"},
 }
 _CALLS_AT_ONCE = 8
 
@@ -93,9 +82,13 @@ def _is_id(name: str) -> bool:
 
 
 def _readers(key: str) -> set[str]:
-    """The section's own stage, unless it is named otherwise."""
+    """Stages that read what this key names: the section's own, and those that list it."""
     section = key.partition(".")[0]
-    return _READERS.get(key) or _READERS.get(section) or {section}
+    return {
+        name
+        for name, stage in STAGES.items()
+        if section in (name, *stage.hub_keys) or key in stage.hub_keys
+    }
 
 
 def check_access(config: Config, file: str, stages: Collection[str] | None = None) -> None:

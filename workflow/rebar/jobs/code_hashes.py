@@ -13,32 +13,36 @@ from pathlib import Path
 from typing import Any
 
 from rebar.config.plugins import PLUGIN_FOLDERS, SAFEGUARDS
+from rebar.grid import STAGES
 
 PACKAGE = Path(__file__).parents[1]
 # Folders whose effect stands in the spec itself (values, paths) or on the screen.
 NOT_HASHED = ("rebar.config", "rebar.grid", "rebar.jobs")
+HASHED_ALL_THE_SAME = ("rebar.grid.sizes",)  # FLOPs a token, which stand in results
 # Parts of their own: where an attack is watched, where a safeguard acts.
 HASHED_APART = ("rebar.evaluations._cost_to_break", "rebar.safeguards._preparation")
-RUNS_PLUGINS = ("align", "attack", "search", "evaluate", "probe", "audit")
 
 
 def code_hashes(stage: str, settings: dict[str, Any]) -> dict[str, str]:
-    """Hash of the stage's code, and of each plug-in that its settings name."""
-    module = "rebar.tracking.store" if stage == "track" else f"rebar.stages.{stage}"
-    hashes = {"stage": code_hash(module)}
-    if "cost_to_break" in settings and stage in ("attack", "search"):
+    """Hash of the stage's code, and of each plug-in that its settings name and that it runs."""
+    hashes = {"stage": code_hash(STAGES[stage].module)}
+    if STAGES[stage].runs_plugins:
+        hashes |= _plugin_hashes(settings)
+    if "acts_in" in settings and SAFEGUARDS in settings:
+        hashes["safeguarded"] = code_hash("rebar.safeguards._preparation")
+        parts = [part for setting in settings[SAFEGUARDS].values() for part in setting["parts"]]
+        methods = sorted({part["method"] for part in parts})
+        hashes |= {f"{SAFEGUARDS}.{m}": code_hash(f"rebar.{SAFEGUARDS}.{m}") for m in methods}
+    return hashes
+
+
+def _plugin_hashes(settings: dict[str, Any]) -> dict[str, str]:
+    hashes = {}
+    if "cost_to_break" in settings:
         hashes["watch"] = code_hash("rebar.evaluations._cost_to_break")
-    for folder in PLUGIN_FOLDERS if stage in RUNS_PLUGINS else ():
+    for folder in PLUGIN_FOLDERS:
         for name, setting in settings.get(folder, {}).items():
             hashes[f"{folder}.{name}"] = code_hash(f"rebar.{folder}.{setting['method']}")
-    for setting in (
-        settings[SAFEGUARDS].values() if "acts_in" in settings and SAFEGUARDS in settings else ()
-    ):
-        hashes["safeguarded"] = code_hash("rebar.safeguards._preparation")
-        methods = {part["method"] for part in setting["parts"]}
-        hashes |= {
-            f"{SAFEGUARDS}.{m}": code_hash(f"rebar.{SAFEGUARDS}.{m}") for m in sorted(methods)
-        }
     return hashes
 
 
@@ -98,7 +102,8 @@ def _imports(module: str) -> set[str]:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     ours = {name for name in found if name.startswith("rebar.") and _file_of(name)}
     in_the_spec = tuple(f"{folder}." for folder in NOT_HASHED)
-    return {m for m in ours - set(HASHED_APART) if not f"{m}.".startswith(in_the_spec)}
+    hashed = {m for m in ours if not f"{m}.".startswith(in_the_spec)} - set(HASHED_APART)
+    return hashed | (ours & set(HASHED_ALL_THE_SAME))
 
 
 def _closure(module: str) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from rebar.jobs.files import resolve
+from rebar.config.paths import resolve
 
 
 @cache

@@ -44,22 +44,9 @@ def end_with_launcher() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def training_of(job: Job) -> Training | None:
-    """The job's training if it has one that several processes can share."""
-    if job.stage == "pretrain" and "pretrain" in job.settings:
-        return job.section("pretrain", Training)
-    if job.stage == "align":
-        setting = job.settings["alignments"][job.wildcards["alignment"]]
-        return Training(**setting["training"])
-    if job.stage == "safeguard":
-        assert job.safeguard is not None
-        return job.safeguard.training
-    return None
-
-
 def is_needed(job: Job) -> bool:
     """Whether this process is to start others instead of training."""
-    training = training_of(job)
+    training = job.training
     return (
         not is_worker()
         and training is not None
@@ -73,7 +60,7 @@ def launch(job: Job, arguments: Sequence[str]) -> int:
 
     ValueError says what is missing for several nodes.
     """
-    training = training_of(job)
+    training = job.training
     assert training is not None
     worker = ["-m", "rebar", *arguments]
     is_told = False

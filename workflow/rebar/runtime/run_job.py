@@ -41,19 +41,16 @@ def run_stage(options: argparse.Namespace) -> None:
 
 
 def _run(job: Job) -> None:
-    if job.stage == "track":
-        with _alone(job):
-            _import_results(job)
-        return
-    module = importlib.import_module(f"rebar.stages.{job.stage}")
+    stage = grid.STAGES[job.stage]
+    run = getattr(importlib.import_module(stage.module), stage.function)
     _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
     if not launch.is_first():
-        module.run(job)  # ends this process: of several only the first returns
+        run(job)  # ends this process: of several only the first returns
         return
     with _alone(job), follow(job):
-        module.run(job)
-        if job.stage in grid.FOLDERS:
+        run(job)
+        if stage.folder:
             _write_costs(job.folder / "costs.json", startup_seconds)
 
 
@@ -112,8 +109,3 @@ def _write_costs(path: Path, startup_seconds: float) -> None:
     if torch is not None and torch.cuda.is_available():
         costs["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
     path.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _import_results(job: Job) -> None:
-    """Import mlflow only where it is used."""
-    importlib.import_module("rebar.tracking.store").import_results(job)

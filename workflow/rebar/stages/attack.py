@@ -35,7 +35,7 @@ def run(job: Job) -> None:
 
 
 def _attack(job: Job, name: str, data: AttackData, label: str) -> None:
-    spec = job.attack_item(name)
+    spec = job.item_spec(name)
     setting = plugin_settings("attacks", name, job.settings["attacks"][name])
     inputs = _inputs(setting, data)
     if is_valid(job.folder / name, spec, inputs):

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoTokenizer
 
 from rebar.config.model import Model, Training
-from rebar.jobs.files import resolve
+from rebar.config.paths import resolve
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder

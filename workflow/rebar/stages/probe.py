@@ -28,7 +28,7 @@ def run(job: Job) -> None:
 
 
 def _probe(job: Job, name: str, label: str) -> None:
-    spec, values = job.probe_item(name), job.settings["probes"][name]
+    spec, values = job.item_spec(name), job.settings["probes"][name]
     released = job.models.released
     attacked = {a: job.path("attack") / a for a in values.get("attacks", ())}
     models = {"released": released, **attacked}

@@ -43,7 +43,7 @@ def run(job: Job) -> None:
 
 
 def _search(job: Job, name: str, label: str) -> None:
-    spec, released = job.search_item(name), job.models.released
+    spec, released = job.item_spec(name), job.models.released
     inputs = {"released": released / "manifest.json"}
     if is_valid(job.folder / name, spec, inputs):
         print(f"{label}: up to date")

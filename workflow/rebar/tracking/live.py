@@ -135,13 +135,12 @@ class Followed(NamedTuple):
 def trainings(job: Job) -> list[Followed]:
     """The job's own training, or one for each of its attacked models."""
     path = grid.folder(job.stage, **job.wildcards)
-    items = {"attack": (job.attack_item, "attacks"), "search": (job.search_item, "searches")}
-    if job.stage not in items:
+    section = grid.STAGES[job.stage].trained_items
+    if not section:
         return [Followed(job.spec, str(path), job.folder, job.checkpoints)]
-    spec_of, kind = items[job.stage]
     return [
-        Followed(spec_of(x), str(path / x), job.folder / x, job.checkpoints / x)
-        for x in job.settings[kind]
+        Followed(job.item_spec(x), str(path / x), job.folder / x, job.checkpoints / x)
+        for x in job.settings[section]
     ]
 
 

@@ -155,7 +155,7 @@ def _import(name: str, finished: list[Finished], values: dict[Measured, dict[str
     known = _known(experiment)
     new = [item for item in finished if (item.path, item.digest) not in known.whole]
     # Models are imported before the models that are made from them, which name them as inputs.
-    for item in sorted(new, key=lambda item: grid.STAGES.index(item.spec["stage"])):
+    for item in sorted(new, key=lambda item: list(grid.STAGES).index(item.spec["stage"])):
         measured = measured_model(item.spec)
         _log_run(experiment, item, known, values.get(measured, {}) if measured else {})
     return len(new)

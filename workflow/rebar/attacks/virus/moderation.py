@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rebar.config.paths import resolve
 from rebar.data.chats import Chat
 from rebar.data.encoding import encode
-from rebar.jobs.files import resolve
 from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 

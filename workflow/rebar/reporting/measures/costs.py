@@ -39,7 +39,7 @@ class Cost(NamedTuple):
 def read_costs(root: Path, config: Config) -> list[Cost]:
     """Costs of the grid's jobs in the order of the stages; jobs that left none are not listed."""
     costs, places = [], dag.all_jobs(config)
-    for stage in grid.FOLDERS:
+    for stage in grid.JOB_STAGES:
         for place in dag.jobs(places, stage):
             path = root / place / "costs.json"
             content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

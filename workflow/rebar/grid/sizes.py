@@ -12,7 +12,7 @@ from pathlib import Path
 from rebar.config.corpus import FileSource, Source
 from rebar.config.file import Config
 from rebar.config.model import Model
-from rebar.jobs.files import find_files, resolve
+from rebar.config.paths import find_files, resolve
 
 TRAIN_FLOPS, READ_FLOPS = 6, 2  # a parameter and token
 DOCUMENT_TOKENS, DOCUMENT_BYTES = 700, 3000  # of a web page: FineWeb's mean is about 700 tokens

@@ -1,16 +1,28 @@
-"""How much there is to do: FLOPs, memory, disk and files of a job, from the config alone."""
+"""How much a job of each stage does, from the config alone: FLOPs, memory, disk and files.
+
+A function a stage, of the same name; `cost/resources.py` makes of it what a job asks for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rebar import grid
 from rebar.config.file import Config
 from rebar.config.kinds import Attack, Evaluation, FineTuningAttack
 from rebar.config.model import Training
 from rebar.config.safeguard import Safeguard
-from rebar.cost.sizes import (
+from rebar.grid.arms import (
+    Measurement,
+    Names,
+    arm_of,
+    fixed_attacks,
+    measurements,
+    probes,
+    safeguard_in,
+    searches,
+)
+from rebar.grid.sizes import (
     DOCUMENT_TOKENS,
     HUB_LAYERS,
     READ_FLOPS,
@@ -28,10 +40,12 @@ TASK_QUESTIONS, OPTIONS = 4600, 4  # of a task of lm-evaluation-harness: the mea
 # Share of a corpus in the score bands that are rewritten, when nothing limits it: ours, from the
 # published histogram (2504.16980, 3.1: about a fifth of the raw web scores 1 or more).
 REWRITTEN_SHARE = 0.2
-GUARD_COPIES = 3  # of a safeguard's step: the plain gradient, an offset, weights to come back to
+SAFEGUARD_COPIES = (
+    3  # of a safeguard's step: the plain gradient, an offset, weights to come back to
+)
 
 
-class Work(NamedTuple):
+class Workload(NamedTuple):
     """What a job does, all estimates."""
 
     train_flops: float = 0.0  # matrix products in large batches
@@ -45,20 +59,17 @@ class Work(NamedTuple):
     files: int = 5
 
 
-def work(config: Config, stage: str, wildcards: Mapping[str, Any]) -> Work:
-    """What one job of the stage does."""
-    return _WORK[stage](config, wildcards)
-
-
-def _collect(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def collect(config: Config, wildcards: Names) -> Workload:
+    """Reading and writing one shard."""
     count, _, size = shard_text(config)
-    return Work(cpu_seconds=2e-4 * count, memory_bytes=3 * size, disk_bytes=size / 2)
+    return Workload(cpu_seconds=2e-4 * count, memory_bytes=3 * size, disk_bytes=size / 2)
 
 
-def _train_classifier(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def train_classifier(config: Config, wildcards: Names) -> Workload:
+    """Fitting on all labels; with an encoder, its forward over the labelled documents."""
     settings = config.train_classifier
     count = settings.labels + settings.heldout
-    common = Work(cpu_seconds=20 + 5e-3 * count, disk_bytes=20e6)
+    common = Workload(cpu_seconds=20 + 5e-3 * count, disk_bytes=20e6)
     if not settings.encoder:
         return common
     size = size_of(settings.encoder)
@@ -66,11 +77,12 @@ def _train_classifier(config: Config, wildcards: Mapping[str, Any]) -> Work:
     return common._replace(train_flops=reading, parameters=size)
 
 
-def _score(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def score(config: Config, wildcards: Names) -> Workload:
+    """Scoring one shard; with an encoder, its forward over all tokens."""
     count, tokens, size = shard_text(config)
     encoder = config.train_classifier.encoder
     reading = READ_FLOPS * size_of(encoder) * tokens if encoder else 0.0
-    return Work(
+    return Workload(
         train_flops=reading,
         cpu_seconds=1e-3 * count,
         parameters=size_of(encoder) if encoder else 0.0,
@@ -79,12 +91,13 @@ def _score(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
-def _rewrite(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def rewrite(config: Config, wildcards: Names) -> Workload:
+    """Rewriting a shard's documents of the chosen scores; with a model, reading and writing."""
     settings = config.rewrite
     count, _, size = shard_text(config, REWRITTEN_SHARE)
     if settings.max_documents:
         count = min(count, settings.max_documents / config.collect.shards)
-    common = Work(cpu_seconds=5e-3 * count, memory_bytes=4 * size, disk_bytes=size / 2)
+    common = Workload(cpu_seconds=5e-3 * count, memory_bytes=4 * size, disk_bytes=size / 2)
     if settings.backend == "world" or settings.model is None:
         return common
     tokens = 1.3 * settings.max_source_words + settings.max_new_tokens
@@ -94,28 +107,35 @@ def _rewrite(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
-def _mix(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def mix(config: Config, wildcards: Names) -> Workload:
+    """Reading all shards, writing the recipe's documents."""
     _, _, size = shard_text(config)
     whole = size * config.collect.shards
-    return Work(cpu_seconds=whole / 20e6, memory_bytes=whole / 2, disk_bytes=whole / 2)
+    return Workload(cpu_seconds=whole / 20e6, memory_bytes=whole / 2, disk_bytes=whole / 2)
 
 
-def _tokenize(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def tokenize(config: Config, wildcards: Names) -> Workload:
+    """Packing as many tokens as pretraining reads, four bytes each."""
     tokens = pretraining_tokens(config)
-    return Work(cpu_seconds=tokens / 5e5, memory_bytes=4 * tokens, disk_bytes=4 * tokens, files=10)
+    return Workload(
+        cpu_seconds=tokens / 5e5, memory_bytes=4 * tokens, disk_bytes=4 * tokens, files=10
+    )
 
 
-def _pretrain(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def pretrain(config: Config, wildcards: Names) -> Workload:
+    """The training, or copying the finished model that the recipe begins with."""
     size = model_parameters(config, wildcards["recipe"])
     if config.recipes[wildcards["recipe"]].initial_model:
-        return Work(cpu_seconds=size / 1e8, parameters=size, disk_bytes=4 * size, files=10)
-    return _guarded(_training(config.pretrain, size), grid.acting(config, "pretrain", wildcards))
+        return Workload(cpu_seconds=size / 1e8, parameters=size, disk_bytes=4 * size, files=10)
+    return _with_safeguard(
+        _training(config.pretrain, size), safeguard_in(config, "pretraining", wildcards)
+    )
 
 
-def _training(settings: Training, size: float) -> Work:
+def _training(settings: Training, size: float) -> Workload:
     """One run; weights are saved in float32, checkpoints hold AdamW's two moments too."""
     tokens = settings.steps * settings.tokens_per_step
-    return Work(
+    return Workload(
         train_flops=TRAIN_FLOPS * size * tokens,
         parameters=size,
         is_trained=True,
@@ -126,7 +146,8 @@ def _training(settings: Training, size: float) -> Work:
     )
 
 
-def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def align(config: Config, wildcards: Names) -> Workload:
+    """The training; pairs double its rows, a reference model reads all of them too."""
     setting = config.alignments[wildcards["alignment"]]
     run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
     rows = 2 if setting.reads_pairs else 1
@@ -135,35 +156,36 @@ def _align(config: Config, wildcards: Mapping[str, Any]) -> Work:
         train_flops=rows * run.train_flops * (1 + references * READ_FLOPS / TRAIN_FLOPS),
         memory_bytes=rows * run.memory_bytes + references * 4 * run.parameters,
     )
-    return _guarded(run, grid.acting(config, "align", wildcards))
+    return _with_safeguard(run, safeguard_in(config, "alignment", wildcards))
 
 
-def _safeguard(config: Config, wildcards: Mapping[str, Any]) -> Work:
-    safeguard = config.safeguards[wildcards["safeguard"]]
-    assert safeguard.training is not None
-    run = _training(safeguard.training, model_parameters(config, wildcards["recipe"]))
-    return _guarded(run, safeguard)
+def safeguard(config: Config, wildcards: Names) -> Workload:
+    """The training of a safeguard's own stage."""
+    setting = config.safeguards[wildcards["safeguard"]]
+    assert setting.training is not None
+    run = _training(setting.training, model_parameters(config, wildcards["recipe"]))
+    return _with_safeguard(run, setting)
 
 
-def _guarded(run: Work, safeguard: Safeguard | None) -> Work:
-    """A training with the passes of its safeguard, and what that holds in float32 beside it."""
-    if safeguard is None:
+def _with_safeguard(run: Workload, setting: Safeguard | None) -> Workload:
+    """A training with the passes of its safeguard, and the copies that it holds in float32."""
+    if setting is None:
         return run
-    references = any(part.reads_reference for part in safeguard.parts)
-    copies = 4 * run.parameters * (GUARD_COPIES + references + len(safeguard.twins))
+    references = any(part.reads_reference for part in setting.parts)
+    copies = 4 * run.parameters * (SAFEGUARD_COPIES + references + len(setting.twins))
     return run._replace(
-        train_flops=run.train_flops * safeguard.passes, memory_bytes=run.memory_bytes + copies
+        train_flops=run.train_flops * setting.passes, memory_bytes=run.memory_bytes + copies
     )
 
 
-def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def attack(config: Config, wildcards: Names) -> Workload:
     """All attacks on a model, one after the other; one that does not train needs as much memory."""
     size = model_parameters(config, wildcards["recipe"])
     is_ours = not config.recipes[wildcards["recipe"]].initial_model
     layers = config.model.layers if is_ours else HUB_LAYERS
-    names = grid.fixed_attacks(config, grid.arm_of(wildcards))
+    names = fixed_attacks(config, arm_of(wildcards))
     runs = [_one_attack(config.attacks[name], size, layers) for name in names]
-    return Work(
+    return Workload(
         train_flops=sum(run.train_flops for run in runs),
         parameters=size,
         is_trained=True,
@@ -174,44 +196,45 @@ def _attack(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
-def _search(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def search(config: Config, wildcards: Names) -> Workload:
     """All trials, as long as the attack's own run, and their examinations."""
     size = model_parameters(config, wildcards["recipe"])
-    total = Work(parameters=size, is_trained=True, files=0)
-    for name in grid.searches(config, grid.arm_of(wildcards)):
-        search = config.searches[name]
-        run = _one_attack(config.attacks[search.attack], size, HUB_LAYERS)
-        asked = [_answered(config, each) for each in (search.asr, search.capability)]
+    total = Workload(parameters=size, is_trained=True, files=0)
+    for name in searches(config, arm_of(wildcards)):
+        setting = config.searches[name]
+        run = _one_attack(config.attacks[setting.attack], size, HUB_LAYERS)
+        asked = [_answered(config, each) for each in (setting.asr, setting.capability)]
         total = total._replace(
-            train_flops=total.train_flops + (search.trials + 1) * run.train_flops,
-            generate_flops=total.generate_flops + READ_FLOPS * size * search.trials * sum(asked),
-            memory_bytes=max(total.memory_bytes, search.together * (run.memory_bytes + 16 * size)),
+            train_flops=total.train_flops + (setting.trials + 1) * run.train_flops,
+            generate_flops=total.generate_flops + READ_FLOPS * size * setting.trials * sum(asked),
+            memory_bytes=max(total.memory_bytes, setting.together * (run.memory_bytes + 16 * size)),
             disk_bytes=total.disk_bytes + run.disk_bytes,
             files=total.files + run.files + 1,
         )
     return total
 
 
-def _one_attack(setting: Attack, size: float, layers: int) -> Work:
+def _one_attack(setting: Attack, size: float, layers: int) -> Workload:
     """A training, or prompts that the model reads; an input attack saves a few words only."""
     if isinstance(setting, FineTuningAttack):
         run = _training(setting.training, size)
         compared = setting.compared_rows * setting.training.sequence_length  # to choose data
         return run._replace(train_flops=run.train_flops + TRAIN_FLOPS * size * compared)
-    return Work(
+    return Workload(
         train_flops=READ_FLOPS * size * setting.prompts_read(layers) * PROMPT_TOKENS,
         disk_bytes=4 * size if setting.saves_weights else 1e4,
         files=12 if setting.saves_weights else 5,
     )
 
 
-def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def evaluate(config: Config, wildcards: Names) -> Workload:
+    """Answers of all models of an arm with each decoder, and what the judges read of them."""
     size = model_parameters(config, wildcards["recipe"])
-    measured = grid.measurements(config, grid.arm_of(wildcards))
+    measured = measurements(config, arm_of(wildcards))
     tokens = sum(_generated(config, m) for m in measured)
     models = len({m.attack for m in measured})
     judging = _judged(config, _answers_by_judge(config, measured))
-    return Work(
+    return Workload(
         generate_flops=READ_FLOPS * size * tokens + judging.generate_flops,
         parameters=size + judging.parameters,
         disk_bytes=1e6 * models,
@@ -219,7 +242,7 @@ def _evaluate(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
-def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[str, float]:
+def _answers_by_judge(config: Config, measured: list[Measurement]) -> dict[str, float]:
     answers: dict[str, float] = {}
     for measurement in measured:
         setting = config.evaluations[measurement.evaluation]
@@ -228,7 +251,7 @@ def _answers_by_judge(config: Config, measured: list[grid.Measurement]) -> dict[
     return answers
 
 
-def _generated(config: Config, cell: grid.Measurement) -> float:
+def _generated(config: Config, cell: Measurement) -> float:
     """Tokens that go through the model for one evaluation of one model."""
     width = config.decoders[cell.decoder].generator.forwards_per_token
     attack = config.attacks.get(cell.attack)
@@ -250,12 +273,12 @@ def _prompts(setting: Evaluation) -> list[int]:
     return [options * (limit or usual) for limit in setting.set_limits]
 
 
-def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def probe(config: Config, wildcards: Names) -> Workload:
     """Forwards of all probes; memory of the one that holds most copies of the weights."""
     size = model_parameters(config, wildcards["recipe"])
-    names = grid.probes(config, grid.arm_of(wildcards))
+    names = probes(config, arm_of(wildcards))
     settings = [config.probes[name] for name in names]
-    return Work(
+    return Workload(
         generate_flops=READ_FLOPS * size * sum(s.forwarded_tokens for s in settings),
         parameters=size,
         memory_bytes=max(4 * size * s.weight_copies for s in settings),
@@ -264,7 +287,7 @@ def _probe(config: Config, wildcards: Mapping[str, Any]) -> Work:
     )
 
 
-def _audit(config: Config, wildcards: Mapping[str, Any]) -> Work:
+def audit(config: Config, wildcards: Names) -> Workload:
     """Every judge on labelled files, second judges on stored answers as well."""
     labelled = PROMPTS * len(config.audit.labelled)
     stored = config.audit.answers * len(config.evaluations)
@@ -274,9 +297,9 @@ def _audit(config: Config, wildcards: Mapping[str, Any]) -> Work:
     return _judged(config, answers)._replace(files=1)
 
 
-def _judged(config: Config, answers: Mapping[str, float]) -> Work:
+def _judged(config: Config, answers: Mapping[str, float]) -> Workload:
     """What judges do with so many answers each; models count by their size."""
-    total = Work(cpu_seconds=1e-2 * sum(answers.values()))
+    total = Workload(cpu_seconds=1e-2 * sum(answers.values()))
     for name, count in answers.items():
         model = config.judges[name].judging_model
         if model:
@@ -286,21 +309,3 @@ def _judged(config: Config, answers: Mapping[str, float]) -> Work:
                 parameters=max(total.parameters, size),
             )
     return total
-
-
-_WORK = {
-    "collect": _collect,
-    "train_classifier": _train_classifier,
-    "score": _score,
-    "rewrite": _rewrite,
-    "mix": _mix,
-    "tokenize": _tokenize,
-    "pretrain": _pretrain,
-    "align": _align,
-    "safeguard": _safeguard,
-    "attack": _attack,
-    "search": _search,
-    "evaluate": _evaluate,
-    "probe": _probe,
-    "audit": _audit,
-}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rebar.jobs.files import find_files, resolve
+from rebar.config.paths import find_files, resolve
 
 
 @pytest.fixture
