@@ -13,6 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,7 @@ from rebar.training.checkpoints import (
     set_random_state,
     trained_parameters,
 )
+from rebar.training.compilation import compile_alone
 from rebar.training.gradients import AnyBatch, set_gradients
 from rebar.training.memory import is_out_of_memory, split_further
 from rebar.training.safeguarded import SafeguardedTraining
@@ -98,7 +100,8 @@ def train(
             batch = batch_at(step)
             set_gradients = _direction(safeguard, step, settings.steps)
             how = (model, batch, settings, step_loss)
-            mean_loss, settings = _that_fits(set_gradients, *how, log, step)
+            with compile_alone() if settings.compile and step == start else nullcontext():
+                mean_loss, settings = _that_fits(set_gradients, *how, log, step)
             norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
             done = step + 1
             clock.tick()
