@@ -137,7 +137,7 @@ def test_killed_driver_and_another_parameter(project: Project) -> None:
     driver.kill()
     driver = project.drive("all", "--config", "num=1", "steps=30")
     assert driver.process.returncode == 0, driver.text
-    assert "still runs in an older form; ending that" in driver.text
+    assert "still runs with an older command or inputs; cancelling that run" in driver.text
     _done(project, 30)
 
 

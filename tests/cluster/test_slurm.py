@@ -115,7 +115,7 @@ def test_a_busy_controller_is_asked_again(project: Project) -> None:
     )
     driver = project.drive("all", "--config", "num=1")
     assert driver.process.returncode == 0, driver.text
-    assert driver.text.count("The controller is busy; asking again") == 2
+    assert driver.text.count("The SLURM controller is busy; trying again") == 2
     assert len(project.read("sbatch.calls").split()) == 3
     project.assert_alone()
 

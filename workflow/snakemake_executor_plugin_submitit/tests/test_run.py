@@ -38,7 +38,7 @@ def test_patience(run: Run) -> None:
     assert run.why_dead(None, 159.0, 60) is None
     assert run.why_dead(alive, 160.0, 60) is None
     assert run.why_dead(None, 161.0, 60) is None
-    assert run.why_dead(None, 221.0, 60) == "SLURM does not know it any more"
+    assert run.why_dead(None, 221.0, 60) == "SLURM does not know the job any more"
     assert run.why_dead(alive, 222.0, 60) is None
     assert run.why_dead(dead, 223.0, 60) is None
     assert run.why_dead(dead, 228.0, 60) == "SLURM says NODE_FAIL"

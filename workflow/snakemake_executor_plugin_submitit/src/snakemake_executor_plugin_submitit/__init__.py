@@ -1,6 +1,6 @@
-"""Snakemake executor that sends every cluster job through submitit.
+"""Snakemake executor that submits every cluster job through submitit.
 
-Snakemake loads this package by its name and reads three things from it: `common_settings`,
+Snakemake finds this package by its name and reads three names from it: `common_settings`,
 `ExecutorSettings` (the options `--submitit-*`) and `Executor`.
 """
 

@@ -1,9 +1,11 @@
-"""Who may work on a job: what keeps two runs of it apart, whatever SLURM or the driver believe.
+"""Claims: which run may work on a job, so that a job never runs twice at once.
 
-A target has a folder with three files. `token` names the submission that may run it; the driver
-writes it. `start` names the process that runs it now; that process writes it, and an older one that
-finds another name there ends itself (its node was given up as lost, but it lives). `lock` is held
-by the process and its command while they live: a new one waits until the old one has gone.
+SLURM or the driver may believe that a job is dead while it still runs. Each target (what a job
+        makes) has a folder with three files:
+- `token` names the submission that may run the target; the driver writes it.
+- `start` names the process that runs the target now; that process writes it. An older process that
+  finds another name there ends itself: its node was given up as lost, but it lives.
+- `lock` is held by the process and its command as long as they live; a new process waits for it.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-LOCK_SECONDS = 600  # an older run that sees it is replaced ends within seconds
+LOCK_SECONDS = 600  # waiting time; an older run ends within seconds when it has been replaced
 
-# What file systems without locks say (Lustre without `flock`, some NFS).
+# Errors of file systems without locks (Lustre without `flock`, some NFS).
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class ClaimLost(RuntimeError):
-    """Another run has taken the job over: this one ends and has no say in it any more."""
+    """Another run has taken the job over; this run must end and leave no result."""
 
 
 class ClaimOccupied(RuntimeError):
@@ -38,30 +40,32 @@ def folder_of(base: Path, target: str) -> Path:
 
 
 def grant(folder: Path, token: str) -> None:
-    """Let the submission run the target, and no other."""
+    """Allow this submission, and no other one, to run the target."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "token", token)
 
 
 def revoke(folder: Path) -> None:
-    """Let nobody run the target."""
+    """Allow nobody to run the target."""
     (folder / "token").unlink(missing_ok=True)
 
 
 def forget(folder: Path) -> None:
     """Remove the claim of a job that has succeeded."""
     revoke(folder)
-    # The ending job may still hold the lock file: NFS then keeps the folder, which does no harm.
+    # The job that is ending may still hold the lock file; NFS then keeps the folder. No harm.
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def hold(folders: list[Path], token: str, start: str) -> Iterator[list[int]]:
-    """Work on targets alone; the file descriptors of the locks are for the child that works.
+    """Hold the claims of targets while working on them.
+
+    Yields the file descriptors of the locks; the child process that works must inherit them.
 
     Raises:
         ClaimLost: another submission or a later start may run a target.
-        Occupied: an older run does not end.
+        ClaimOccupied: an older run does not end.
     """
     # A fixed order, so that two groups with common members cannot wait for each other.
     folders = sorted(folders)
@@ -78,7 +82,7 @@ def hold(folders: list[Path], token: str, start: str) -> Iterator[list[int]]:
 
 
 def check(folders: list[Path], token: str, start: str) -> None:
-    """Raise ClaimLost when another run has taken a target over."""
+    """Raise ClaimLost if another run has taken over a target."""
     _check_token(folders, token)
     for folder in folders:
         if _read(folder / "start") != start:
@@ -93,7 +97,7 @@ def _check_token(folders: list[Path], token: str) -> None:
 
 
 def _lock(lock: int, folder: Path, end: float) -> None:
-    """Wait for the lock until `end` of the monotonic clock."""
+    """Wait for the lock until the monotonic clock reaches `end`."""
     has_told = False
     while True:
         try:
@@ -102,16 +106,20 @@ def _lock(lock: int, folder: Path, end: float) -> None:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise ClaimOccupied(
-                    f"an older run still works on this job after {LOCK_SECONDS} s; when you know "
-                    f"that it is dead, delete {folder}"
+                    f"an older run still works on this job after {LOCK_SECONDS} s; if you are "
+                    f"sure that it is dead, delete {folder}"
                 ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            print(f"{folder}: no locks on this file system; an older run ends itself", flush=True)
+            print(
+                f"{folder}: no locks on this file system; continuing without, because an older "
+                "run ends by itself",
+                flush=True,
+            )
             return
         if not has_told:
-            print("an older run still works on this job; waiting for its end", flush=True)
+            print("an older run still works on this job; waiting until it ends", flush=True)
             has_told = True
         time.sleep(0.5)
 
@@ -124,7 +132,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole: readers on other nodes see the old text or the new one."""
+    """Replace a file as a whole, so that readers on other nodes see the old or the new text."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

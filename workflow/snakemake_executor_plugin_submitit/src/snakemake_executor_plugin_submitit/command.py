@@ -1,8 +1,8 @@
-"""What runs on the node: the job's command, watched over.
+"""The job's command on the node, and the process that watches it.
 
-submitit calls a `Command`. It passes on the checkpoint signal, has the job requeued when the
-command stopped because of it, and sees to it that the command never runs twice at once (`claim`).
-Nothing of Snakemake is used here.
+submitit calls a `Command`. It passes the checkpoint signal on, requeues the job if the command
+stopped because of the signal, and makes sure that the command never runs twice at once (see
+`claim`). This module uses nothing of Snakemake.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from snakemake_executor_plugin_submitit.history import (
 )
 
 CHECK_SECONDS = 5  # how soon a run notices that a later one has replaced it
-# SLURM looks for jobs near their end twice a minute, and a job needs a moment to start.
+# The signal may come this early: SLURM looks for jobs near their end twice a minute, and a job
+# needs a moment to start.
 _EARLY_SECONDS = 45
 _REQUEUE_TRIES = 5
-_TERM_SECONDS = 0.5  # the command may hear of its end before this process does
-# This process may be killed before it can end the command: submitit's `local` gives it a second.
-# The command's group then ends itself, because its standard input is a pipe that nothing holds.
+_TERM_SECONDS = 0.5  # SIGTERM may reach the command before it reaches this process
+# This process may be killed before it can end the command (submitit's `local` gives it one second).
+# The command's group then ends itself, because the other end of its standard input is closed.
 _END_WITH_PARENT = "exec {pipe}<&0 </dev/null; (read -u $pipe; kill -KILL 0) & exec {pipe}<&-"
 
 
 class JobFailed(RuntimeError):
-    """The job is over and has not succeeded; the message says why."""
+    """The job has ended without success; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,15 @@ class Command:
     """A shell command and the conditions under which it runs; submitit pickles it.
 
     Attributes:
-        shell: for bash.
+        shell: the command line, for bash.
         name: the job's name in messages.
-        token: of the submission, see `claim`.
+        token: name of the submission, see `claim`.
         claims: claim folders of all targets that the command makes.
         minutes: time limit.
-        signal_seconds: from the checkpoint signal to the end of the time.
-        max_requeues: how often the command may run out of time and go on.
-        max_losses: how often it may be lost with its node and start again.
-        is_debug: inside the driver's process: no signals, output on the terminal.
+        signal_seconds: seconds from the checkpoint signal to the end of the time.
+        max_requeues: how often the command may run out of time and be continued.
+        max_losses: how often it may be lost with its node and be started again.
+        is_debug: run in the driver's process: no signals, output on the terminal.
         is_slurm: SLURM signals all processes of a job; elsewhere the signal is passed on.
     """
 
@@ -70,7 +71,7 @@ class Command:
     is_slurm: bool
 
     def __call__(self) -> str:
-        """Run the command to its end.
+        """Run the command until it ends.
 
         Raises:
             JobFailed: the command failed, or may not run again.
@@ -88,8 +89,8 @@ class Command:
                 status = self._run(history, start, locks, signals)
                 history.note(END)
         except claim.ClaimLost as error:
-            # Not an error for submitit: it would store a result, and the later start of the same
-            # submission, which works on, would be taken for failed.
+            # submitit must not see an error: it would store it as the result, and the later start
+            # of the same submission, which is still working, would count as failed.
             sys.exit(f"{self.name}: {error}")
         except claim.ClaimOccupied as error:
             history.note(END)
@@ -98,13 +99,13 @@ class Command:
         return self.name
 
     def checkpoint(self):
-        """What submitit runs after a requeue: the same; progress lies on the disk."""
+        """What submitit runs after a requeue: the same command; its progress is on the disk."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
     def _run(self, history: History, start: str, locks: list[int], signals: _Signals) -> int:
-        """Start the command and stay until its last process has gone; its exit status."""
+        """Start the command, wait until its last process has ended, and return its exit status."""
         # bash and the inner Snakemake ignore the checkpoint signal, and so does what they start
         # unless it installs a handler of its own.
         process = subprocess.Popen(
@@ -125,7 +126,7 @@ class Command:
         return process.returncode
 
     def _leave_if_terminated(self, history: History, signals: _Signals) -> None:
-        """After SIGTERM, which SLURM sends when it cancels, preempts or requeues, say nothing.
+        """Exit without a result after SIGTERM, which SLURM sends to cancel, preempt or requeue.
 
         Only SLURM knows whether the job starts again, and the driver asks it. A stored failure
         would end a job that was merely preempted.
@@ -142,7 +143,7 @@ class Command:
     def _watch(
         self, process: subprocess.Popen, history: History, start: str, signals: _Signals
     ) -> bool:
-        """Wait for the end; True when the command was told to save and stop."""
+        """Wait until the command ends; return whether it was told to save and stop."""
         give_up = float("inf")
         began = time.monotonic()
         while process.poll() is None and time.monotonic() < give_up:
@@ -183,7 +184,7 @@ class Command:
 
 
 class _Signals:
-    """Signals as something to wait for: handlers only take notes."""
+    """Makes signals something to wait for; the handlers only record them."""
 
     WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR2)
 
@@ -208,19 +209,19 @@ class _Signals:
         self._seen.add(number)
 
     def wait(self, seconds: float) -> None:
-        """Return after a signal, or after so long."""
+        """Return after the next signal, or after `seconds`."""
         if select.select([self._reader], [], [], seconds)[0]:
             os.read(self._reader, 4096)
 
     def take(self, number: int) -> bool:
-        """Whether the signal has come since the last call."""
+        """Whether the signal has arrived since the last call."""
         if number not in self._seen:
             return False
         self._seen.discard(number)
         return True
 
     def requeue(self) -> None:
-        """Let submitit store the command again, requeue the job and leave the process."""
+        """Let submitit store the command again, requeue the job, and exit."""
         handler = self._previous[signal.SIGUSR2]
         assert callable(handler), "submitit installs its handler before it calls the command"
         for remaining in reversed(range(_REQUEUE_TRIES)):
@@ -229,7 +230,7 @@ class _Signals:
             except subprocess.SubprocessError as error:
                 if not remaining:
                     raise JobFailed(f"the job could not be requeued: {error}") from None
-                print(f"requeue failed, asking again: {error}", flush=True)
+                print(f"the job could not be requeued, trying again: {error}", flush=True)
                 time.sleep(5)
 
 
@@ -247,12 +248,12 @@ def _job_id() -> str:
 
 
 def _child_environment() -> dict[str, str]:
-    """Without submitit's variables: a job may use submitit itself."""
+    """The environment without submitit's variables, because a job may use submitit itself."""
     return {name: value for name, value in os.environ.items() if not name.startswith("SUBMITIT_")}
 
 
 def _signal_group(process: subprocess.Popen, number: int) -> bool:
-    """Signal all processes of the command; False when there are none."""
+    """Signal all processes of the command; return False if there are none."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
@@ -261,8 +262,8 @@ def _signal_group(process: subprocess.Popen, number: int) -> bool:
 
 
 def _end_group(process: subprocess.Popen) -> None:
-    """End what is left of the command: nothing of a job may outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop this half-way
+    """End what is left of the command: no process of a job may outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt this
     for number, seconds in ((signal.SIGTERM, 0.6), (signal.SIGKILL, 2.0)):
         if _signal_group(process, number):
             _wait_for_group(process, seconds)
@@ -272,7 +273,7 @@ def _end_group(process: subprocess.Popen) -> None:
 def _wait_for_group(process: subprocess.Popen, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        process.poll()  # a dead leader counts as a member until it is waited for
+        process.poll()  # a dead group leader is a member until it is waited for
         if not _signal_group(process, 0):
             return
         time.sleep(0.02)

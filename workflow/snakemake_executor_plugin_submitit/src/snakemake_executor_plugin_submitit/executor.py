@@ -1,6 +1,7 @@
-"""Snakemake's side: jobs in, submissions out, and what has become of them.
+"""Snakemake's side of the executor: submit jobs, follow them, and report how they end.
 
-Snakemake calls `run_jobs` and `cancel_jobs` in its main thread and `check_active_jobs` in another.
+Snakemake calls `run_jobs` and `cancel_jobs` in its main thread and `check_active_jobs` in another
+one.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from snakemake_executor_plugin_submitit.settings import ExecutorSettings, check
 from snakemake_executor_plugin_submitit.submission import Batch
 
 _SUBMISSION_TRIES = 5
-_CANCEL_SECONDS = 90  # SLURM kills what does not end by itself after KillWait, 30 s as a rule
+_CANCEL_SECONDS = 90  # SLURM kills what does not end after KillWait, usually 30 s
 
 
 class Executor(RemoteExecutor):
-    """Sends jobs through submitit and reports their ends to Snakemake."""
+    """Submits jobs through submitit and reports their ends to Snakemake."""
 
     def __post_init__(self) -> None:
         """Read the options and what an earlier driver left behind."""
@@ -52,11 +53,11 @@ class Executor(RemoteExecutor):
 
     @property
     def cores(self) -> int:
-        """What the inner Snakemake may use: the job's CPUs, not all of a node that it shares."""
+        """Cores for the inner Snakemake: the job's CPUs, not all of the node that it shares."""
         return self._cores
 
     def get_job_args(self, job: JobExecutorInterface) -> str:
-        """Arguments of the inner Snakemake."""
+        """Command-line arguments of the inner Snakemake."""
         self._cores = resources.num_cpus(job)
         return super().get_job_args(job)
 
@@ -67,7 +68,7 @@ class Executor(RemoteExecutor):
         self.run_jobs([job])
 
     def run_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
-        """Submit ready jobs, except those that still run for an earlier driver."""
+        """Submit ready jobs, except those that an earlier driver submitted and that still run."""
         for job in jobs:
             self.run_job_pre(job)
         new = [job for job in jobs if not self._attach(job)]
@@ -78,11 +79,11 @@ class Executor(RemoteExecutor):
             self._submit(batch)
 
     def _submit(self, batch: Batch) -> None:
-        """Submit a batch; ask again while the controller is busy, else fail its jobs."""
+        """Submit a batch; try again while the controller is busy, otherwise fail its jobs."""
         error = ""
         for pause in (0, *islice(self._queue.pauses(), _SUBMISSION_TRIES)):
             if pause:
-                text = f"The controller is busy; asking again in {pause:.0f} s."
+                text = f"The SLURM controller is busy; trying again in {pause:.0f} s."
                 self.logger.info(f"{error}\n{text}")
                 time.sleep(pause)
             error = self._try_to_submit(batch)
@@ -93,7 +94,7 @@ class Executor(RemoteExecutor):
                 self._refuse(job, error)
 
     def _try_to_submit(self, batch: Batch) -> str:
-        """Submit a batch; what SLURM said when it did not take it, else nothing."""
+        """Submit a batch; return SLURM's error message if it refused it, else an empty text."""
         self._num_submissions += 1
         token = f"{self._name}/{self._num_submissions}"
         entries = submission.entries(batch, token)
@@ -102,6 +103,8 @@ class Executor(RemoteExecutor):
             for job in batch.jobs
         ]
         if self._is_slurm:
+            # Recorded before it is submitted, so that a killed driver leaves no unknown job in the
+            # queue.
             self._ledger.add(entries)
         for command in commands:
             for folder in command.claims:
@@ -118,7 +121,7 @@ class Executor(RemoteExecutor):
         return ""
 
     def _withdraw(self, entries: list[LedgerEntry]) -> None:
-        """Make sure that nothing of a failed submission runs: a silent controller may have it."""
+        """Make sure that no job of a failed submission runs: SLURM may have accepted it."""
         for entry in entries:
             for target in entry.digests:
                 claim.revoke(claim.folder_of(self._folder, target))
@@ -126,7 +129,7 @@ class Executor(RemoteExecutor):
             self._end(entries)
 
     def _register(self, job: JobExecutorInterface, run: Run) -> None:
-        """Tell Snakemake and the user of a submitted job."""
+        """Tell Snakemake and the user about a submitted job."""
         self._runs[run.entry.key] = run
         info = SubmittedJobInfo(job, external_jobid=run.id, aux={"run": run})
         if self._settings.cluster == "debug":
@@ -138,7 +141,7 @@ class Executor(RemoteExecutor):
         self.report_job_submission(info)
 
     def _debug(self, info: SubmittedJobInfo, run: Run) -> None:
-        """Run the job here and now."""
+        """Run the job in this process and report its end."""
         error = run.handle.exception()
         del self._runs[run.entry.key]
         if error is None:
@@ -147,7 +150,7 @@ class Executor(RemoteExecutor):
             self.report_job_error(info, msg=f"debug job {run.id} failed: {error}. ")
 
     def _refuse(self, job: JobExecutorInterface, error: str) -> None:
-        """Fail a job that could not be submitted; the workflow goes on."""
+        """Fail a job that could not be submitted; the rest of the workflow continues."""
         lines = [line for line in error.splitlines() if "error" in line.lower()] or [error]
         text = "submission failed: " + "\n".join(dict.fromkeys(lines))
         if job.is_group():
@@ -157,7 +160,7 @@ class Executor(RemoteExecutor):
     # What an earlier driver left in the queue
 
     def _attach(self, job: JobExecutorInterface) -> bool:
-        """Take over the job's run of an earlier driver; end it when it is out of date."""
+        """Take over a job that an earlier driver submitted; cancel it if it is out of date."""
         if self._survivors is None:
             self._survivors = self._find_survivors()
         digests = names.digests(job)
@@ -166,15 +169,17 @@ class Executor(RemoteExecutor):
             return False
         entries = {run.entry.key: run.entry for run in runs}
         if len(entries) == 1 and digests.items() <= runs[0].entry.digests.items():
-            self.logger.info(f"Job {job.jobid} still runs as {runs[0].id}: taking it over.")
+            self.logger.info(f"Job {job.jobid} still runs as {runs[0].id}; taking it over.")
             self._register(job, runs[0])
             return True
-        self.logger.info(f"Job {job.jobid} still runs in an older form; ending that.")
+        self.logger.info(
+            f"Job {job.jobid} still runs with an older command or inputs; cancelling that run."
+        )
         self._withdraw(list(entries.values()))
         return False
 
     def _find_survivors(self) -> dict[str, Run]:
-        """By target, the jobs of earlier drivers that are in the queue and known to submitit."""
+        """Jobs of earlier drivers that are in the queue and known to submitit, by target."""
         entries = {entry.key: entry for entry in self._ledger.entries()} if self._is_slurm else {}
         if not entries:
             return {}
@@ -193,7 +198,7 @@ class Executor(RemoteExecutor):
         return survivors
 
     def _ask_queue(self) -> list[QueueRow]:
-        """The queue, however long the controller takes: to guess could run a job twice."""
+        """Ask for the queue until the controller answers: guessing could run a job twice."""
         pauses = self._queue.pauses()
         while True:
             try:
@@ -207,7 +212,7 @@ class Executor(RemoteExecutor):
 
     async def check_active_jobs(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, active_jobs: list[SubmittedJobInfo]
-    ) -> AsyncIterator[SubmittedJobInfo]:  # the interface forgets that it is asynchronous
+    ) -> AsyncIterator[SubmittedJobInfo]:  # the interface omits that it is asynchronous
         """Report the jobs that have ended and yield the others."""
         waiting = [info for info in active_jobs if not self._report_result(info)]
         rows = self._poll() if waiting and self._is_slurm else None
@@ -219,13 +224,13 @@ class Executor(RemoteExecutor):
             else:
                 dead.append((info, reason))
         if dead and self._is_slurm:
-            # Nothing of them may come back: SLURM could requeue one that looks dead.
+            # SLURM could requeue a job that looks dead, so cancel it before it is reported.
             self._withdraw([_run(info).entry for info, _ in dead])
         for info, reason in dead:
             self._fail(info, reason)
 
     def _why_dead(self, run: Run, rows: dict[tuple[str, int], QueueRow] | None) -> str | None:
-        """Why a job without a result can leave none, None while it may; `rows` as in `_poll`."""
+        """Why a job can leave no result any more; None while it may. `rows` as in `_poll`."""
         now = time.monotonic()
         if not self._is_slurm:
             return run.why_ended(now)
@@ -238,7 +243,7 @@ class Executor(RemoteExecutor):
         return run.why_dead(row, now, self._settings.gone_seconds)
 
     def _poll(self) -> dict[tuple[str, int], QueueRow] | None:
-        """The queue by key; None when it was not asked, or gave no answer."""
+        """The queue by key; None if it was not asked this time or did not answer."""
         try:
             return self._queue.poll()
         except QueueBusy as error:
@@ -246,7 +251,7 @@ class Executor(RemoteExecutor):
             return None
 
     def _report_result(self, info: SubmittedJobInfo) -> bool:
-        """Report a job that left a result; False when it left none."""
+        """Report a job that left a result; return False if it left none."""
         run = _run(info)
         error = run.error()
         if error is None:
@@ -266,7 +271,7 @@ class Executor(RemoteExecutor):
             f"{self._settings.cluster} job {run.id} failed: {reason}\nlog: {run.log}\n"
             f"its last lines:\n{textwrap.indent(run.tail(), '    ')}\n"
         )
-        # SLURM's own restarts after the loss of a node have used up as many retries.
+        # SLURM restarted the job after the loss of a node; those restarts count as retries.
         job: Any = info.job
         job.attempt += run.losses()
         self._close(run)
@@ -281,7 +286,7 @@ class Executor(RemoteExecutor):
         self._runs.pop(run.entry.key, None)
 
     async def sleep(self) -> None:
-        """Wait for the next check, and end at once when the workflow does."""
+        """Wait for the next check; return at once when the workflow ends."""
         end = time.monotonic() + self.next_seconds_between_status_checks
         while self.wait and time.monotonic() < end:
             await asyncio.sleep(0.2)
@@ -289,7 +294,7 @@ class Executor(RemoteExecutor):
     # Cancelling
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Leave nothing in the queue: also what sbatch has just begun to submit."""
+        """Cancel all jobs, also those that sbatch has only begun to submit."""
         if self._is_slurm:
             self._withdraw(self._ledger.entries())
             return
@@ -299,7 +304,7 @@ class Executor(RemoteExecutor):
         _wait_until(lambda: all(run.handle.done() for run in runs), 10)
 
     def _end(self, entries: list[LedgerEntry]) -> None:
-        """Cancel jobs until squeue shows none of them; what it still shows stays in the ledger."""
+        """Cancel jobs until squeue shows none of them; those it still shows stay in the ledger."""
         keys = {entry.key for entry in entries}
         left = keys
 
@@ -314,7 +319,9 @@ class Executor(RemoteExecutor):
             return not left
 
         if entries and not _wait_until(are_gone, _CANCEL_SECONDS):
-            self.logger.info(f"{len(left)} jobs do not leave the queue; see squeue --me.")
+            self.logger.info(
+                f"{len(left)} cancelled jobs are still in the queue; look with squeue --me."
+            )
         for entry in entries:
             if entry.key not in left:
                 self._ledger.close(entry)
@@ -326,7 +333,7 @@ def _run(info: SubmittedJobInfo) -> Run:
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it came true in time."""
+    """Wait until the condition holds; return False if it does not within `seconds`."""
     end = time.monotonic() + seconds
     pause = 0.2
     while not condition():

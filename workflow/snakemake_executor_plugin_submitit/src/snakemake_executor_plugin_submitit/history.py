@@ -1,8 +1,8 @@
-"""What happened to a submitted job, start by start, written by the job itself.
+"""The history of a submitted job, start by start, written by the job itself.
 
 SLURM starts a job again after a requeue, a preemption or the loss of its node, and without an
-accounting database it does not say which. The job's own notes do: a start that noted nothing before
-the next start was lost with its node.
+accounting database it does not tell which. The job's notes do: if a start noted nothing before the
+next start, it was lost with its node.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ START, TIMEOUT, PREEMPTED, TERMINATED, END = "start", "timeout", "preempted", "t
 
 
 class History:
-    """The events of one submitted job, in a file of JSON lines."""
+    """The events of one submitted job, stored as JSON lines."""
 
     def __init__(self, path: Path) -> None:
         """Read what earlier starts noted."""
         self._path = path
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        # A node that goes down may tear the last line.
+        # A node that goes down may leave the last line incomplete.
         self.events = [json.loads(line)["event"] for line in text.splitlines() if line[-1:] == "}"]
 
     def note(self, event: str) -> None:
@@ -31,7 +31,7 @@ class History:
         self.events.append(event)
         record = {"event": event, "time": time.time(), "node": os.uname().nodename}
         with self._path.open("a", encoding="utf-8") as file:
-            # A torn line of an earlier start must not swallow this one.
+            # Begin a new line if an earlier start left an incomplete one.
             file.write(("" if self._ends_line() else "\n") + json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -43,12 +43,12 @@ class History:
 
     @property
     def timeouts(self) -> int:
-        """How often it ran out of time."""
+        """How often the job ran out of time."""
         return self.events.count(TIMEOUT)
 
     @property
     def losses(self) -> int:
-        """How often it was lost without a word, before its latest start."""
+        """How often the job was lost with its node, before its latest start."""
         return sum(pair == (START, START) for pair in pairwise(self.events))
 
     def _ends_line(self) -> bool:

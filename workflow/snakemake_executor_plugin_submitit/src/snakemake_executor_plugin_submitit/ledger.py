@@ -1,7 +1,7 @@
-"""Which submissions have no known end: what a driver that was killed leaves to the next one.
+"""The ledger: submissions without a known end, for the driver that follows a killed one.
 
-A file of JSON lines that is only appended to. An intent is written before a job is submitted, so
-that no job in the queue is unknown here, whenever the driver was killed.
+It is a file of JSON lines to which lines are only appended. An entry is written before a job is
+submitted, so that every job in the queue is known here, whenever the driver was killed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class LedgerEntry:
 
     Attributes:
         token: name of the submission, unique over all drivers: `<run>/<number>`.
-        index: which element of the array; 0 for a single job.
+        index: index of the element in its array; 0 for a single job.
         digests: target -> digest of what the job does, see `names.digests`.
-        is_array: whether SLURM's id carries the index.
+        is_array: whether SLURM's job id contains the index.
     """
 
     token: str
@@ -39,9 +39,9 @@ class Ledger:
     """The open entries of a folder, on disk and in memory."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what is there; a half-written last line (a killed driver) is not counted."""
+        """Read the file; an incomplete last line (of a killed driver) is ignored."""
         self._path = folder / "ledger.jsonl"
-        self._lock = threading.Lock()  # one thread submits, another sees jobs end
+        self._lock = threading.Lock()  # one thread submits, another one sees jobs end
         self._open: dict[tuple[str, int], LedgerEntry] = {}
         for line in self._lines():
             record = json.loads(line)
@@ -53,7 +53,7 @@ class Ledger:
         self._compact()
 
     def entries(self) -> list[LedgerEntry]:
-        """Entries without an end, oldest first."""
+        """Entries without a known end, oldest first."""
         return list(self._open.values())
 
     def add(self, entries: Iterable[LedgerEntry]) -> None:
@@ -63,7 +63,7 @@ class Ledger:
         self._open |= {entry.key: entry for entry in added}
 
     def close(self, entry: LedgerEntry) -> None:
-        """Record that a job has ended and is not in the queue any more."""
+        """Record that a job has ended and is no longer in the queue."""
         if self._open.pop(entry.key, None):
             self._append([{"done": entry.key}])
 
@@ -78,7 +78,7 @@ class Ledger:
             file.writelines(json.dumps(record) + "\n" for record in records)
 
     def _compact(self) -> None:
-        """Drop what is closed, so that the file grows with one run only."""
+        """Drop closed entries, so that the file grows with the present run only."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         lines = (json.dumps(asdict(entry)) + "\n" for entry in self._open.values())

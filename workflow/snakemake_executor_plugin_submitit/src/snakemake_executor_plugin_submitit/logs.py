@@ -1,6 +1,7 @@
-"""Where logs lie, and how long.
+"""Where logs are stored, and for how long.
 
-`<folder>/<run>/<number>/` holds the logs of a submission; `<folder>/logs/` has a name for each.
+`<folder>/<run>/<number>/` holds the logs of a submission; `<folder>/logs/` links to each log by
+rule and wildcards.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 
 def new_run() -> str:
-    """A name for this driver's run that sorts by time and is unique over all projects."""
+    """A name for this driver's run: it sorts by time and is unique over all projects."""
     return f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
 
 
 def link_log(folder: Path, rule: str, wildcards: str, log: Path) -> Path:
-    """Make `logs/<rule>/<wildcards>.log` point at a job's log, which may not be there yet."""
+    """Link `logs/<rule>/<wildcards>.log` to a job's log, which need not exist yet."""
     path = folder / "logs" / rule / f"{wildcards[:200] or 'job'}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
@@ -33,7 +34,7 @@ def link_log(folder: Path, rule: str, wildcards: str, log: Path) -> Path:
 
 
 def remove_old_runs(folder: Path, days: int, kept: Collection[str]) -> None:
-    """Delete runs older than `days`, except `kept`, and the names of their logs; 0 deletes none."""
+    """Delete runs older than `days`, except `kept`, and links to their logs; 0 keeps all."""
     if not days or not folder.exists():
         return
     oldest = time.time() - days * 86400

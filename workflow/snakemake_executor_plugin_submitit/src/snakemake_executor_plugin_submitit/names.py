@@ -1,4 +1,4 @@
-"""What a job is called: for people, for SLURM, and for recognising it in a later run."""
+"""Names of a job: for people, for SLURM, and for recognising it in a later run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ NAME_LENGTH = 128
 
 
 def targets(job: JobExecutorInterface) -> list[str]:
-    """What the job makes: rule and wildcards of each member, sorted; several for a group."""
-    members: list[Any] = list(job.get_target_spec())  # the interface calls it a string
+    """What the job makes, as sorted JSON of rule and wildcards; several for a group."""
+    members: list[Any] = list(job.get_target_spec())  # the interface declares a string
     return sorted(
         json.dumps([member.rulename, dict(member.wildcards_dict)], sort_keys=True)
         for member in members
@@ -22,12 +22,12 @@ def targets(job: JobExecutorInterface) -> list[str]:
 
 
 def rule_name(job: JobExecutorInterface) -> str:
-    """The rule, or the rules of a group: `train+evaluate`."""
+    """The rule of a job, or the rules of a group such as `train+evaluate`."""
     return "+".join(sorted({json.loads(target)[0] for target in targets(job)}))
 
 
 def wildcards(job: JobExecutorInterface) -> str:
-    """Wildcards as `seed=1,recipe=raw`; of a group those of its first member and their number."""
+    """Wildcards as `seed=1,recipe=raw`; for a group those of its first member and a count."""
     members = targets(job)
     values: dict[str, str] = json.loads(members[0])[1]
     words = [f"{name}={value}" for name, value in values.items()]
@@ -37,12 +37,15 @@ def wildcards(job: JobExecutorInterface) -> str:
 
 
 def job_name(job: JobExecutorInterface) -> str:
-    """SLURM's name of a job: `train.seed=1,recipe=raw`."""
+    """The job's name in SLURM, such as `train.seed=1,recipe=raw`."""
     return ".".join(filter(None, (rule_name(job), wildcards(job))))[:NAME_LENGTH]
 
 
 def digests(job: JobExecutorInterface) -> dict[str, str]:
-    """Per target, what its run would do; a running job with another digest is out of date."""
+    """Per target, a digest of what its run would do.
+
+    A running job with another digest is out of date.
+    """
     members: list[Any] = list(job.jobs) if job.is_group() else [job]  # pyright: ignore[reportAttributeAccessIssue]
     result = {}
     for member in members:
@@ -55,5 +58,5 @@ def digests(job: JobExecutorInterface) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Only characters that are harmless in file names and in squeue's columns."""
+    """The text with only those characters that are safe in file names and squeue's columns."""
     return re.sub(r"[^A-Za-z0-9_.,=+-]", "_", text)

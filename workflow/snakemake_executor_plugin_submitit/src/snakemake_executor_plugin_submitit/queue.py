@@ -1,4 +1,4 @@
-"""SLURM's queue: who of us is in it, and out of it with them. Needs no accounting database."""
+"""SLURM's queue: list and cancel this user's jobs, without an accounting database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-# States after which SLURM starts nothing any more. Others are alive, as are those of versions to
-# come: a job that is taken for dead would be submitted again.
+# States of jobs that SLURM will not start any more. All other states count as alive, also unknown
+# ones of later versions, because a job that counts as dead is submitted again.
 DEAD = frozenset(
     ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
      "PREEMPTED", "REVOKED", "SPECIAL_EXIT", "TIMEOUT")
@@ -18,9 +18,9 @@ DEAD = frozenset(
 
 MAX_BACK_OFF = 16
 _TIMEOUT_SECONDS = 60
-_IDS_PER_CALL = 200  # the command line has an end
+_IDS_PER_CALL = 200  # the length of a command line is limited
 
-# What SLURM says when asking again may help.
+# Parts of SLURM's error messages after which another try may help.
 BUSY = (
     "Connection refused",
     "Connection timed out",
@@ -33,9 +33,9 @@ BUSY = (
     "temporarily unable to accept job",
 )
 
-# How clients reach the controller: the only SLURM_* that a job may get from outside.
+# How clients reach the controller: the only SLURM_* variables that a submitted job may inherit.
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
-# Set by an outer job for its own GPUs and tasks.
+# Variables that an outer job sets for its own GPUs and tasks.
 _OUTER = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
@@ -53,29 +53,29 @@ class QueueRow(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int]:
-        """Submission (its name is the job's comment) and element."""
+        """Name of the submission (stored as the job's comment) and index of the element."""
         return self.comment, int(self.id.partition("_")[2] or 0)
 
 
 class QueueBusy(RuntimeError):
-    """The controller gave no answer."""
+    """The SLURM controller did not answer."""
 
 
 class Queue:
-    """Asks squeue once for all jobs, not oftener than stated, seldom while there is no answer."""
+    """Asks squeue for all jobs at once, at limited intervals that grow while it does not answer."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """`seconds` lie between two calls."""
+        """`seconds` is the shortest time between two calls."""
         self._seconds = seconds
         self._clock = clock
         self._wait = seconds
         self._next = 0.0
 
     def poll(self) -> dict[tuple[str, int], QueueRow] | None:
-        """All jobs of this user by key; None when it is not yet time to ask.
+        """All jobs of this user by key; None if it is not yet time to ask.
 
         Raises:
-            Busy: no answer; the next call that asks comes after twice the time.
+            QueueBusy: no answer; the time until the next call doubles.
         """
         if self._clock() < self._next:
             return None
@@ -90,7 +90,7 @@ class Queue:
         return {row.key: row for row in rows}
 
     def pauses(self) -> Iterator[float]:
-        """Seconds between tries of anything that a busy controller refuses."""
+        """Seconds to wait between tries of a call that a busy controller refuses; they double."""
         factor = 1
         while True:
             yield factor * self._seconds
@@ -98,25 +98,25 @@ class Queue:
 
 
 def squeue() -> list[QueueRow]:
-    """All jobs of this user that SLURM remembers, elements of arrays one by one.
+    """All jobs of this user that SLURM remembers; elements of arrays are listed one by one.
 
     Raises:
-        Busy: the controller did not answer.
+        QueueBusy: the controller did not answer.
     """
     command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T|%k"]
     result = _call(command)
     if result.returncode:
         raise QueueBusy(f"squeue: {result.stderr.strip()}")
-    # A line of another form is a headline for one of several clusters.
+    # Lines of another form are headlines, if there are several clusters.
     lines = [line for line in result.stdout.splitlines() if line.count("|") >= 2]
     return [QueueRow(*line.split("|", 2)) for line in lines]
 
 
 def scancel(ids: Iterable[str]) -> None:
-    """Cancel jobs; those that have ended already are no error.
+    """Cancel jobs; jobs that have ended already are no error.
 
     Raises:
-        Busy: the controller did not answer.
+        QueueBusy: the controller did not answer.
     """
     every = list(ids)
     for first in range(0, len(every), _IDS_PER_CALL):
@@ -126,7 +126,7 @@ def scancel(ids: Iterable[str]) -> None:
 
 
 def is_busy(text: str) -> bool:
-    """Whether an error of SLURM is one that asking again may cure."""
+    """Whether the text contains an error of SLURM that another try may cure."""
     return any(sentence in text for sentence in BUSY)
 
 
@@ -140,7 +140,7 @@ def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Without variables that change what squeue and sbatch do, or belong to an outer job."""
+    """The environment without variables that change squeue or sbatch or belong to an outer job."""
     is_inside = "SLURM_JOB_ID" in os.environ
     return {
         name: value
@@ -152,7 +152,7 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def outside_of_jobs() -> Iterator[None]:
-    """Call sbatch as if this process were in no job: what it sees, the new job inherits."""
+    """A context without the variables of an outer job, because a new job inherits sbatch's."""
     before = dict(os.environ)
     clean = _environment()
     for name in set(before) - set(clean):

@@ -1,4 +1,4 @@
-"""A job's resources as parameters of submitit. Names are those of Snakemake's own SLURM plug-in."""
+"""A job's resources as parameters of submitit; named as in Snakemake's own SLURM plug-in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings
 
-DEFAULT_MINUTES = 60  # submitit needs a limit; rules without `runtime` get this one
-_LOCAL_SIGNAL_SECONDS = 30  # submitit's own for local jobs, which it does not let one set
+DEFAULT_MINUTES = 60  # time limit of rules without `runtime`, because submitit needs one
+_LOCAL_SIGNAL_SECONDS = 30  # fixed by submitit for local jobs
 
-# A misspelt `slurm_*` would otherwise be a resource that nobody reads.
+# All other `slurm_*` are refused; otherwise a misspelt one would be ignored.
 SLURM_RESOURCES = ("slurm_partition", "slurm_account", "slurm_extra")
 
-# Options that the executor itself needs: it finds, ends and requeues its jobs by them.
+# Options that the executor sets itself, in order to find, cancel and requeue its jobs.
 _TAKEN = (
     "array", "comment", "error", "job-name", "no-requeue", "open-mode", "output", "requeue",
     "signal",
@@ -47,18 +47,18 @@ def parameters(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[st
 
 
 def num_cpus(job: JobExecutorInterface) -> int:
-    """CPUs of a task: the resource cpus_per_task, else the rule's threads."""
+    """CPUs per task: the resource cpus_per_task, else the rule's threads."""
     return _number(dict(job.resources.items()), "cpus_per_task", max(1, job.threads))
 
 
 def minutes(job: JobExecutorInterface, settings: ExecutorSettings) -> int:
-    """The job's time limit."""
+    """The job's time limit in minutes."""
     runtime = _number(dict(job.resources.items()), "runtime", DEFAULT_MINUTES)
     return max(1, math.ceil(runtime * settings.time_factor))
 
 
 def signal_seconds(limit_minutes: int, settings: ExecutorSettings) -> int:
-    """Seconds from the checkpoint signal to the end: a signal at the start would end nothing."""
+    """Seconds from the checkpoint signal to the end of a job's time, at most half of the time."""
     if settings.cluster == "local":
         return _LOCAL_SIGNAL_SECONDS
     return min(settings.signal_seconds, limit_minutes * 30)
@@ -98,7 +98,7 @@ def _slurm(job: JobExecutorInterface, settings: ExecutorSettings) -> dict[str, o
 
 
 def _memory(resources: Mapping[str, object], settings: ExecutorSettings) -> dict[str, str]:
-    """SLURM refuses a job that names both, so the finer one wins."""
+    """The memory parameter; SLURM refuses a job with both, so the one per CPU wins."""
     for resource, parameter in (("mem_mb_per_cpu", "slurm_mem_per_cpu"), ("mem_mb", "slurm_mem")):
         megabytes = _number(resources, resource, 0)
         if megabytes:
@@ -113,7 +113,7 @@ def _gpus(number: int, model: object) -> str | None:
 
 
 def parse_extra(text: str) -> dict[str, str | bool]:
-    """`--reservation=x --exclusive` as a dictionary.
+    """Parse options such as `--reservation=x --exclusive` into a dictionary.
 
     Raises:
         WorkflowError: a word of another form, or an option that the executor sets.

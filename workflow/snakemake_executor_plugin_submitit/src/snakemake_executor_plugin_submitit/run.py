@@ -1,4 +1,4 @@
-"""A submitted job as the driver sees it: its result, its log, whether it is still alive."""
+"""A submitted job as the driver sees it: its result, its log, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from snakemake_executor_plugin_submitit.history import History
 from snakemake_executor_plugin_submitit.ledger import LedgerEntry
 from snakemake_executor_plugin_submitit.queue import QueueRow
 
-RESULT_SECONDS = 5  # a result file may reach the driver later than the end of the job
+RESULT_SECONDS = 5  # on a shared file system a result may appear after the end of its job
 _TAIL_LINES = 20
 _TAIL_BYTES = 20_000
-# submitit's own account of the failure follows; what the job said stands before it.
+# submitit's own report of a failure begins with this; the job's output is before it.
 _END_OF_JOB = "submitit ERROR"
 
 
@@ -24,11 +24,11 @@ class Run:
     """A submitted job.
 
     Attributes:
-        handle: submitit's.
-        entry: the ledger's.
+        handle: submitit's job.
+        entry: the job's entry in the ledger.
         name: rule and wildcards.
-        state: SLURM's word at the last look.
-        dead_since: monotonic time since when it is known to be over, without a result.
+        state: SLURM's state at the last check.
+        dead_since: monotonic time in seconds since when the job has ended without a result.
     """
 
     handle: submitit.Job[str]
@@ -39,40 +39,40 @@ class Run:
 
     @property
     def id(self) -> str:
-        """SLURM's id (`12_3` in an array), or the process's."""
+        """SLURM's job id (`12_3` in an array), or the process's id."""
         return self.handle.job_id
 
     @property
     def log(self) -> Path:
-        """Where the job's output goes."""
+        """Path of the job's output."""
         return self.handle.paths.stdout
 
     def error(self) -> str | None:
-        """Why the job failed, empty when it succeeded, None while there is no result."""
+        """Why the job failed; an empty text if it succeeded, None if there is no result yet."""
         path = self.handle.paths.result_pickle
         try:
             outcome, value = pickle.loads(path.read_bytes())
         except (OSError, EOFError, pickle.UnpicklingError):
-            return None  # not there, or not yet whole on this node
+            return None  # not there, or not yet complete on this node
         return "" if outcome == "success" else _last_sentence(value)
 
     def why_dead(self, row: QueueRow | None, now: float, gone_seconds: float) -> str | None:
-        """Why no result can come any more; None while one may.
+        """Why a result cannot come any more; None while it may.
 
         Args:
-            row: the job in squeue, None when it is not there.
-            now: monotonic seconds.
-            gone_seconds: patience with a job that squeue does not know.
+            row: the job in squeue, None if it is not there.
+            now: monotonic time in seconds.
+            gone_seconds: how long to wait for a job that squeue does not know.
         """
         if row is not None and row.is_alive:
             self.dead_since = None
             return None
         if row is not None:
             return self._after(RESULT_SECONDS, now, f"SLURM says {row.state}")
-        return self._after(gone_seconds, now, "SLURM does not know it any more")
+        return self._after(gone_seconds, now, "SLURM does not know the job any more")
 
     def why_ended(self, now: float) -> str | None:
-        """The same for a process of this machine."""
+        """As `why_dead`, for a process of this machine."""
         if not self.handle.done():
             return None
         return self._after(RESULT_SECONDS, now, "its process ended without a result")
@@ -91,7 +91,7 @@ class Run:
         return "\n".join(lines[-_TAIL_LINES:])
 
     def remove_pickles(self) -> None:
-        """Remove what only submitit needs; the log stays."""
+        """Remove the files that only submitit needs; the log stays."""
         self.handle.paths.submitted_pickle.unlink(missing_ok=True)
         self.handle.paths.result_pickle.unlink(missing_ok=True)
 
@@ -102,6 +102,6 @@ class Run:
 
 
 def _last_sentence(trace: str) -> str:
-    """`package.JobFailed: why` at the end of a traceback, without the class."""
+    """The last line of a traceback, without the class if it is JobFailed."""
     last = trace.strip().splitlines()[-1]
     return last.partition("JobFailed: ")[2] or last

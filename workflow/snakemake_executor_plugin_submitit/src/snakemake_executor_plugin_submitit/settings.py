@@ -1,4 +1,4 @@
-"""The options of the command line (`--submitit-*`) and what values they may have."""
+"""The command-line options (`--submitit-*`) and their allowed values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-# Snakemake reads a field's type from its annotation, so `type` stands in the metadata where the
-# annotation is no plain class.
+# Snakemake reads an option's type from the annotation. If that is not a plain class, the metadata
+# must give `type`.
 
 
 def _option(default: object, text: str, **metadata: object) -> Any:
@@ -19,12 +19,12 @@ def _option(default: object, text: str, **metadata: object) -> Any:
 
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):
-    """What a site or a user may set; a resource of a rule beats the option of the same meaning."""
+    """Options of a site or a user; a rule's resource overrides the option of the same meaning."""
 
     cluster: str = _option(
         "slurm",
-        "Where submitit runs jobs: slurm; local (processes of this machine); debug (one after the "
-        "other inside this process, output on the terminal).",
+        "Where jobs run: slurm; local (processes on this machine); debug (one after the other in "
+        "this process, output on the terminal).",
         type=str,
         choices=["slurm", "local", "debug"],
     )
@@ -34,13 +34,13 @@ class ExecutorSettings(ExecutorSettingsBase):
         type=str,
     )
     partition: str | None = _option(
-        None, "Partition of jobs whose rule sets no slurm_partition.", type=str
+        None, "Partition of jobs whose rule does not set slurm_partition.", type=str
     )
     gpu_partition: str | None = _option(
-        None, "The same for jobs with a GPU; default: as --submitit-partition.", type=str
+        None, "Partition of jobs with a GPU; default: that of --submitit-partition.", type=str
     )
     account: str | None = _option(
-        None, "Account of jobs whose rule sets no slurm_account.", type=str
+        None, "Account of jobs whose rule does not set slurm_account.", type=str
     )
     qos: str | None = _option(None, "Quality of service of jobs whose rule sets no qos.", type=str)
     gpu_type: str | None = _option(
@@ -48,21 +48,22 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     setup: str | None = _option(
         None,
-        "Shell line that a node runs before the job: module loads, `source .venv/bin/activate`.",
+        "Shell line to run on the node before the job, such as module loads or "
+        "`source .venv/bin/activate`.",
         type=str,
     )
     extra: str | None = _option(
         None,
-        "More options of sbatch for every job: --reservation=x --exclusive. The resource "
-        "slurm_extra of a rule replaces it.",
+        "Further options of sbatch for every job, such as --reservation=x --exclusive. A rule's "
+        "resource slurm_extra replaces them.",
         type=str,
     )
-    time_factor: float = _option(1.0, "Factor on the resource runtime.", type=float)
-    memory_factor: float = _option(1.0, "Factor on the resource mem_mb.", type=float)
+    time_factor: float = _option(1.0, "Multiplies the resource runtime.", type=float)
+    memory_factor: float = _option(1.0, "Multiplies the resource mem_mb.", type=float)
     array_limit: int = _option(
         1000,
-        "Ready jobs of equal rule and resources go as one array of at most so many jobs "
-        "(below the site's MaxArraySize); 1 turns arrays off.",
+        "Ready jobs with the same rule and resources are submitted as one array of at most this "
+        "many jobs (must be below the site's MaxArraySize); 1 turns arrays off.",
         type=int,
     )
     signal_seconds: int = _option(
@@ -73,23 +74,23 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     max_requeues: int = _option(
         3,
-        "How often a job may run out of time and go on in a new slot. Preemption does not count.",
+        "How often a job may run out of time and be continued. Preemption does not count.",
         type=int,
     )
     squeue_seconds: int = _option(
         10,
-        "Seconds between two calls of squeue (one call for all jobs), doubled up to 16-fold while "
-        "the controller does not answer. Finished jobs are seen by their files, every "
-        "--seconds-between-status-checks.",
+        "Seconds between two calls of squeue (one call for all jobs); doubled, up to 16 times "
+        "this value, while the controller does not answer. Finished jobs are recognised by their "
+        "files, every --seconds-between-status-checks.",
         type=int,
     )
     gone_seconds: int = _option(
         60,
-        "A job that squeue does not know and that left no result has failed after so long.",
+        "Seconds after which a job that squeue does not know and that left no result has failed.",
         type=int,
     )
     keep_days: int = _option(
-        10, "Logs of earlier runs are deleted when they are older; 0 keeps them all.", type=int
+        10, "Logs of runs older than this many days are deleted; 0 keeps all of them.", type=int
     )
 
 
@@ -104,7 +105,7 @@ _AT_LEAST = {
 
 
 def check(settings: ExecutorSettings) -> None:
-    """Raise a WorkflowError that names the option and what is allowed."""
+    """Raise WorkflowError that names the faulty option and what is allowed."""
     for name, least in _AT_LEAST.items():
         if getattr(settings, name) < least:
             raise WorkflowError(

@@ -1,4 +1,4 @@
-"""From Snakemake's jobs to submitit's."""
+"""Turn Snakemake's jobs into submissions of submitit."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from snakemake_executor_plugin_submitit.command import Command
 from snakemake_executor_plugin_submitit.ledger import LedgerEntry
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings
 
-# Requeues are counted by `Command`: submitit takes every limit below ten minutes for run out.
+# `Command` counts the requeues itself, because submitit counts every job with a limit below ten
+# minutes as timed out.
 _UNCOUNTED = 1_000_000
 
 
 class Batch(NamedTuple):
-    """Jobs that differ in wildcards only, and submitit's parameters for them."""
+    """Jobs that differ only in their wildcards, and submitit's parameters for them."""
 
     jobs: list[JobExecutorInterface]
     parameters: dict[str, object]
 
 
 class Refusal(NamedTuple):
-    """A job that cannot be submitted as it stands."""
+    """A job that cannot be submitted as it is, and why."""
 
     job: JobExecutorInterface
     error: WorkflowError
@@ -38,7 +39,7 @@ class Refusal(NamedTuple):
 def batches(
     jobs: Iterable[JobExecutorInterface], settings: ExecutorSettings
 ) -> tuple[list[Batch], list[Refusal]]:
-    """Group jobs by rule and resources, at most `array_limit` together."""
+    """Group jobs by rule and resources, at most `array_limit` jobs per batch."""
     groups: dict[str, Batch] = {}
     refusals = []
     for job in jobs:
@@ -59,7 +60,7 @@ def batches(
 
 
 def entries(batch: Batch, token: str) -> list[LedgerEntry]:
-    """The ledger's view of a batch."""
+    """The ledger entries of a batch."""
     is_array = len(batch.jobs) > 1
     return [
         LedgerEntry(token, index, is_array, names.digests(job))
@@ -70,7 +71,7 @@ def entries(batch: Batch, token: str) -> list[LedgerEntry]:
 def command(
     job: JobExecutorInterface, shell: str, token: str, base: Path, settings: ExecutorSettings
 ) -> Command:
-    """What submitit runs for a job."""
+    """The command that submitit runs for a job."""
     limit = resources.minutes(job, settings)
     is_debug = settings.cluster == "debug"
     claims = tuple(claim.folder_of(base, target) for target in names.targets(job))
@@ -96,14 +97,14 @@ def retries_left(job: JobExecutorInterface) -> int:
 def submit(
     batch: Batch, commands: Sequence[Command], folder: Path, cluster: str
 ) -> list[submitit.Job[str]]:
-    """Hand a batch to submitit: one job, or one array.
+    """Submit a batch: as one job, or as one array.
 
     Raises:
-        RuntimeError: SLURM refused it, or gave no answer.
+        RuntimeError: SLURM refused it or did not answer.
         OSError: the folder cannot be written.
         ValueError: submitit cannot do what the resources ask for.
     """
-    # SLURM opens the log before the first line runs, so the folder has to be there.
+    # SLURM opens the log before the job's first line runs, so the folder must exist.
     folder.mkdir(parents=True, exist_ok=True)
     executor = submitit.AutoExecutor(
         folder=folder,
