@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from rebar import grid
 from rebar.cli.main import main
 from rebar.jobs.manifest import output_folder, write_manifest
 from tests.conftest import ROOT
@@ -64,5 +66,20 @@ def test_nothing_to_verify_is_told(results: Path) -> None:
 
 
 def test_where_before_a_run_says_what_makes_the_table(results: Path) -> None:
-    with pytest.raises(SystemExit, match=rf"table\.md is not made yet; make it: {RUN} -- all"):
+    with pytest.raises(SystemExit, match=rf"table\.csv does not exist yet; make it: {RUN} -- all"):
         main(["where", "--configfile", "config/smoke.yaml"])
+
+
+def test_the_help_shows_the_commands_for_people_first(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    commands, _, stages = capsys.readouterr().out.partition("\nstages, called by the rules")
+    lines = [line for line in commands.splitlines() if re.match(r"    \w", line)]
+    names = [line.split()[0] for line in lines]
+    people = ["plan", "status", "where", "verify", "sheet", "prune", "provenance"]
+    assert names == [*people, "ui", "schema", "pin"]
+    assert stages.split(":\n")[1].replace(",", "").split() == [*grid.STAGES, "tracking_db"]
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--help"])
+    assert "Run one job of the stage pretrain." in capsys.readouterr().out

@@ -62,5 +62,5 @@ def test_the_command_names_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> 
     smoke = str(ROOT / "config/smoke.yaml")
     main(["plan", "--configfile", smoke])
     assert "wall time on 8 GPUs and 64 cores" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="--gpus -1 --cpus 4: at least 0 and 1"):
+    with pytest.raises(SystemExit, match="--gpus -1 --cpus 4: a cluster has at least 0 GPUs"):
         main(["plan", "--configfile", smoke, "--gpus", "-1", "--cpus", "4"])

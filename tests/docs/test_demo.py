@@ -53,11 +53,21 @@ def mean(clone: Path, evaluation: str, metric: str, **cell: str) -> float:
 
 def test_it_prints_the_table_and_says_where_things_are(demo: Path) -> None:
     text = (demo / "out.txt").read_text()
-    assert (demo / "results/demo/table.md").read_text() in text
+    said = subprocess.run(
+        [demo / ".venv/bin/python", "-m", "rebar", "where", "--configfile", "config/demo.yaml"],
+        cwd=demo,
+        env=os.environ | {"PYTHONPATH": str(demo / "workflow")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said in text
+    assert len(said.splitlines()) <= 24 and max(map(len, said.splitlines())) <= 80
     for place in ("report.html", "figures/", "summary.csv", "rebar ui"):
         assert place in text
     assert "ETA" in text and "steps/s" in text
-    assert "## The four conditions of tamper resistance" in text
+    table = (demo / "results/demo/table.md").read_text()
+    assert "## The four conditions of tamper resistance" in table
     for name in ("report.html", "table.csv", "conditions.csv", "costs.csv", "tracking.json"):
         assert (demo / "results/demo" / name).stat().st_size > 0
 

@@ -100,7 +100,7 @@ def test_prune_keeps_what_another_config_of_the_same_results_needs(
     make(Path("models/7/raw/none/base"))
     main(["prune", "--configfile", "config/smoke.yaml"])
     assert capsys.readouterr().out.splitlines() == [
-        "needed by config/smoke.yaml, config/more.yaml: all that is not listed here",
+        "needed by config/smoke.yaml, config/more.yaml: everything that is not listed here",
         "nothing to remove",
     ]
 

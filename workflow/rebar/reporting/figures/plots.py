@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rebar.config.base import NONE
 from rebar.reporting.measures.aggregate import Level, Results
-from rebar.reporting.measures.cells import greedy
-from rebar.reporting.measures.comparison import Row, View, cell_of, rows, state_label, states, view
+from rebar.reporting.measures.comparison import (
+    Row,
+    View,
+    cell_of,
+    rows,
+    short_label,
+    state_label,
+    states,
+    view,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,13 +55,6 @@ def _shown(results: Results, state: str) -> list[tuple[Row, View]]:
     once = [row for row in rows(results) if row in of_cell.values()]
     views = [(row, view(results, row, state)) for row in once]
     return [(row, v) for row, v in views if v is not None and v.success is not None]
-
-
-def _label(results: Results, row: Row) -> str:
-    """A short name: ordinary alignment and greedy decoding go without saying."""
-    usual = (NONE, results.config.report.control_alignment)
-    names = [row.arm.recipe, *(name for name in row.arm[1:] if name not in usual)]
-    return "+".join(names) + (f", {row.decoder}" if row.decoder != greedy(results.config) else "")
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes], most_columns: int, **style: bool) -> None:
@@ -149,7 +149,7 @@ def _beside(results: Results, axis: Axes, shown: list[tuple[Row, View]]) -> None
         )
     axis.set_ylim(-4, 104)
     axis.set_yticks([0, 50, 100])
-    labels = [_label(results, row) for row, _ in shown]
+    labels = [short_label(results, row) for row, _ in shown]
     axis.set_xticks(range(len(shown)), labels, rotation=90, fontsize=7)
 
 
@@ -269,5 +269,5 @@ def _dumbbells(results: Results, axis: Axes, state: str, shown: list[tuple[Row, 
         axis.annotate(beside, (107, position), fontsize=7, va="center", annotation_clip=False)
     axis.annotate("over-refusal /\ncapability", (1.03, 1.01), xycoords="axes fraction", fontsize=6)
     axis.set(title=state_label(state), xlabel="attack success, %", xlim=(-3, 103))
-    axis.set_yticks(range(len(shown)), [_label(results, row) for row, _ in shown])
+    axis.set_yticks(range(len(shown)), [short_label(results, row) for row, _ in shown])
     axis.set_ylim(len(shown) - 0.5, -0.5)

@@ -8,6 +8,7 @@ and the result says so. Seeds in which a cell collapsed take no part in differen
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from rebar.config.base import NONE
 from rebar.config.file import Config
 from rebar.grid import Arm
-from rebar.jobs.formats import csv_text, six_decimals
+from rebar.jobs.formats import csv_text, read_csv, six_decimals
 from rebar.reporting.measures.audit import Agreement, beside
 from rebar.reporting.measures.cells import Cell, Collapsed, Counts, Measured, greedy
 from rebar.reporting.measures.statistics import (
@@ -96,6 +97,20 @@ def gather(config: Config, measured: Measured, collapsed: Collapsed) -> Results:
         for cell, seeds in measured.items()
     }
     return Results(config, measured, collapsed, levels)
+
+
+def read_table(path: Path, config: Config) -> Results:
+    """The levels of all cells from a finished `table.csv`; single answers are not read again."""
+    levels: dict[Cell, Level] = {}
+    collapsed: Collapsed = {}
+    for row in read_csv(path):
+        arm = Arm(row["recipe"], row["safeguard"], row["alignment"])
+        cell = Cell(arm, *(row[name] for name in Cell._fields[1:]))
+        interval = Interval(*(float(row[name]) for name in ("mean", "ci_low", "ci_high")))
+        num_collapsed = int(row["collapsed_seeds"])
+        levels[cell] = Level(interval, int(row["seeds"]), row["interval"], num_collapsed)
+        collapsed[cell[:3]] = dict.fromkeys(config.seeds[:num_collapsed], True)
+    return Results(config, {cell: {} for cell in levels}, collapsed, levels)
 
 
 def _num_collapsed(collapsed: Collapsed, cell: Cell) -> int:

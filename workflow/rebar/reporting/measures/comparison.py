@@ -13,7 +13,7 @@ from rebar.config.file import Config
 from rebar.config.kinds import Role
 from rebar.grid import Arm
 from rebar.reporting.measures.aggregate import Level, Results
-from rebar.reporting.measures.cells import Cell, cell_metric, evaluation_of
+from rebar.reporting.measures.cells import Cell, cell_metric, evaluation_of, greedy
 from rebar.reporting.measures.statistics import MIN_SEEDS
 
 
@@ -32,6 +32,13 @@ class Row(NamedTuple):
 def arm_label(arm: Arm) -> str:
     """Recipe, then alignment and safeguard where there are any."""
     return " + ".join(name for name in (arm.recipe, arm.safeguard, arm.alignment) if name != NONE)
+
+
+def short_label(results: Results, row: Row) -> str:
+    """A short name: ordinary alignment and greedy decoding go without saying."""
+    usual = (NONE, results.config.report.control_alignment)
+    names = [row.arm.recipe, *(name for name in row.arm[1:] if name not in usual)]
+    return "+".join(names) + (f", {row.decoder}" if row.decoder != greedy(results.config) else "")
 
 
 def state_label(state: str) -> str:
