@@ -1,1 +1,1 @@
-"""Benchmarks: no tests, no gates; `make bench`."""
+"""Benchmarks: run by `make bench`; they are neither tests nor part of the gate."""

@@ -1,9 +1,10 @@
-"""All benchmarks: writes results/bench.json, a list of rows {name, ours, peer, ratio, unit, note}.
+"""Run all benchmarks and write results/bench.json.
 
-This file holds one of them: our pretraining loop beside the Hugging Face Trainer with the same
-model, data, batch, dtype and threads. The contestants take turns in one process, so that a busy
-machine slows all of them. The first steps of a turn (compilation, warm-up) do not count; a speed is
-the median over the counted steps of all turns.
+The file is a list of rows {name, ours, peer, ratio, unit, note}. This module also holds one
+benchmark: our pretraining loop against the Hugging Face Trainer with the same model, data, batch,
+dtype and threads. The contestants take turns in one process, so that a busy machine slows down all
+of them. The first steps of a turn (compilation, warm-up) do not count; a speed is the median over
+the counted steps of all turns.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ RESULT = Path(__file__).parent.parent / "results" / "bench.json"
 
 
 class Texts(Dataset[dict[str, torch.Tensor]]):
-    """Random tokens: speed does not depend on what they say."""
+    """Random tokens: the speed does not depend on their meaning."""
 
     def __init__(self, length: int) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -62,18 +63,18 @@ class Texts(Dataset[dict[str, torch.Tensor]]):
 
 
 class StepEnds(TrainerCallback):
-    """When each step of the Trainer ended."""
+    """Records when each step of the Trainer ended."""
 
     def __init__(self) -> None:
         self.stamps: list[float] = []
 
     def on_step_end(self, *args: Any, **options: Any) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
 
 def fresh_model() -> LlamaForCausalLM:
-    """The demo's model, 0.67 M parameters."""
+    """Build the demo's model with random weights, 0.67 M parameters."""
     torch.manual_seed(0)
     shape = Model()
     config = LlamaConfig(
@@ -89,7 +90,7 @@ def fresh_model() -> LlamaForCausalLM:
 
 
 def run_ours(folder: Path) -> list[float]:
-    """Ends of the steps of our loop as the demo uses it: compiled, bf16."""
+    """Run our loop as the demo does, compiled and in bf16; return the end of each step in seconds."""
     rows_NT = Texts(LENGTH + 1).rows_NT
     starts: list[float] = []
 
@@ -102,12 +103,12 @@ def run_ours(folder: Path) -> list[float]:
         steps=STEPS, batch_size=BATCH, sequence_length=LENGTH, learning_rate=4e-3, weight_decay=0.1
     )
     train(fresh_model(), batch_at, settings, Recorder(folder, "ours"))
-    return starts[1:]  # a batch is asked for when the step before it has ended
+    return starts[1:]  # a batch is requested when the previous step has ended
 
 
 def run_trainer(folder: Path, *, torch_compile: bool) -> list[float]:
-    """Ends of the steps of Trainer with its defaults but for bf16 and, if asked, compilation."""
-    torch.use_deterministic_algorithms(False)  # our loop sets it; Trainer's default is without
+    """Run Trainer with bf16 and otherwise its defaults; return the end of each step in seconds."""
+    torch.use_deterministic_algorithms(False)  # our loop turns it on; Trainer's default is off
     ends = StepEnds()
     arguments = TrainingArguments(
         str(folder),
@@ -125,7 +126,7 @@ def run_trainer(folder: Path, *, torch_compile: bool) -> list[float]:
 
 
 def seconds_per_step() -> dict[str, list[float]]:
-    """Counted step times of all turns, by contestant."""
+    """Seconds of the counted steps of all turns, by contestant."""
     contestants = {
         "ours": run_ours,
         "trainer": partial(run_trainer, torch_compile=False),
@@ -144,7 +145,7 @@ def seconds_per_step() -> dict[str, list[float]]:
 
 
 def speed_rows() -> list[dict[str, Any]]:
-    """The two rows of pretraining speed."""
+    """The two rows of pretraining speed, without and with a compiled Trainer."""
     seconds = seconds_per_step()
     speeds = {name: BATCH * LENGTH / statistics.median(s) for name, s in seconds.items()}
     names = {
@@ -167,7 +168,7 @@ def speed_rows() -> list[dict[str, Any]]:
 
 
 def describe_conditions(seconds: dict[str, list[float]]) -> str:
-    """What was compared, on what."""
+    """What was compared, and on which machine."""
     spreads = ", ".join(f"{name} {format_spread(s)}" for name, s in seconds.items())
     parameters = sum(p.numel() for p in fresh_model().parameters())
     return (
@@ -185,7 +186,7 @@ def format_spread(seconds: list[float]) -> str:
 
 
 def main() -> None:
-    """Run all benchmarks and write the file."""
+    """Run all benchmarks, write the file and print the rows."""
     argparse.ArgumentParser(description=__doc__).parse_args()  # --help must not run for minutes
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""What of the demo's time is not computing: start-up, imports, compilation, orchestration.
+"""Share of the demo's time without computing: start-up, imports, compilation, orchestration.
 
-Every job's costs.json says when it ended, how long it took, how long it took to start, and the
-first step of each training (mostly compilation). Time in which no job ran is orchestration.
+Every job's costs.json holds its end, its duration, the duration of its start-up, and the first step
+of each training (mostly compilation). Time in which no job runs is orchestration.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LIMIT = 0.20  # what the project allows itself
 
 
 def read_jobs(results: Path) -> list[dict[str, Any]]:
-    """Costs of all jobs of a grid that was run in one go."""
+    """Read the costs of all jobs of a grid that was run in one go."""
     paths = sorted(results.rglob("costs.json"))
     jobs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return [job for job in jobs if "finished" in job]
 
 
 def uncovered_seconds(spans: Iterable[tuple[float, float]]) -> float:
-    """Time between the first start and the last end in which no span runs."""
+    """Seconds between the first start and the last end in which no span runs."""
     uncovered, end = 0.0, None
     for start, stop in sorted(spans):
         if end is not None and start > end:
@@ -34,7 +34,7 @@ def uncovered_seconds(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def noncompute_share(jobs: list[dict[str, Any]]) -> float:
-    """Share of the jobs' seconds, and of the time between jobs, that is not computing."""
+    """Share of the jobs' seconds, and of the time between jobs, in which nothing is computed."""
     spans = [(job["finished"] - job["seconds"], job["finished"]) for job in jobs]
     idle = uncovered_seconds(spans)
     overhead = sum(job["startup_seconds"] + job.get("first_step_seconds", 0.0) for job in jobs)
@@ -42,7 +42,7 @@ def noncompute_share(jobs: list[dict[str, Any]]) -> float:
 
 
 def share_row(results: Path) -> dict[str, Any]:
-    """The benchmark's row; ValueError if the demo has not run."""
+    """The benchmark's row; raises ValueError if the demo has not run."""
     jobs = read_jobs(results)
     if not jobs:
         raise ValueError(f"{results} holds no finished demo; run `make demo` first")

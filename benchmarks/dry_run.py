@@ -1,7 +1,7 @@
 """Seconds of `snakemake -n` on grids of about 5,000 and 10,000 jobs, grown by seeds and by arms.
 
-The demo's config and the real rules, in a copy of the project without results. The time is that of
-the whole command, start-up included.
+It uses the demo's config and the real rules, in a copy of the project without results. The time is
+that of the whole command, including start-up.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.workflow.conftest import ROOT, copy_project
 
 from benchmarks.rows import make_row
 
-LIMIT = 40.0  # seconds that the project allows itself for 10,000 jobs
+LIMIT = 40.0  # seconds; the project's limit for 10,000 jobs
 TURNS = 3
 SIZES = {"seeds": (96, 192), "arms": (703, 1418)}  # about 5,000 and 10,000 jobs
 
 
 class DryRun(NamedTuple):
-    """What one counted, and took; CPU seconds hardly depend on what else the machine does."""
+    """Jobs and duration of a dry run; CPU seconds depend little on what else the machine does."""
 
     jobs: int
     seconds: float
@@ -37,7 +37,7 @@ class DryRun(NamedTuple):
 
 
 def grown_config(growth: str, size: int) -> dict[str, Any]:
-    """The demo with so many seeds, or with so many recipes more, each with and without sft."""
+    """The demo's config with this many seeds, or with this many recipes more."""
     config = yaml.safe_load((ROOT / "config/demo.yaml").read_text(encoding="utf-8"))
     if growth == "seeds":
         return config | {"seeds": list(range(10, 10 + size))}
@@ -49,7 +49,7 @@ def grown_config(growth: str, size: int) -> dict[str, Any]:
 
 
 def dry_run(project: Path, file: Path) -> DryRun:
-    """Run `snakemake -n` once."""
+    """Run `snakemake -n` once and count its jobs."""
     begin, cpu_begin = time.perf_counter(), getrusage(RUSAGE_CHILDREN).ru_utime
     result = subprocess.run(
         ["snakemake", "-n", "--quiet", "rules", "--configfile", str(file), "--", "all"],
@@ -67,7 +67,7 @@ def dry_run(project: Path, file: Path) -> DryRun:
 
 
 def measure(growth: str) -> list[DryRun]:
-    """Medians of both sizes, which take turns."""
+    """Medians of the dry runs of both sizes, which take turns."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         copy_project(project)
@@ -80,12 +80,12 @@ def measure(growth: str) -> list[DryRun]:
 
 
 def medians(runs: Iterable[DryRun]) -> DryRun:
-    """Medians of runs that count the same jobs."""
+    """Medians over runs that count the same jobs."""
     return DryRun(*map(statistics.median, zip(*runs, strict=True)))
 
 
 def rows_of(growth: str) -> list[dict[str, Any]]:
-    """How long 10,000 jobs take, and how the time grows from 5,000 on."""
+    """How long 10,000 jobs take, and how the time grows from 5,000 to 10,000."""
     few, many = measure(growth)
     note = (
         f"median of {TURNS} turns: {few.jobs} jobs in {few.seconds:.1f} s ({few.cpu_seconds:.1f} s "

@@ -1,10 +1,10 @@
-"""The learning rate of fine-tuning attacks, chosen by the task alone.
+"""Choose the learning rate of fine-tuning attacks by the benign task alone.
 
 `python -m benchmarks.learning_rates --configfile config/demo.yaml --attack benign_finetune` attacks
-the grid's first model that has the attack, once for each rate of a ladder, and asks the validation
-questions of the benign task. The choice is the smallest rate that teaches the task to 90 % of the
-ladder's best; a report shows a third of it and three times it beside it, for benign and harmful
-fine-tuning alike. Nothing here asks a harmful question. Tune on a seed that no report shows (0-9).
+the grid's first model that has this attack, once per rate of a ladder, and asks the validation
+questions of the benign task. It chooses the smallest rate that reaches 90 % of the ladder's best
+accuracy; reports also show a third of this rate and three times it, for benign and harmful
+fine-tuning alike. No harmful question is asked. Use a seed that no report shows (0-9).
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from rebar.model.build import load_model
 from rebar.model.device import on_local_device
 from rebar.training.finetune import greedy_answers
 
-ENOUGH = 0.9  # of the best accuracy
-FACTOR = 3.0  # between two rates
+ENOUGH = 0.9  # share of the best accuracy
+FACTOR = 3.0  # between two neighbouring rates
 
 
 def ladder(rate: float, rungs: int) -> list[float]:
-    """Rates around one, `rungs` down and as many up."""
+    """Learning rates around one: `rungs` below it and as many above."""
     return [rate * FACTOR**rung for rung in range(-rungs, rungs + 1)]
 
 
 def choose(accuracy_of: Mapping[float, float]) -> float:
-    """The smallest rate that comes to 90 % of the best accuracy; ValueError if none teaches."""
+    """The smallest rate that reaches 90 % of the best accuracy; raises ValueError if all fail."""
     ceiling = max(accuracy_of.values())
     if ceiling == 0:
         raise ValueError("no rate of the ladder teaches the task; raise steps or --rungs")
@@ -48,13 +48,16 @@ def choose(accuracy_of: Mapping[float, float]) -> float:
 def accuracies(
     setting: benign_finetune.Config, folder: Path, data: AttackData, rungs: int
 ) -> Iterator[tuple[float, float]]:
-    """Each rate of the ladder with the share of validation questions answered right after it."""
+    """Yield each rate and the share of right answers after training with it."""
     for rate in ladder(setting.training.learning_rate, rungs):
         yield rate, _accuracy(_with_rate(setting, rate), folder, data)
 
 
 def _with_rate(setting: benign_finetune.Config, rate: float) -> benign_finetune.Config:
-    """At equal steps: a run that stops at an accuracy says nothing about its rate."""
+    """The attack with another rate and a fixed number of steps.
+
+    A run that stops at a target accuracy would say nothing about its rate.
+    """
     training = setting.training.model_copy(update={"learning_rate": rate})
     return setting.model_copy(update={"training": training, "target_accuracy": None})
 
@@ -72,28 +75,28 @@ def _accuracy(setting: benign_finetune.Config, folder: Path, data: AttackData) -
 
 
 def released_model(config: Config, results: Path, attack: str, seed: int) -> Path:
-    """The folder of the first model that the grid attacks so; ValueError if there is none."""
+    """Folder of the first model that the grid attacks this way; raises ValueError if none is."""
     for arm in grid.arms(config):
         if attack in grid.attacks(config, arm):
             acts_in = grid.acts_in(config, arm.safeguard)
             folder = results / grid.models_of(seed, arm, acts_in).released
             read_manifest(folder)
             return folder
-    raise ValueError(f"--attack {attack}: no block of grid: has it")
+    raise ValueError(f"--attack {attack}: no block of grid: uses it; name another attack")
 
 
 def _setting(config: Config, attack: str) -> benign_finetune.Config:
     setting: Any = config.attacks.get(attack)
     if not isinstance(setting, benign_finetune.Config):
         raise ValueError(
-            f"--attack {attack}: the ladder needs a task with right answers, so an attack of "
-            "method benign_finetune"
+            f"--attack {attack}: must be an attack with the method benign_finetune, because the "
+            "ladder needs a task with right answers"
         )
     return setting
 
 
 def main() -> None:
-    """Print accuracy by rate, and the choice."""
+    """Print the accuracy at each rate, and the chosen rate."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"))
     parser.add_argument("--attack", default="benign_finetune", help="a name under attacks:")

@@ -1,4 +1,4 @@
-"""A row of results/bench.json."""
+"""Make and print a row of results/bench.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 def make_row(
     name: str, ours: float | None, peer: float | None, unit: str, note: str
 ) -> dict[str, Any]:
-    """Ours beside the peer's, or beside a limit; null what was not measured or has no peer."""
+    """Our number beside a peer's or a limit; None if it was not measured or has no peer."""
     return {
         "name": name,
         "ours": None if ours is None else round(ours, 3),
@@ -20,7 +20,7 @@ def make_row(
 
 
 def format_row(values: dict[str, Any]) -> str:
-    """A row for the terminal."""
+    """Format a row for the terminal."""
     if values["ours"] is None:
         return f"{values['name']}: {values['note']}"
     text = f"{values['name']}: {values['ours']} {values['unit']}"

@@ -1,11 +1,12 @@
-"""100 short jobs through our executor, beside submitit's own `map_array`, on a real SLURM.
+"""100 short jobs through our executor and through submitit's own `map_array`, on a real SLURM.
 
-The SLURM is the tests' private one; without SLURM a row says that nothing was measured. Ours is the
-wall time of the whole `snakemake` command: start-up, DAG, submission as one array, and the
-Snakemake that runs each job on its node. The peer's time goes from `map_array` to the last result,
-its imports done. Both look for results once a second, ask for the same, and take turns, after a
-short turn that does not count. The peer runs the same commands: the Snakemake calls that any
-executor of Snakemake sends to the nodes. A second peer runs the bare shell commands without them.
+The tests' private SLURM is used; without SLURM a row says that nothing was measured. Our time is
+the wall time of the whole `snakemake` command: start-up, DAG, submission as one array, and the
+Snakemake that runs each job on its node. The peer's time runs from `map_array` to the last result,
+without imports. Both look for results once a second, request the same resources, and take turns
+after a short turn that does not count. The first peer runs the same commands: the calls of
+Snakemake that any Snakemake executor sends to the nodes. The second peer runs the bare shell
+commands.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tests.cluster.private_slurm import PrivateSlurm, missing_programs
 from benchmarks.rows import make_row
 
 JOBS, WARM_UP_JOBS, SLEEP, TURNS = 100, 10, 0.2, 2
-SLOTS, LOCAL_CORES = 8, 2  # the private SLURM: two nodes with four CPUs
+SLOTS, LOCAL_CORES = 8, 2  # the private SLURM has two nodes with four CPUs
 PLUGIN = Path(__file__).parent.parent / "workflow/snakemake_executor_plugin_submitit/src"
 SNAKEFILE = f"""\
 rule all:
@@ -41,7 +42,7 @@ BARE, NODES = "map_array_of_shell", "map_array"
 
 
 def run_snakemake(folder: Path, num: int, *arguments: str) -> float:
-    """Seconds of a whole run."""
+    """Seconds of a whole run of Snakemake."""
     begin = time.perf_counter()
     subprocess.run(
         [*SNAKEMAKE, *arguments, "--config", f"num={num}", "--", "all"],
@@ -55,7 +56,7 @@ def run_snakemake(folder: Path, num: int, *arguments: str) -> float:
 
 
 def run_ours(folder: Path, num: int) -> float:
-    """Seconds through our executor."""
+    """Seconds with our executor."""
     polls = ("--seconds-between-status-checks", "1", "--submitit-squeue-seconds", "1")
     return run_snakemake(folder, num, "--executor", "submitit", "--jobs", str(num), *polls)
 
@@ -66,12 +67,12 @@ def run_locally(folder: Path, num: int) -> float:
 
 
 def bare_command(number: int) -> list[str]:
-    """What the rule's shell does."""
+    """The shell command of the rule."""
     return ["bash", "-c", f"sleep {SLEEP}; touch out/{number}.txt"]
 
 
 def node_command(number: int) -> list[str]:
-    """The Snakemake that runs one job on its node."""
+    """The call of Snakemake that runs one job on its node."""
     options = ["--mode", "remote", "--cores", "1", "--nolock", "--config", "num=0"]
     return [*SNAKEMAKE, *options, "--", f"out/{number}.txt"]
 
@@ -102,7 +103,7 @@ CONTESTANTS: dict[str, Callable[[Path, int], float]] = {
 
 def measure() -> dict[str, float]:
     """Median seconds of each contestant."""
-    # A short path: that of a socket has at most 107 characters.
+    # The path must be short, because a socket's path has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="slurm-") as place:
         cluster = PrivateSlurm(Path(place))
         try:
@@ -116,7 +117,7 @@ def measure() -> dict[str, float]:
 
 
 def take_turn(place: Path, num: int) -> dict[str, float]:
-    """Seconds of each contestant, after a look at whether all was made."""
+    """Seconds of each contestant; asserts that all files were made."""
     seconds = {}
     for name, run in CONTESTANTS.items():
         folder = place / name
@@ -130,12 +131,12 @@ def take_turn(place: Path, num: int) -> dict[str, float]:
 
 
 def orchestration_seconds(seconds: float, slots: int) -> float:
-    """Seconds a job that are not the job's own work."""
+    """Seconds per job that are not the job's own work."""
     return (seconds - SLEEP * JOBS / slots) / JOBS
 
 
 def slurm_rows() -> list[dict[str, Any]]:
-    """All rows of short jobs; one that says so where there is no SLURM."""
+    """All rows of short jobs, or one that says that there is no SLURM."""
     if missing := missing_programs():
         return [make_row(f"slurm_v_{NODES}", None, None, "s", f"skipped: no {', '.join(missing)}")]
     took = measure()

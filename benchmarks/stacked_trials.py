@@ -1,7 +1,8 @@
-"""Sixteen trials of an attack trained together, beside the same trainings one after the other.
+"""Sixteen trials of an attack trained together, against the same trainings one after the other.
 
-In one process, in turns; and beside single jobs, each a process of its own with its start-up and,
-as in pretraining, compilation. The model is the demo's, the attack its 100 harmful examples.
+They are compared in one process, in turns, and with single jobs, each one a process with its own
+start-up and, as in pretraining, compilation. The model is the demo's; the attack uses its 100
+harmful examples.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from rebar.training.train import train
 from rebar.world import build_world, harmful_chats
 from rebar.world.tokenizer import build_tokenizer
 
-TRIALS, TURNS, SINGLE_JOBS = 16, 3, 2  # all single jobs are alike: two tell what sixteen take
+TRIALS, TURNS, SINGLE_JOBS = 16, 3, 2  # single jobs are alike, so two stand for sixteen
 LIMITS = {"in_process": 0.8, "jobs": 1 / 3}
 
 
 def run_of(number: int, *, compiled: bool = False) -> Run:
-    """Trial `number`: the demo's harmful_finetune_100 at another learning rate."""
+    """Trial `number`: the demo's harmful_finetune_100 with a learning rate of its own."""
     settings = Training(
         steps=30,
         batch_size=10,
@@ -48,20 +49,20 @@ def run_of(number: int, *, compiled: bool = False) -> Run:
 
 
 def fresh_model() -> Any:
-    """The demo's model."""
+    """Build the demo's model with random weights."""
     torch.manual_seed(0)
     return build_model(Model(), build_tokenizer())
 
 
 def train_alone(model: Any, run: Run) -> None:
-    """One trial by the loop that attacks use."""
+    """Train one trial with the loop that attacks use."""
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), "trial", io.StringIO())
         train(copy.deepcopy(model), run.batch_at, run.settings, recorder)
 
 
 def stacked_rows() -> list[dict[str, Any]]:
-    """Wall time of sixteen trials: together, one after the other, as single jobs."""
+    """Wall time of sixteen trials: trained together, one after the other, and as single jobs."""
     model, runs = fresh_model(), [run_of(number) for number in range(TRIALS)]
     together, one_by_one = [], []
     for _ in range(TURNS):

@@ -1,1 +1,1 @@
-"""MLAC's original experiment at its own scale; see `__main__`."""
+"""MLAC's original experiment, reproduced with this project's implementation."""

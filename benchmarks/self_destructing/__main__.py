@@ -1,20 +1,21 @@
 """Self-destructing models: MLAC's original experiment (Henderson et al., arXiv 2211.14946).
 
-An encoder of 2 layers and 128 numbers a token is to stay good for telling professions, and hard to
+An encoder (2 layers, width 128) should stay useful for recognising professions, but be hard to
 fine-tune for a second attribute. `python -m benchmarks.self_destructing --small` runs on generated
-biographies in minutes; without `--small` the numbers are the published ones (50,000 outer steps of
-K = 16, 50 trials, 15 seeds: a day on a CPU). The paper's own data (columns text, profession,
-gender) and encoder, where you have them: `--data bios.parquet --encoder
-google/bert_uncased_L-2_H-128_A-2`. Beside MLAC stand a random encoder, the pre-trained one, the
-one tuned for professions, and AC (adversarial censoring: K = 0). The attacker has examples that no
-defender saw. Every encoder is also fine-tuned for professions: what it stays good for. Writes
-attacks.csv, table.csv and few_shot.png.
+biographies in minutes; without `--small` the sizes are the published ones (50,000 outer steps of K
+= 16, 50 trials, 15 seeds: a day on a CPU). With the paper's own data (columns text, profession,
+gender) and encoder: `--data bios.parquet --encoder google/bert_uncased_L-2_H-128_A-2`.
 
-In the generated biographies single words tell the attribute. A random encoder, which attends evenly
-and so counts words, learns them fastest there: it is not the floor that it is in the paper, and the
-comparison that counts is with `profession`.
+MLAC is compared with a random encoder, the pre-trained one, the one tuned for professions, and AC
+(adversarial censoring: K = 0). The attacker has examples that no defender saw. Every encoder is
+also fine-tuned for professions, to measure its remaining usefulness. Writes attacks.csv, table.csv
+and few_shot.png.
 
-Of the paper it lacks: the choice of the best of the outer checkpoints on validation data.
+In the generated biographies single words reveal the attribute. A random encoder attends evenly, so
+it counts words and learns them fastest. It is therefore not the lower bound that it is in the
+paper; the comparison that counts is with `profession`.
+
+One part of the paper is missing: choosing the best outer checkpoint on validation data.
 """
 
 from __future__ import annotations
@@ -45,22 +46,22 @@ TRAINABILITY = {
 
 
 class ExperimentSizes(NamedTuple):
-    """How large all is; the defaults are published where the paper has them."""
+    """Sizes of the experiment; the defaults are the published ones where the paper gives them."""
 
     outer: DefenderTraining = DefenderTraining()
     defence: Defence = Defence()
     budget: Budget = Budget()
-    biographies: int = 20_000  # generated; ours, as all below
-    held: int = 1000  # of validation, and of test
+    biographies: int = 20_000  # generated; this and the sizes below are ours
+    held: int = 1000  # for validation, and as many for test
     attackers: int = 2000
     masked_steps: int = 3000
     profession_examples: int = 1000
-    profession_steps: int = 200  # for what an encoder stays good for
+    profession_steps: int = 200  # to measure the remaining usefulness
     length: int = 32  # tokens of a biography
 
 
 SMALL = ExperimentSizes(
-    # At 1e-3 such an encoder collapses to one answer for all, under AC on some seeds.
+    # At 1e-3 such an encoder collapses to one constant answer: with AC, on some seeds.
     outer=DefenderTraining(steps=800, batch=16, learning_rate=4e-4),
     defence=Defence(inner_steps=4, adversary_rate=1e-3),
     budget=Budget(trials=6, patience=4, seeds=3, steps=(25, 150)),
@@ -75,7 +76,7 @@ SMALL = ExperimentSizes(
 def train_encoders(
     data: Biographies, numbers: ExperimentSizes, seed: int, path: str | None
 ) -> dict[str, Classifier]:
-    """The released encoders, by comparator."""
+    """Train the released encoders, by name of the comparison."""
     sizes = (data.vocabulary, data.professions, numbers.length)
     begin = encoder.build_encoder(*sizes, seed=seed)
     if path:
@@ -96,7 +97,7 @@ def train_encoders(
 def measure_defences(
     released: dict[str, Classifier], data: Biographies, numbers: ExperimentSizes, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All attacks, a row each, and the table, a row an encoder."""
+    """Run all attacks; return a table with a row per attack and one with a row per encoder."""
     attacks, rows = [], []
     for name, model in released.items():
         outcomes = attacker.measure_curve(model, data, numbers.budget, seed)
@@ -125,7 +126,7 @@ def _row(
 
 
 def draw(table: pd.DataFrame, budget: Budget, path: Path) -> None:
-    """Few-shot curves with the standard deviation over seeds."""
+    """Plot the few-shot curves with the standard deviation over seeds."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -149,7 +150,7 @@ def run(
     data: Path | None = None,
     path: str | None = None,
 ) -> pd.DataFrame:
-    """The whole experiment; returns its table."""
+    """Run the whole experiment and return its table."""
     table = (
         biographies.read_biographies(data)
         if data
@@ -173,7 +174,7 @@ def run(
 
 
 def main() -> None:
-    """Print what was run, and the table."""
+    """Run the experiment, and print its sizes and its table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--small", action="store_true", help="minutes on a CPU")
     parser.add_argument("--data", type=Path, help=".csv or .parquet: text, profession, gender")

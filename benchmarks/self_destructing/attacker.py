@@ -1,4 +1,4 @@
-"""The paper's attacker: tuned few-shot fine-tuning on the attribute, then several seeds."""
+"""The paper's attacker: tunes few-shot fine-tuning, then repeats the best setting."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from torch.optim import Adam
 from benchmarks.self_destructing.biographies import Biographies, Split
 from benchmarks.self_destructing.encoder import Classifier
 
-EVALUATIONS = 5  # of a run; the best counts, in the attacker's favour
+EVALUATIONS = 5  # per run; the best one counts, in the attacker's favour
 Values = dict[str, Any]
 
 
 class Budget(NamedTuple):
-    """What the attacker may spend; the defaults are published."""
+    """What the attacker may spend; the defaults are the published ones."""
 
     shots: tuple[int, ...] = (20, 50, 100, 200)
     trials: int = 50
-    patience: int = 15  # trials without gain
+    patience: int = 15  # trials without improvement
     seeds: int = 15
     steps: tuple[int, int] = (100, 1000)
 
 
 class Outcome(NamedTuple):
-    """An attack's accuracy on test biographies."""
+    """An attack's accuracy on the test biographies."""
 
     shots: int
     seed: int
@@ -38,7 +38,10 @@ class Outcome(NamedTuple):
 
 
 def measure_curve(model: Classifier, data: Biographies, budget: Budget, seed: int) -> list[Outcome]:
-    """For each number of examples: search on validation, then seeds of the best on test."""
+    """For each number of examples, tune on validation data and test the best setting.
+
+    The test is repeated with `budget.seeds` seeds.
+    """
     outcomes = []
     for shots in budget.shots:
         values = search_settings(model, data, shots, budget, seed)
@@ -52,7 +55,7 @@ def measure_curve(model: Classifier, data: Biographies, budget: Budget, seed: in
 def search_settings(
     model: Classifier, data: Biographies, shots: int, budget: Budget, seed: int
 ) -> Values:
-    """The setting with the best validation accuracy, by TPE (Bergstra et al. 2011)."""
+    """The setting with the best validation accuracy, found by TPE (Bergstra et al. 2011)."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     examples = draw_examples(data.attackers, shots, f"{seed}/search/{shots}")
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
@@ -82,9 +85,10 @@ def attack(
     seed: int,
     task: str = "attribute",
 ) -> float:
-    """Fine-tune a copy on the examples; its best accuracy during the run. Needs `judged`'s labels.
+    """Fine-tune a copy of the model on the examples; return its best accuracy during the run.
 
-    `freeze_layers`: the transformer's layers stay; embeddings, pooler and head train.
+    Accuracy is measured on the labels of `judged`. With `freeze_layers` the transformer's layers
+    are frozen; embeddings, pooler and head are trained.
     """
     model, rng = copy.deepcopy(model), random.Random(f"{seed}/attack")
     if values["reset_head"]:
@@ -106,18 +110,18 @@ def attack(
 
 @torch.no_grad()
 def accuracy(model: Classifier, judged: Split, task: str) -> float:
-    """Share of examples whose class is found."""
+    """Share of examples whose class is predicted correctly."""
     found_N = model.logits_NC(judged.ids_NT, task).argmax(dim=1)
     return float((found_N == getattr(judged, f"{task}_N")).float().mean())
 
 
 def draw_examples(pool: Split, count: int, name: str) -> Split:
-    """Examples of the attackers' pool."""
+    """Draw examples from the attackers' pool; equal names draw equal examples."""
     return pool.take(random.Random(name).sample(range(len(pool.ids_NT)), count))
 
 
 def examples_needed(outcomes: Sequence[Outcome], level: float) -> int | None:
-    """The fewest examples whose mean accuracy over seeds reaches the level; None: none does."""
+    """The fewest examples whose mean accuracy over seeds reaches the level; None if none do."""
     for shots in sorted({outcome.shots for outcome in outcomes}):
         found = [outcome.accuracy for outcome in outcomes if outcome.shots == shots]
         if sum(found) / len(found) >= level:

@@ -1,9 +1,9 @@
-"""Short biographies with a profession and a second attribute: generated ones, or a user's file.
+"""Short biographies with a profession and a second attribute: generated, or from a user's file.
 
-The generated ones stand in for Bias in Bios (arXiv 1901.09451), whose 28 professions they have.
-Neither label is named: a profession leaves traces in tools and places of work, the attribute (two
-invented peoples) in given names and pastimes. Each trace is of the wrong kind now and then, and the
-two labels are independent, so chance is 1 / 2 for the attribute.
+The generated ones stand in for Bias in Bios (arXiv 1901.09451) and have its 28 professions. Neither
+label is named in the text: a profession shows in tools and places of work, the attribute (two
+invented peoples) in given names and pastimes. Some traces are of the wrong kind, and the two labels
+are independent, so chance is 1 / 2 for the attribute.
 """
 
 from __future__ import annotations
@@ -75,19 +75,22 @@ ENDINGS = (
 
 
 class Split(NamedTuple):
-    """Examples: token ids (0 is padding) and both labels."""
+    """Examples: token ids (0 is padding) and both labels.
+
+    Shapes: N examples, T tokens.
+    """
 
     ids_NT: Tensor
     profession_N: Tensor
     attribute_N: Tensor
 
     def take(self, rows: Sequence[int] | slice) -> Split:
-        """Those examples."""
+        """The given examples."""
         return Split(*(part[rows] for part in self))
 
 
 class Biographies(NamedTuple):
-    """`train` is the defender's; `attackers` a pool that no defender sees."""
+    """The parts of a data set; `train` is the defender's, no defender sees `attackers`."""
 
     train: Split
     attackers: Split
@@ -98,7 +101,7 @@ class Biographies(NamedTuple):
 
 
 def generate_biographies(count: int, seed: int) -> pd.DataFrame:
-    """So many biographies with their labels."""
+    """Generate `count` biographies with their labels."""
     rng = random.Random(f"{seed}/biographies")
     rows = []
     for _ in range(count):
@@ -121,7 +124,11 @@ def _biography(profession: str, people: int, rng: random.Random) -> str:
 
 
 def read_biographies(path: Path) -> pd.DataFrame:
-    """A user's set, such as Bias in Bios: .csv or .parquet with text, profession, gender."""
+    """Read a user's data set, such as Bias in Bios, from .csv or .parquet.
+
+    It needs the columns text, profession and gender; raises ValueError if one is missing or gender
+    does not have two values.
+    """
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     missing = [column for column in COLUMNS if column not in table]
     if missing:
@@ -136,7 +143,7 @@ def read_biographies(path: Path) -> pd.DataFrame:
 
 
 def remove_pronouns(text: str) -> str:
-    """As in the paper, so that the attribute does not stand there in one word."""
+    """Replace pronouns by `_`, as in the paper, so that no single word reveals the attribute."""
     return PRONOUNS.sub("_", text)
 
 
@@ -148,7 +155,11 @@ def prepare_splits(
     encode: Callable[[str], list[int]] | None = None,
     vocabulary: int = 8000,
 ) -> Biographies:
-    """Split, the rest for training, and encoded: by words, or by a tokenizer's `encode`."""
+    """Split and encode the biographies; what validation, test and attackers leave is for training.
+
+    Texts are encoded by words, or by a tokenizer's `encode`. Raises ValueError if there are too few
+    biographies.
+    """
     if len(table) <= 2 * held + attackers:
         raise ValueError(
             f"{len(table)} biographies are too few for {held} of validation, {held} of test and "
@@ -170,7 +181,7 @@ def prepare_splits(
 
 
 def _word_encoder(texts: Sequence[str], most: int) -> tuple[Callable[[str], list[int]], int]:
-    """Ids of the commonest lower-case words, and how many there are."""
+    """An encoder for the commonest lower-case words, and the size of its vocabulary."""
     counts = Counter(word for text in texts for word in _words(text))
     ids = {word: number for number, (word, _) in enumerate(counts.most_common(most - 2), 2)}
     return (lambda text: [ids.get(word, UNKNOWN) for word in _words(text)]), len(ids) + 2

@@ -1,4 +1,4 @@
-"""What a released encoder was trained by: masked words, professions, and MLAC or AC beside them."""
+"""The defender: trains an encoder on masked words and professions, with MLAC or AC beside them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ BAD_HEAD = "heads.attribute.weight"
 
 
 class Defence(NamedTuple):
-    """The paper's rows: MLAC is K = 16 with the best linear adversary, AC is K = 0 with its loss.
+    """Settings of MLAC: K = 16 inner steps and the best linear adversary.
 
-    `head`: the adversary's own, learned between the steps, or a random one in each.
+    AC is K = 0 with the adversary's plain loss. `head` is the adversary's classifier: one that is
+    learned over the steps, or a random one in each step.
     """
 
     inner_steps: int = 16
@@ -37,7 +38,7 @@ class Defence(NamedTuple):
 
 
 class DefenderTraining(NamedTuple):
-    """The defender's run: Adam."""
+    """The defender's outer training with Adam."""
 
     steps: int = 50_000
     batch: int = 10
@@ -46,7 +47,7 @@ class DefenderTraining(NamedTuple):
 
 
 def pretrain(model: Classifier, train: Split, steps: int, seed: int) -> None:
-    """Guess hidden words (15 % of them); where a user gives no pre-trained encoder."""
+    """Train on guessing hidden words (15 %), for users without a pre-trained encoder."""
     optimizer, generator = Adam(model.parameters(), lr=1e-3), torch.Generator().manual_seed(seed)
     for step in range(steps):
         ids_NT = _batch(train, 32, f"{seed}/{step}/masked").ids_NT
@@ -64,7 +65,7 @@ def train(
     seed: int,
     defence: Defence | None = None,
 ) -> list[dict[str, float]]:
-    """Train for professions; with a defence also against learning the attribute. What it logged."""
+    """Train for professions and, with a defence, against learning the attribute; return the log."""
     adversary = Adversary(model, defence, seed) if defence else None
     parameters = {n: p for n, p in trained_parameters(model).items() if n != BAD_HEAD}
     optimizer = Adam(parameters.values(), lr=outer.learning_rate)
@@ -87,7 +88,7 @@ def train(
 
 
 class Adversary:
-    """Who learns the attribute in the defender's imagination: a head and a learning rate."""
+    """The simulated attacker that learns the attribute: a head and a learning rate."""
 
     def __init__(self, model: Classifier, defence: Defence, seed: int) -> None:
         self.model, self.defence, self.seed = model, defence, seed
@@ -99,7 +100,10 @@ class Adversary:
         self.linear = WeightFunction(model, _linear_loss)
 
     def oppose(self, data: Split, batch_size: int, step: int) -> dict[str, float]:
-        """Take the gradient of its mean loss off the model's, then let it learn."""
+        """Subtract the gradient of the adversary's mean loss from the model's `.grad`.
+
+        Then the adversary itself takes a step.
+        """
         defence, rate = self.defence, self.learned["log_rate"].exp()
         start = {name: p.detach() for name, p in trained_parameters(self.model).items()}
         start[BAD_HEAD] = self._head(step)
@@ -130,7 +134,7 @@ class Adversary:
         if self.defence.head == "learned":
             return self.learned["head"]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        limit = self.learned["head"].shape[1] ** -0.5  # as a fresh linear layer
+        limit = self.learned["head"].shape[1] ** -0.5  # as torch initialises a linear layer
         return (2 * torch.rand(self.learned["head"].shape, generator=generator) - 1) * limit
 
     def _learn(self, by_head: Tensor, by_log_rate: Tensor, step: int) -> None:
@@ -148,6 +152,6 @@ def _linear_loss(model: Classifier, ids_NT: Tensor, labels_N: Tensor, task: str)
 
 
 def _batch(data: Split, size: int, name: str) -> Split:
-    """Different examples at random, the same ones for the same name."""
+    """Draw distinct examples at random; equal names draw equal examples."""
     count = len(data.ids_NT)
     return data.take(random.Random(name).sample(range(count), min(size, count)))

@@ -1,4 +1,4 @@
-"""The paper's encoder, BERT of 2 layers and 128 numbers a token, with a head for each label.
+"""The paper's encoder, a BERT with 2 layers and width 128, with a head for each label.
 
 Legend: N examples, T tokens, C classes.
 """
@@ -18,7 +18,7 @@ TASKS = ("profession", "attribute")
 
 
 class Classifier(nn.Module):
-    """Encoder and bias-free linear heads on its pooler; the two heads are one matrix's rows."""
+    """An encoder with one bias-free linear head per label on its pooled output."""
 
     def __init__(self, encoder: Any, professions: int) -> None:
         super().__init__()
@@ -41,9 +41,10 @@ class Classifier(nn.Module):
         return F.cross_entropy(self.logits_NC(ids_NT, task), labels_N)
 
     def masked_loss(self, ids_NT: Tensor, masked_NT: Tensor) -> Tensor:
-        """Cross-entropy of hidden words, read out by the embeddings; their ids are made 1.
+        """Cross-entropy of hidden words, read out with the embeddings.
 
-        They are guessed where they stand, and from the pooler, which BERT trains on sentences.
+        The hidden ids are replaced by 1. Words are guessed at their own position and from the
+        pooled output, which BERT would train on pairs of sentences.
         """
         hidden = ids_NT.masked_fill(masked_NT, 1)
         output = self.encoder(input_ids=hidden, attention_mask=(ids_NT != PAD).long())
@@ -55,7 +56,10 @@ class Classifier(nn.Module):
 
 
 def build_encoder(vocabulary: int, professions: int, length: int, seed: int) -> Classifier:
-    """Random weights; no dropout, eager attention: it is differentiated twice."""
+    """Build an encoder with random weights.
+
+    It has no dropout and eager attention, because MLAC differentiates it twice.
+    """
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=vocabulary,
@@ -72,7 +76,10 @@ def build_encoder(vocabulary: int, professions: int, length: int, seed: int) -> 
 
 
 def load_encoder(path: str, professions: int, seed: int) -> tuple[Classifier, Any]:
-    """A pre-trained encoder, such as the paper's google/bert_uncased_L-2_H-128_A-2; tokenizer."""
+    """Load a pre-trained encoder and its tokenizer.
+
+    The paper's is google/bert_uncased_L-2_H-128_A-2.
+    """
     torch.manual_seed(seed)
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     encoder = AutoModel.from_pretrained(path, attn_implementation="eager", **off)
