@@ -90,7 +90,7 @@ def fresh_model() -> LlamaForCausalLM:
 
 
 def run_ours(folder: Path) -> list[float]:
-    """Run our loop as the demo does, compiled and in bf16; return the end of each step in seconds."""
+    """Run our loop as the demo does, compiled and in bf16; return when each step ended."""
     rows_NT = Texts(LENGTH + 1).rows_NT
     starts: list[float] = []
 

@@ -41,5 +41,5 @@ def test_only_attacks_with_a_task_have_a_ladder(tmp_path: Path) -> None:
     config = load_config(ROOT / "config/smoke.yaml")
     with pytest.raises(ValueError, match="needs a task with right answers"):
         learning_rates._setting(config, "harmful_finetune_10")
-    with pytest.raises(ValueError, match="no block of grid: has it"):
+    with pytest.raises(ValueError, match="no block of grid: uses it"):
         learning_rates.released_model(config, tmp_path, "nothing", 1)
