@@ -1,10 +1,11 @@
-"""The one training loop: pretraining, alignment and attacks differ in data, loss and settings.
+"""The training loop of all trainings: pretraining, alignment, safeguards and attacks.
 
-AdamW or SGD, linear warm-up, a schedule; float32 weights, autocast forward. A run that is killed at
-any moment and started again ends with the same bits; at the checkpoint signal it saves and exits.
-Several processes share each batch. Where memory runs out, a batch is computed in more parts from
-then on; that is said, logged and noted in the manifest, because it changes the last bits. Times
-stand in the result, never in files.
+They differ in data, loss and settings. AdamW or SGD with linear warm-up and a schedule; float32
+weights, forward pass in autocast. A run that is killed at any moment and started again ends with
+the same bits; at the checkpoint signal it saves and exits. Several processes share each batch. If
+memory runs out, batches are computed in more parts from then on; this is printed, logged and noted
+in the manifest, because it changes the last bits. Times are returned, never written to files of
+results.
 """
 
 from __future__ import annotations
@@ -75,16 +76,18 @@ def train(
     identity: str = "",
     safeguard: SafeguardedTraining | None = None,
 ) -> TrainResult:
-    """Train `model` in place, on the device where it lies.
+    """Train `model` in place, on the device where it is.
 
-    `batch_at(step)` depends on the step alone; `loss(model, *batch)` is a scalar. `until(steps
-    done, model)` is asked every `until_every` steps and may end the run. `safeguard` changes the
-    direction of the steps in which its strength is over 0. A checkpoint is resumed
-    only by the run that wrote it: same settings, start weights, data and `identity` (whatever else
-    the result depends on). Raises ValueError when loss or gradient stop being finite or a single
-    row does not fit into memory, SystemExit when the checkpoint signal came and the state is saved;
-    without a `checkpoint_folder` the signal changes nothing. Of several processes only the first
-    returns.
+    `batch_at(step)` depends on the step only; `loss(model, *batch)` is a scalar. `until(steps done,
+    model)` is called every `until_every` steps and ends the run by returning True. `safeguard`
+    replaces the gradient in the steps in which its strength is above 0.
+
+    A checkpoint is resumed only by the run that wrote it: same settings, start weights, data and
+    `identity` (whatever else the result depends on). Without a `checkpoint_folder` the checkpoint
+    signal has no effect. With several processes only the first one returns.
+
+    Raises ValueError if loss or gradient are not finite or if a single row does not fit into
+    memory, and SystemExit after the checkpoint signal, once the state is saved.
     """
     clock, asked_parts = _Clock(), settings.gradient_accumulation
     _set_up(settings, recorder)
@@ -93,15 +96,14 @@ def train(
     run = _Run(checkpoint_folder, name, model, optimizer, log, safeguard)
     with checkpoint_signal.noted():
         start, settings = run.resume(settings)
+        # dynamic=False: all batches have one shape, and kernels for one shape are faster.
         step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
         done = start
         for step in range(start, settings.steps):
-            model.train()
+            model.train()  # `until` may have left the model in eval mode
             batch = batch_at(step)
-            set_gradients = _direction(safeguard, step, settings.steps)
-            how = (model, batch, settings, step_loss)
             with compile_alone() if settings.compile and step == start else nullcontext():
-                mean_loss, settings = _that_fits(set_gradients, *how, log, step)
+                mean_loss, settings = run.compute_gradients(batch, settings, step_loss, step)
             norm = update(optimizer, learning_rate(step, settings), settings.gradient_clip)
             done = step + 1
             clock.tick()
@@ -119,7 +121,7 @@ def train(
 
 
 def learning_rate(step: int, settings: Training) -> float:
-    """Learning rate of the 0-based step: linear warm-up, then the schedule, down to its floor."""
+    """Learning rate in the 0-based `step`: linear warm-up, then the schedule down to its floor."""
     warmup = max(1, round(settings.steps * settings.warmup_fraction))
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
@@ -132,8 +134,9 @@ def learning_rate(step: int, settings: Training) -> float:
 
 
 def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
-    """Fused AdamW, or SGD with momentum; vectors (norms, biases) do not decay."""
+    """Build fused AdamW, or SGD with momentum; vectors (norms, biases) have no weight decay."""
     parameters = list(trained_parameters(model).values())
+    # Decay on norms and biases would only shrink scales (as in GPT-3, Brown et al. 2020).
     matrices = [p for p in parameters if p.dim() > 1]
     vectors = [p for p in parameters if p.dim() < 2]
     pairs = [(matrices, settings.weight_decay), (vectors, 0.0)]
@@ -143,50 +146,21 @@ def build_optimizer(model: nn.Module, settings: Training) -> Optimizer:
     return AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
-def _direction(
+def _choose_gradients(
     safeguard: SafeguardedTraining | None, step: int, steps: int
 ) -> Callable[..., Tensor]:
-    """What leaves the step's direction in `.grad`: the plain gradient, or a safeguard's."""
+    """The function that stores the step's direction in `.grad`: plain, or the safeguard's."""
     if safeguard is not None and safeguard.strength(step, steps):
         return partial(safeguard.set_gradients, step=step)
     return set_gradients
 
 
-def _that_fits(
-    set_gradients: Callable[..., Tensor],
-    model: nn.Module,
-    batch: AnyBatch,
-    settings: Training,
-    loss: Callable[..., Tensor],
-    log: _Log,
-    step: int,
-) -> tuple[Tensor, Training]:
-    """Set the gradients, in more parts each time that memory runs out; the loss, what fits."""
-    state = random_state()
-    while True:
-        found = None
-        try:
-            found = set_gradients(model, batch, settings, loss)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        # Out of the handler, which would keep the failed step's tensors alive.
-        if not distributed.any_process(found is None):
-            assert found is not None
-            return found, settings
-        settings = split_further(settings)
-        model.zero_grad(set_to_none=True)
-        set_random_state(state)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        log.parts(step + 1, settings)
-
-
 def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
-    """One optimiser step on the gradients in `.grad`, then clear them; return their norm."""
+    """Do one optimiser step with the gradients in `.grad`, clear them, and return their norm."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    # Clipping also returns the norm before clipping, which is logged.
     norm = nn.utils.clip_grad_norm_(parameters, gradient_clip, foreach=True)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -194,10 +168,11 @@ def update(optimizer: Optimizer, rate: float, gradient_clip: float) -> Tensor:
 
 
 def _set_up(settings: Training, recorder: Recorder) -> None:
-    """Of several processes only the first tells."""
+    """Join the other processes and make torch deterministic; only the first process logs."""
     distributed.join_group()
     if not distributed.is_first_process():
         recorder.mute()
+    # The number of threads decides the order of sums, and with it the last bits.
     torch.set_num_threads(settings.threads)
     make_deterministic()
 
@@ -205,14 +180,15 @@ def _set_up(settings: Training, recorder: Recorder) -> None:
 def _fingerprint(
     model: nn.Module, batch_at: Callable[[int], AnyBatch], settings: Training, identity: str
 ) -> str:
-    """Names the run by settings, start weights and two batches, so by seed and data too."""
+    """Digest of settings, start weights and two batches, so also of seed and data."""
+    # The first and the last batch stand for the data: another seed, order or corpus changes them.
     steps = sorted({0, max(0, settings.steps - 1)})
     batches = [tensor for step in steps for tensor in batch_at(step)]
     return fingerprint(model, settings.model_dump_json(), identity, *batches)
 
 
 class _Log:
-    """Collects losses on the device and writes their mean, so that no step waits for a number."""
+    """Collects losses on the device and logs their means, so that no step waits for a number."""
 
     def __init__(
         self, settings: Training, recorder: Recorder, safeguard: SafeguardedTraining | None
@@ -222,10 +198,11 @@ class _Log:
         self.safeguard = safeguard
         self.loss = math.nan
         self.step = 0
-        self.waiting: list[Tensor] = []  # loss and gradient norm of the last steps
+        self.waiting: list[Tensor] = []  # loss and gradient norm of the steps not logged yet
 
     def start(self, step: int, waiting: Tensor | None) -> None:
-        """Go on after `step`, with the numbers that waited then."""
+        """Continue after `step`, with the numbers that were not logged at that time."""
+        # Lines after the checkpoint belong to steps that will be done again.
         self.recorder.truncate(step)
         self.step = step
         self.waiting = list(waiting) if waiting is not None else []
@@ -238,15 +215,15 @@ class _Log:
         if step % LOG_EVERY_STEPS == 0:
             self.write()
 
-    def parts(self, step: int, settings: Training) -> None:
-        """Say in how many parts batches are computed from this step on, memory being short."""
+    def report_parts(self, step: int, settings: Training) -> None:
+        """Report in how many parts batches are computed from this step on."""
         parts = settings.gradient_accumulation
         rows = settings.batch_size // (settings.num_processes * parts)
         self.recorder.say(f"out of memory at step {step}: from now on {rows} sequences at a time")
         self.recorder.log(step, gradient_accumulation=parts)
 
     def numbers(self) -> Tensor:
-        """What waits, a row a step; ValueError if it is not finite."""
+        """Loss and norm of the steps not logged yet, one row per step; ValueError if not finite."""
         numbers = torch.stack(self.waiting).cpu()
         first = self.step - len(numbers) + 1
         for step, (loss, norm) in enumerate(numbers.tolist(), first):
@@ -255,7 +232,7 @@ class _Log:
         return numbers
 
     def write(self) -> None:
-        """Log the mean of what waits under its last step."""
+        """Log the mean of the numbers that wait, under the last step's number."""
         if not self.waiting:
             return
         self.loss, norm = self.numbers().mean(dim=0).tolist()
@@ -267,20 +244,21 @@ class _Log:
 
 
 class _Run(NamedTuple):
-    """A run and its states on the disk, if it has a folder for them."""
+    """A training run and, if it has a folder for them, its checkpoints on the disk."""
 
     folder: Path | None
-    name: str  # a fingerprint
+    name: str  # its fingerprint
     model: nn.Module
     optimizer: Optimizer
     log: _Log
     safeguard: SafeguardedTraining | None
 
     def resume(self, settings: Training) -> tuple[int, Training]:
-        """Load the newest checkpoint; return its step, 0 if there is none, and its settings."""
+        """Load the newest checkpoint; return its step (0 without one) and its settings."""
         if self.folder is None:
             self.log.start(0, None)
             return 0, settings
+        # Only the first process looks: the others could see another state of a shared file system.
         newest = newest_checkpoint(self.folder, self.name) if distributed.is_first_process() else 0
         step, waiting = distributed.broadcast_from_first(newest), None
         if step:
@@ -292,8 +270,39 @@ class _Run(NamedTuple):
         self.log.start(step, waiting)
         return step, settings
 
+    def compute_gradients(
+        self, batch: AnyBatch, settings: Training, loss: Callable[..., Tensor], step: int
+    ) -> tuple[Tensor, Training]:
+        """Store the step's gradients in `.grad`, in more parts each time that memory runs out.
+
+        Returns the mean loss, and the settings with the number of parts that fits.
+        """
+        set_gradients = _choose_gradients(self.safeguard, step, settings.steps)
+        # The step is repeated from this state, so that dropout draws the same numbers.
+        state = random_state()
+        while True:
+            mean_loss = None
+            try:
+                mean_loss = set_gradients(self.model, batch, settings, loss)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler, because the exception would keep the failed step's tensors alive.
+            if not distributed.any_process(mean_loss is None):
+                assert mean_loss is not None
+                return mean_loss, settings
+            settings = split_further(settings)
+            self.model.zero_grad(set_to_none=True)
+            set_random_state(state)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.log.report_parts(step + 1, settings)
+
     def save_if_due(self, step: int, settings: Training) -> None:
-        """Save where the settings say so, or the signal, which ends all processes at one step."""
+        """Save a checkpoint at the steps that the settings name, and at the checkpoint signal.
+
+        At the signal, which may reach one process only, all processes stop after the same step.
+        """
         every = settings.checkpoint_every_steps
         if self.folder is None:
             return
@@ -306,7 +315,7 @@ class _Run(NamedTuple):
                 state = (self.model, self.optimizer, self.name, waiting, parts, memory)
                 save_checkpoint(self.folder, step, *state)
         if is_told:
-            distributed.any_process(True)  # nobody leaves before the state is saved
+            distributed.any_process(True)  # no process exits before the first one has saved
             self.log.recorder.say(f"told to stop: saved step {step} of {settings.steps}")
             sys.exit(checkpoint_signal.STATUS)
 
@@ -321,7 +330,7 @@ def _broken(step: int, loss: float, norm: float, settings: Training) -> str:
 
 
 class _Clock:
-    """Seconds of a run, the first step apart."""
+    """Measures the seconds of a run; the first step, which includes compilation, is kept apart."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -334,7 +343,7 @@ class _Clock:
             self.first_step_seconds = time.monotonic() - self.began
 
     def read(self, tokens_per_step: int) -> tuple[float, float, float]:
-        """Seconds, seconds up to the end of the first step, tokens per second after it."""
+        """Seconds in all, seconds until the end of the first step, tokens per second after it."""
         seconds = time.monotonic() - self.began
         later = max(seconds - self.first_step_seconds, 1e-9)
         rate = max(0, self.steps - 1) * tokens_per_step / later
