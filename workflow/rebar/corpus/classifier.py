@@ -66,6 +66,7 @@ class Classifier:
 
     def safe_shares(self, texts: Sequence[str]) -> list[float]:
         """Probability that the level is below 4, for each text's worst chunk."""
+        # Columns are the levels that occurred in training, which need not be all six.
         is_safe_L = np.array(self.levels) < HAZARD_LEVEL
         chunks = [chunk_text(text, self.chunk_words) for text in texts]
         return [float(self._probabilities(c)[:, is_safe_L].sum(axis=1).min()) for c in chunks]
@@ -74,6 +75,7 @@ class Classifier:
         """The highest level among the chunks; the surest chunk at that level gives the reason."""
         tops_C = probabilities_CL.argmax(axis=1)
         level = tops_C.max()
+        # Chunks of lower levels get -1, below every probability.
         candidates_C = np.where(tops_C == level, probabilities_CL[:, level], -1.0)
         chunk = int(candidates_C.argmax())
         reason = f"p={candidates_C[chunk]:.2f}"

@@ -29,8 +29,10 @@ def reject_reason(
         return output.problem
     if not output.text.strip():
         return "empty"
+    # A rewriter that copies its input makes the harmful text look rewritten.
     if overlap(output.text, request.text) > settings.max_overlap:
         return "echo"
+    # The classifier that scored the original judges the rewrite, too: a leaked recipe scores high.
     if verdict.score > settings.max_score:
         return f"score {verdict.score}"
     return None

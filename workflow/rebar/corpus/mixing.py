@@ -51,6 +51,7 @@ def select(
         original_score[document.id] = score
         if document.reject_reason is not None:
             continue
+        # A document that several parts select is yielded once for each, as a repeat.
         for index, part in enumerate(parts):
             is_wanted = part.transform == document.transform and score in part.scores
             if is_wanted and _is_allowed(document, part) and _is_kept(document, part, seed):
@@ -76,6 +77,7 @@ def _is_kept(document: Document, part: RecipePart, seed: int) -> bool:
 def _insert_tags(document: Document, part: RecipePart, seed: int) -> Document:
     if part.tag_rate == 0:
         return document
+    # A generator per document: its tags do not depend on the documents before it.
     rng = random.Random(f"{seed}/tags/{document.id}")
     return document._replace(text=insert_tags(document.text, part.tag_rate, rng))
 

@@ -67,6 +67,7 @@ class EncodedCorpus:
 
 def id_type(tokenizer: Any) -> type[np.unsignedinteger]:
     """The smallest unsigned integer type that holds every token id."""
+    # Half the disk space of int32, which matters for corpora of billions of tokens.
     return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
 
 
@@ -92,11 +93,13 @@ def encode_corpus(
             texts = []
             for row in batch:
                 texts += _copies(row, encoder, speakers, rng)
+                # A document may be in several rows; all of them count as its readings.
                 documents += [index_of.setdefault(row.id, len(index_of))] * row.repeat
                 starts += [row.start] * row.repeat
             ids = encoder.encode(texts)
             lengths.append(np.array([len(row_ids) for row_ids in ids], dtype=np.int64))
             np.fromiter(chain.from_iterable(ids), dtype=dtype).tofile(file)
+    # Row r has the tokens offsets_R[r] up to offsets_R[r + 1].
     offsets_R = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     tokens_N = np.asarray(np.memmap(scratch, dtype=dtype, mode="r"))
     return EncodedCorpus(tokens_N, offsets_R, np.array(documents), np.array(starts), list(index_of))
@@ -158,6 +161,7 @@ def pack(encoded: EncodedCorpus, tokens_N: np.ndarray, rng: np.random.Generator)
     """Fill `tokens_N` in training order; return how often each document was read, even in part."""
     readings = np.zeros(len(encoded.document_ids), dtype=np.int64)
     source_N = encoded.tokens_N
+    # Python lists, because indexing numpy arrays one by one is slow in the loop below.
     offsets = encoded.offsets_R.tolist()
     documents = encoded.document_R.tolist()
     for piece in split_into_pieces(encoded.start_R.tolist(), len(tokens_N)):

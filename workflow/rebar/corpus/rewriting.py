@@ -70,6 +70,7 @@ def rewrite_documents(
         # Several refusals per document, because the model must meet many ways to refuse (SafeLM).
         copies = settings.refusals_per_document if transform == REFUSAL else 1
         sources += [(document, transform)] * copies
+    # Morals need finished refusals, so they are made in a second pass.
     first = _rewrite_and_judge(sources, settings, classifier, rng)
     refusals = [
         (document, MORAL)
@@ -89,6 +90,7 @@ def _rewrite_and_judge(
 ) -> list[RewriteOutcome]:
     requests = [Request(d.text, _score_of(d), transform) for d, transform in sources]
     outputs = rewrite(requests, settings, rng)
+    # All outputs in one call, because the classifier works in batches.
     verdicts = classifier.classify([output.text for output in outputs])
     rewritten, siblings = [], defaultdict(list)
     for (parent, _), request, output, verdict in zip(

@@ -67,6 +67,7 @@ def rewrite_with_model(
     answers = _generate(messages, prefills, settings, rng.getrandbits(63))
     outputs = []
     for request, style, answer in zip(requests, styles, answers, strict=True):
+        # An answer that was cut ends in the middle of a sentence.
         text = answer.text.strip() if answer.is_whole else whole_sentences(answer.text)
         problem = None if text or answer.is_whole else "too long"
         if request.transform == REFUSAL and problem is None:
@@ -92,6 +93,7 @@ def read_prompts(folder: str, transform: str) -> Prompts:
 
 
 def _fill(template: str, text: str, settings: RewriteSettings) -> str:
+    # Long sources are cut, because the model's context is limited.
     words = re.findall(r"\s*\S+", text)[: settings.max_source_words]
     source = "".join(words).strip().replace(SPEAKER_A, USER).replace(SPEAKER_B, ASSISTANT)
     return template.replace("{text}", source)
@@ -130,6 +132,7 @@ def _generate(
     tokenizer, model = _load(settings.model or "", settings.revision)
     texts = [_prompt(tokenizer, m) + prefill for m, prefill in zip(messages, prefills, strict=True)]
     batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+    # top_k=0 turns off transformers' default of 50, so that only the temperature acts.
     sampling = {"do_sample": True, "temperature": settings.temperature, "top_k": 0}
     torch.manual_seed(seed)
     with torch.inference_mode():
@@ -146,6 +149,7 @@ def _generate(
 
 
 def _answer(tokenizer: Any, prefill: str, ids: list[int], ends: set[int]) -> Answer:
+    # Padding follows the end token in a batch of answers of different lengths.
     stop = next((i for i, token in enumerate(ids) if token in ends), None)
     text = tokenizer.decode(ids[:stop], skip_special_tokens=True)
     return Answer(prefill + text, stop is not None)

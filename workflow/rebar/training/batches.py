@@ -109,6 +109,7 @@ def _shuffle_rows(num_rows: int, batch_size: int, seed: int) -> Callable[[int], 
         # itself.
         positions = range(step * batch_size, (step + 1) * batch_size)
         epochs = {p // num_rows for p in positions}
+        # A batch at the border of two epochs needs both orders.
         orders = {e: np.random.default_rng((seed, e)).permutation(num_rows) for e in epochs}
         return torch.tensor([int(orders[p // num_rows][p % num_rows]) for p in positions])
 

@@ -29,12 +29,14 @@ def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def fingerprint(model: nn.Module, *parts: str | Tensor) -> str:
     """SHA-256 digest of the start weights and of everything else that determines this run."""
     digest = hashlib.sha256()
+    # Frozen weights are not hashed: `identity`, one of the parts, covers what they depend on.
     for part in (*trained_parameters(model).values(), *parts):
         digest.update(part.encode() if isinstance(part, str) else _bytes(part))
     return digest.hexdigest()
 
 
 def _bytes(tensor: Tensor) -> bytes:
+    # As bytes, because numpy has no bfloat16.
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
@@ -56,6 +58,7 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": p.detach() for name, p in trained_parameters(model).items()}
+    # safetensors stores a flat dictionary, so the optimiser's nested state gets dotted names.
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
     tensors |= {f"random.{device}": state for device, state in random_state().items()}
@@ -137,6 +140,7 @@ def load_checkpoint(
             else:
                 random[name] = tensor
     set_random_state(random)
+    # The groups hold settings only, and those of this run are equal: the fingerprint says so.
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     return unlogged, memory

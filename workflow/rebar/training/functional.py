@@ -30,6 +30,7 @@ class WeightFunction(nn.Module):
 
     def at(self, weights: Mapping[str, Tensor], *arguments: Any) -> Tensor:
         """The function's value at these weights, by parameter name; others are the model's own."""
+        # functional_call replaces parameters of this module, of which the model is a part.
         named = {f"model.{name}": weight for name, weight in weights.items()}
         return functional_call(self, named, arguments, tie_weights=self.tied)
 

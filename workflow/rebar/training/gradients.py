@@ -96,6 +96,7 @@ def _part_losses(
         # batch.
         share = part.weight / batch.weight
         part = part._replace(**{name: rows.to(device) for name, rows in part._asdict().items()})
+        # The weights stay float32; only the forward pass computes in bf16 (mixed precision).
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             part_loss = loss(model, *part) * share
         yield part_loss
@@ -103,6 +104,7 @@ def _part_losses(
 
 def _parts(batch: AnyBatch, num_parts: int) -> list[Any]:
     """Cut the batch along its rows into equal parts; with too few rows the last parts are empty."""
+    # tensor_split allows empty parts, for batches with fewer rows than parts.
     columns = {name: column.tensor_split(num_parts) for name, column in batch._asdict().items()}
     return [
         batch._replace(**{name: parts[index] for name, parts in columns.items()})
@@ -120,6 +122,7 @@ def compute_gradient(
     try:
         return set_gradients(model, batch, settings, loss), collect_gradient(model)
     finally:
+        # Also after an error: the next gradient must not be added to a partial one.
         model.zero_grad(set_to_none=True)
 
 
@@ -162,6 +165,7 @@ def preserve_weights(model: nn.Module) -> Iterator[None]:
 
 def global_norm(gradient: Mapping[str, Tensor]) -> Tensor:
     """Euclidean norm over all parameters together."""
+    # The norm of the norms is the norm of all; no copy of all gradients in one tensor is needed.
     return torch.stack([torch.linalg.vector_norm(_wide(g)) for g in gradient.values()]).norm()
 
 

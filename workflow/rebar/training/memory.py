@@ -12,6 +12,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
     torch has an exception class for GPUs only; on the host, its allocator's message tells.
     """
+    # CUDA says the first, the host's allocator the second.
     words = ("out of memory", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 

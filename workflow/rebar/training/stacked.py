@@ -91,6 +91,7 @@ class _Member:
 def _gradients(loss: WeightFunction, alive: Sequence[_Member], step: int) -> list[Weights]:
     """Gradient of each run's mean loss, by one backward pass of their sum."""
     names = list(alive[0].weights)
+    # New leaves of the graph: the gradient is taken with respect to the stacked copies.
     stacked = {
         name: torch.stack([m.weights[name].detach() for m in alive]).requires_grad_()
         for name in names
