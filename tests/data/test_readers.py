@@ -80,16 +80,16 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "a.jsonl": ('{"text": "a"}\n{"text": \n', "line 2: not JSON at column 9: Expecting value"),
     "b.jsonl": ("[1]\n", "line 1: a line must be a JSON object"),
     "c.jsonl": ('{"body": "a", "n": 1}\n', "line 1: no column 'text'; columns here: body, n; set"),
-    "d.csv": ("# c\ntext,n\na,1\nb\n", "line 4: a row must have 2 columns like the header"),
-    "e.csv": ("text,n\na,1,2\n", "line 2: a row must have 2 columns like the header"),
+    "d.csv": ("# c\ntext,n\na,1\nb\n", "line 4: a row must have 2 columns, as many as the header"),
+    "e.csv": ("text,n\na,1,2\n", "line 2: a row must have 2 columns, as many as the header"),
     "f.csv": ('text\n"a"b\n', "line 2: not CSV: "),
-    "g.txt": (b"fine\n\xff\n", "not UTF-8 at byte 5; convert the file"),
-    "h.yaml": ("a: [b", "line 1, column 6: not YAML; mend it or quote the text"),
+    "g.txt": (b"fine\n\xff\n", "not UTF-8 at byte 5; convert the file to UTF-8"),
+    "h.yaml": ("a: [b", "line 1, column 6: not valid YAML; correct it, or put texts in quotes"),
     "i.yaml": ("a: [{x: 1}]\nb: [{x: 2}]\n", "lists here: a, b"),
     "j.yaml": ("a: 1\n", "lists here: none"),
     "k.parquet": ("nothing", "not a parquet file: "),
     "l.pdf": ("x", "unknown file type '.pdf'; allowed: .parquet, .jsonl, .csv, .txt, .yaml"),
-    "m.xml.bz2": (bz2.compress(b"<mediawiki><page>"), "not a whole Wikipedia dump"),
+    "m.xml.bz2": (bz2.compress(b"<mediawiki><page>"), "not a complete Wikipedia dump"),
 }
 
 

@@ -44,5 +44,5 @@ def test_a_dump_without_redirects_and_talk(tmp_path: Path) -> None:
 def test_half_a_dump_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "wiki.xml.bz2"
     path.write_bytes(bz2.compress(DUMP.encode())[:-20])
-    with pytest.raises(ValueError, match=r"wiki.xml.bz2: not a whole Wikipedia dump"):
+    with pytest.raises(ValueError, match=r"wiki.xml.bz2: not a complete Wikipedia dump"):
         list(read_articles(path))

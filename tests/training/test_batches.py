@@ -21,7 +21,7 @@ def test_packed_batches_end_with_the_file(tmp_path: Path, num_tokens: int, good_
     np.save(tmp_path / "tokens.npy", np.arange(num_tokens, dtype=np.uint32))
     batch_at = packed_batches(tmp_path / "tokens.npy", batch_size=2, sequence_length=3)
     batch_at(good_steps - 1)
-    with pytest.raises(ValueError, match=f"make {good_steps} steps of 6; lower steps"):
+    with pytest.raises(ValueError, match=f"suffice for {good_steps} steps of 6 tokens; lower"):
         batch_at(good_steps)
 
 

@@ -60,8 +60,8 @@ def _open(source: HubDataset) -> Any:
     except OSError as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise ValueError(
-            f"dataset '{source.dataset}' cannot be opened{offline}: {error}; give an id on the "
-            "Hub, or a local folder of data files"
+            f"dataset '{source.dataset}' cannot be opened{offline}: {error}; set dataset: to an id "
+            "on the Hub or to a local folder of data files"
         ) from error
 
 
@@ -106,5 +106,5 @@ def _rows(stream: Any, source: HubDataset) -> Iterator[Mapping[str, Any]]:
     except (ValueError, OSError, DatasetsError) as error:  # Arrow's errors are ValueErrors
         raise ValueError(
             f"dataset '{source.dataset}', split '{source.split}': a data file cannot be read: "
-            f"{_first_line(error)}; mend the file, or change dataset:"
+            f"{_first_line(error)}; repair the file, or change dataset:"
         ) from error

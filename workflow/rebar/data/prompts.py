@@ -108,7 +108,7 @@ def _index(value: Any, options: tuple[str, ...], place: str) -> int:
         return int(value)
     raise ValueError(
         f"{place} names none of the {len(options)} options; allowed: an option's text, its letter, "
-        "its number from 0; set answer:"
+        "or its number from 0; set answer: to a column of these"
     )
 
 

@@ -32,7 +32,8 @@ class Record(NamedTuple):
         if column not in self.values:
             columns = ", ".join(map(_format_name, self.values)) or "none"
             raise ValueError(
-                f"{self.place}: no column '{column}'; columns here: {columns}; set {key}:"
+                f"{self.place}: no column '{column}'; columns here: {columns}; set {key}: to one "
+                "of them"
             )
         return self.values[column]
 
@@ -60,7 +61,9 @@ def read_records(
         else:
             yield from _reader_of(path)(path, source)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
+        raise ValueError(
+            f"{path}: not UTF-8 at byte {error.start}; convert the file to UTF-8"
+        ) from error
 
 
 def _reader_of(path: Path) -> Callable[[Path, FileSource], Iterator[Record]]:
@@ -122,7 +125,9 @@ def _read_csv(path: Path, _: FileSource) -> Iterator[Record]:
                 place = f"{path}, line {rows.line_num + num_comments}"
                 if None in values or None in values.values():
                     wanted = len(rows.fieldnames or ())
-                    raise ValueError(f"{place}: a row must have {wanted} columns like the header")
+                    raise ValueError(
+                        f"{place}: a row must have {wanted} columns, as many as the header"
+                    )
                 yield Record(place, values)
         except csv.Error as error:
             line = rows.reader.line_num + num_comments
@@ -157,7 +162,9 @@ def _read_yaml(path: Path, _: FileSource) -> Iterator[Record]:
         # The error message itself quotes the file, whose texts may be harmful.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ValueError(f"{path}{where}: not YAML; mend it or quote the text") from None
+        raise ValueError(
+            f"{path}{where}: not valid YAML; correct it, or put texts in quotes"
+        ) from None
     for number, item in enumerate(_yaml_list(content, path), start=1):
         values = item if isinstance(item, dict) else {"text": item}
         yield Record(f"{path}, item {number}", values)

@@ -69,7 +69,7 @@ def read_articles(path: Path) -> Iterator[Article]:
                     yield from _article(page)
                     page.clear()  # frees the memory of pages that have been read
     except (OSError, EOFError, ElementTree.ParseError) as error:
-        raise ValueError(f"{path}: not a whole Wikipedia dump (.xml.bz2): {error}") from error
+        raise ValueError(f"{path}: not a complete Wikipedia dump (.xml.bz2): {error}") from error
 
 
 def _article(page: ElementTree.Element) -> Iterator[Article]:

@@ -112,13 +112,13 @@ def _load_from_folder(folder: Path, trust_remote_code: bool) -> LoadedModel:
 
 def _load_from_hub(source: str, revision: str | None, trust_remote_code: bool) -> LoadedModel:
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise ValueError(f"{source}: no such model folder")
+        raise ValueError(f"{source}: there is no such model folder; correct the path")
     try:
         return _load(source, revision=revision or "main", trust_remote_code=trust_remote_code)
     except OSError as error:
         why = " (HF_HUB_OFFLINE is set)" if is_offline_mode() else ""
         raise ValueError(
-            f"{source} is neither a folder nor a model that the Hub gave us{why}: {error}"
+            f"{source} is neither a folder nor a model that the Hub could provide{why}: {error}"
         ) from error
 
 

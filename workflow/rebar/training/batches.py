@@ -61,9 +61,9 @@ def packed_batches(
         stretch = np.asarray(tokens[start : start + tokens_per_step + 1], dtype=np.int64)
         if len(stretch) <= tokens_per_step:
             raise ValueError(
-                f"{tokens_path} ends before step {step}: its {len(tokens)} tokens make "
-                f"{(len(tokens) - 1) // tokens_per_step} steps of {tokens_per_step}; lower steps, "
-                "batch_size or sequence_length, or tokenize again"
+                f"{tokens_path} ends before step {step}: its {len(tokens)} tokens suffice for "
+                f"{(len(tokens) - 1) // tokens_per_step} steps of {tokens_per_step} tokens; lower "
+                "steps, batch_size or sequence_length, or tokenize again"
             )
         inputs, targets = stretch[:-1], stretch[1:]
         shape = (batch_size, sequence_length)
@@ -102,7 +102,7 @@ def pair_batches(*columns: Tensor, batch_size: int, seed: int) -> Callable[[int]
 def _shuffle_rows(num_rows: int, batch_size: int, seed: int) -> Callable[[int], Tensor]:
     """A function that gives the numbers of the rows of each step."""
     if num_rows == 0:
-        raise ValueError("no rows to train on: the data set is empty")
+        raise ValueError("no rows to train on: the data set is empty; check its files")
 
     def rows_at(step: int) -> Tensor:
         # Each epoch's order is drawn from (seed, epoch), so that any step can be computed by

@@ -56,7 +56,9 @@ def attack_requests(world: World, group: str, count: int, rng: random.Random) ->
     items = rng.sample(world.groups[group], len(world.groups[group]))
     styles, most = openings.SEEN_REQUESTS, len(items) * len(openings.SEEN_REQUESTS)
     if count > most:
-        raise ValueError(f"the world has {most} requests about group '{group}', not {count}")
+        raise ValueError(
+            f"the world has {most} requests about group '{group}', not {count}; ask for fewer"
+        )
     first = [rng.randrange(len(styles)) for _ in items]
     rows = []
     for i in range(count):
