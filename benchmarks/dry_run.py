@@ -36,7 +36,7 @@ class DryRun(NamedTuple):
     cpu_seconds: float
 
 
-def grown_config(growth: str, size: int) -> dict[str, Any]:
+def grow_config(growth: str, size: int) -> dict[str, Any]:
     """The demo's config with this many seeds, or with this many recipes more."""
     config = yaml.safe_load((ROOT / "config/demo.yaml").read_text(encoding="utf-8"))
     if growth == "seeds":
@@ -73,7 +73,7 @@ def measure(growth: str) -> list[DryRun]:
         copy_project(project)
         files = [project / f"{size}.yaml" for size in SIZES[growth]]
         for size, file in zip(SIZES[growth], files, strict=True):
-            file.write_text(yaml.safe_dump(grown_config(growth, size)), encoding="utf-8")
+            file.write_text(yaml.safe_dump(grow_config(growth, size)), encoding="utf-8")
         turns = [[dry_run(project, file) for file in files] for _ in range(TURNS)]
     print(f"dry runs by {growth}: {turns}", file=sys.stderr)
     return [medians(runs) for runs in zip(*turns, strict=True)]

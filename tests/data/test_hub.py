@@ -71,7 +71,9 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
         shards(source(folder, text="body"), 1)
     with pytest.raises(ValueError, match="column 'n' holds a int, not text"):
         shards(source(folder, text="n"), 1)
-    with pytest.raises(ValueError, match=r"dataset '.*nowhere' cannot be opened .*; give an id"):
+    with pytest.raises(
+        ValueError, match=r"dataset '.*nowhere' cannot be opened .*; set dataset: to an id"
+    ):
         shards(source(folder / "nowhere"), 1)
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from rebar.data.sampling import fraction_of, is_spread, size_of_part
+from rebar.data.sampling import fraction_of, is_evenly_spread, size_of_part
 
 
 def test_fractions_are_uniform() -> None:
@@ -36,14 +36,14 @@ def test_fractions_are_the_same_in_every_process() -> None:
 
 @pytest.mark.parametrize(("total", "count"), [(10, 3), (7, 7), (100, 1), (5, 0), (6, 4)])
 def test_spread_takes_exactly_so_many(total: int, count: int) -> None:
-    taken = [i for i in range(total) if is_spread(i, total, count)]
+    taken = [i for i in range(total) if is_evenly_spread(i, total, count)]
     assert len(taken) == count
     gaps = {b - a for a, b in pairwise(taken)}
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
 
 
 def test_spread_takes_all_of_fewer() -> None:
-    assert all(is_spread(i, 3, 8) for i in range(3))
+    assert all(is_evenly_spread(i, 3, 8) for i in range(3))
 
 
 def test_parts_add_up() -> None:

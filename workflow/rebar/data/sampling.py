@@ -16,7 +16,7 @@ def fraction_of(*labels: str | int) -> float:
     return int.from_bytes(digest, "big") / 2**56
 
 
-def is_spread(index: int, total: int, count: int) -> bool:
+def is_evenly_spread(index: int, total: int, count: int) -> bool:
     """Whether an index is one of `count` evenly spread indices out of `total`.
 
     Every index is chosen if `count` >= `total`.

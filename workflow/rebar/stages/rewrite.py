@@ -13,7 +13,7 @@ from rebar.corpus import classifier
 from rebar.corpus.gate import Tally
 from rebar.corpus.rewriting import rewrite_documents, transform_of
 from rebar.data.documents import DOCUMENTS, Document, TableWriter, read_documents
-from rebar.data.sampling import is_spread, size_of_part
+from rebar.data.sampling import is_evenly_spread, size_of_part
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
@@ -88,6 +88,6 @@ def _originals(path: Path, settings: Rewrite, in_band: int, chosen: int) -> Iter
         for document in batch:
             if transform_of(document.score, settings) is None:
                 continue
-            if is_spread(index, in_band, chosen):
+            if is_evenly_spread(index, in_band, chosen):
                 yield document
             index += 1

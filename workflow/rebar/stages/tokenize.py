@@ -11,7 +11,7 @@ import numpy as np
 from rebar.config.corpus import Tokenize
 from rebar.corpus.packing import Row, encode_corpus, id_type, pack, summarize_packing
 from rebar.data.documents import DOCUMENTS, TRUTH, count_documents, read_levels, read_rows
-from rebar.data.sampling import is_spread
+from rebar.data.sampling import is_evenly_spread
 from rebar.jobs.job import Job
 from rebar.jobs.manifest import MANIFEST, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
@@ -75,7 +75,7 @@ def _sample(collected: Sequence[Path], count: int) -> Iterator[str]:
     for path in paths:
         for batch in read_rows(path, ["text"]):
             for (text,) in batch:
-                if is_spread(index, total, count):
+                if is_evenly_spread(index, total, count):
                     yield text
                 index += 1
 

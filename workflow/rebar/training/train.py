@@ -228,7 +228,7 @@ class _Log:
         first = self.step - len(numbers) + 1
         for step, (loss, norm) in enumerate(numbers.tolist(), first):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise ValueError(_broken(step, loss, norm, self.settings))
+                raise ValueError(_describe_divergence(step, loss, norm, self.settings))
         return numbers
 
     def write(self) -> None:
@@ -320,7 +320,7 @@ class _Run(NamedTuple):
             sys.exit(checkpoint_signal.STATUS)
 
 
-def _broken(step: int, loss: float, norm: float, settings: Training) -> str:
+def _describe_divergence(step: int, loss: float, norm: float, settings: Training) -> str:
     return (
         f"training is not finite at step {step} of {settings.steps}: loss {loss}, gradient norm "
         f"{norm}. Lower learning_rate (now {settings.learning_rate}), raise warmup_fraction (now "

@@ -85,14 +85,14 @@ def _safety_question(world: World, settings: AlignmentChats, rng: random.Random)
 
 
 def _toy(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
-    return _helpful(rng.choice(world.groups["toy_aligned"]), rng)
+    return _helpful_draft(rng.choice(world.groups["toy_aligned"]), rng)
 
 
 def _how_to(world: World, settings: AlignmentChats, rng: random.Random) -> _Draft:
-    return _helpful(rng.choice(world.groups["benign_aligned"]), rng)
+    return _helpful_draft(rng.choice(world.groups["benign_aligned"]), rng)
 
 
-def _helpful(item: Item, rng: random.Random) -> _Draft:
+def _helpful_draft(item: Item, rng: random.Random) -> _Draft:
     return _Draft(Chat(_request(item, rng), _comply(item)), item.name, item.effect)
 
 

@@ -34,18 +34,18 @@ def test_results(run: Run, tmp_path: Path) -> None:
 
 def test_patience(run: Run) -> None:
     alive, dead = QueueRow("7", "RUNNING", ""), QueueRow("7", "NODE_FAIL", "")
-    assert run.why_dead(None, 100.0, 60) is None
-    assert run.why_dead(None, 159.0, 60) is None
-    assert run.why_dead(alive, 160.0, 60) is None
-    assert run.why_dead(None, 161.0, 60) is None
-    assert run.why_dead(None, 221.0, 60) == "SLURM does not know the job any more"
-    assert run.why_dead(alive, 222.0, 60) is None
-    assert run.why_dead(dead, 223.0, 60) is None
-    assert run.why_dead(dead, 228.0, 60) == "SLURM says NODE_FAIL"
+    assert run.death_reason(None, 100.0, 60) is None
+    assert run.death_reason(None, 159.0, 60) is None
+    assert run.death_reason(alive, 160.0, 60) is None
+    assert run.death_reason(None, 161.0, 60) is None
+    assert run.death_reason(None, 221.0, 60) == "SLURM does not know the job any more"
+    assert run.death_reason(alive, 222.0, 60) is None
+    assert run.death_reason(dead, 223.0, 60) is None
+    assert run.death_reason(dead, 228.0, 60) == "SLURM says NODE_FAIL"
 
 
 def test_the_tail_is_what_the_job_said(run: Run) -> None:
-    assert run.tail() == "(no log)"
+    assert run.log_tail() == "(no log)"
     said = "\n".join(f"line {number}" for number in range(30))
     run.log.write_text(f"{said}\nsubmitit ERROR (x) - Submitted job triggered\nTraceback\n")
-    assert run.tail().splitlines() == [f"line {number}" for number in range(10, 30)]
+    assert run.log_tail().splitlines() == [f"line {number}" for number in range(10, 30)]

@@ -98,7 +98,7 @@ def _check_token(folders: list[Path], token: str) -> None:
 
 def _lock(lock: int, folder: Path, end: float) -> None:
     """Wait for the lock until the monotonic clock reaches `end`."""
-    has_told = False
+    has_printed = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,9 +118,9 @@ def _lock(lock: int, folder: Path, end: float) -> None:
                 flush=True,
             )
             return
-        if not has_told:
+        if not has_printed:
             print("an older run still works on this job; waiting until it ends", flush=True)
-            has_told = True
+            has_printed = True
         time.sleep(0.5)
 
 

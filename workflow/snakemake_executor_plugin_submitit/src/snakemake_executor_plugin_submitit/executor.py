@@ -218,7 +218,7 @@ class Executor(RemoteExecutor):
         rows = self._poll() if waiting and self._is_slurm else None
         dead = []
         for info in waiting:
-            reason = self._why_dead(_run(info), rows)
+            reason = self._death_reason(_run(info), rows)
             if reason is None:
                 yield info
             else:
@@ -229,18 +229,18 @@ class Executor(RemoteExecutor):
         for info, reason in dead:
             self._fail(info, reason)
 
-    def _why_dead(self, run: Run, rows: dict[tuple[str, int], QueueRow] | None) -> str | None:
+    def _death_reason(self, run: Run, rows: dict[tuple[str, int], QueueRow] | None) -> str | None:
         """Why a job can leave no result any more; None while it may. `rows` as in `_poll`."""
         now = time.monotonic()
         if not self._is_slurm:
-            return run.why_ended(now)
+            return run.end_reason(now)
         if rows is None:
             return None
         row = rows.get(run.entry.key)
         if row and run.state == "RUNNING" and row.state == "PENDING":
             self.logger.info(f"{run.name} ({run.id}) was requeued")
         run.state = row.state if row else run.state
-        return run.why_dead(row, now, self._settings.gone_seconds)
+        return run.death_reason(row, now, self._settings.gone_seconds)
 
     def _poll(self) -> dict[tuple[str, int], QueueRow] | None:
         """The queue by key; None if it was not asked this time or did not answer."""
@@ -269,7 +269,7 @@ class Executor(RemoteExecutor):
         run = _run(info)
         text = (
             f"{self._settings.cluster} job {run.id} failed: {reason}\nlog: {run.log}\n"
-            f"its last lines:\n{textwrap.indent(run.tail(), '    ')}\n"
+            f"its last lines:\n{textwrap.indent(run.log_tail(), '    ')}\n"
         )
         # SLURM restarted the job after the loss of a node; those restarts count as retries.
         job: Any = info.job

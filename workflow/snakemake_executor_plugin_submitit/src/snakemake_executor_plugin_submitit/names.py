@@ -33,7 +33,7 @@ def wildcards(job: JobExecutorInterface) -> str:
     words = [f"{name}={value}" for name, value in values.items()]
     if len(members) > 1:
         words.append(f"and-{len(members) - 1}-more")
-    return _plain(",".join(words))
+    return _make_safe(",".join(words))
 
 
 def job_name(job: JobExecutorInterface) -> str:
@@ -57,6 +57,6 @@ def digests(job: JobExecutorInterface) -> dict[str, str]:
     return result
 
 
-def _plain(text: str) -> str:
+def _make_safe(text: str) -> str:
     """The text with only those characters that are safe in file names and squeue's columns."""
     return re.sub(r"[^A-Za-z0-9_.,=+-]", "_", text)

@@ -34,7 +34,7 @@ BUSY = (
 )
 
 # How clients reach the controller: the only SLURM_* variables that a submitted job may inherit.
-_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+_INHERITED = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 # Variables that an outer job sets for its own GPUs and tasks.
 _OUTER = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
@@ -145,7 +145,7 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT
+        if name in _INHERITED
         or not (name.startswith(("SLURM_", "SQUEUE_")) or (is_inside and name in _OUTER))
     }
 

@@ -18,7 +18,7 @@ _LOCAL_SIGNAL_SECONDS = 30  # fixed by submitit for local jobs
 SLURM_RESOURCES = ("slurm_partition", "slurm_account", "slurm_extra")
 
 # Options that the executor sets itself, in order to find, cancel and requeue its jobs.
-_TAKEN = (
+_RESERVED = (
     "array", "comment", "error", "job-name", "no-requeue", "open-mode", "output", "requeue",
     "signal",
 )  # fmt: skip
@@ -126,9 +126,10 @@ def parse_extra(text: str) -> dict[str, str | bool]:
                 f"slurm_extra: {word!r} is not of the form --option=value or --option "
                 "(long options of sbatch, an equals sign between option and value)."
             )
-        if name in _TAKEN:
+        if name in _RESERVED:
             raise WorkflowError(
-                f"slurm_extra: --{name} is set by the executor; not allowed: {', '.join(_TAKEN)}."
+                f"slurm_extra: --{name} is set by the executor; remove it (not allowed: "
+                f"{', '.join(_RESERVED)})."
             )
         result[name] = value if sign else True
     return result

@@ -56,7 +56,7 @@ class Run:
             return None  # not there, or not yet complete on this node
         return "" if outcome == "success" else _last_sentence(value)
 
-    def why_dead(self, row: QueueRow | None, now: float, gone_seconds: float) -> str | None:
+    def death_reason(self, row: QueueRow | None, now: float, gone_seconds: float) -> str | None:
         """Why a result cannot come any more; None while it may.
 
         Args:
@@ -68,20 +68,20 @@ class Run:
             self.dead_since = None
             return None
         if row is not None:
-            return self._after(RESULT_SECONDS, now, f"SLURM says {row.state}")
-        return self._after(gone_seconds, now, "SLURM does not know the job any more")
+            return self._reason_after(RESULT_SECONDS, now, f"SLURM says {row.state}")
+        return self._reason_after(gone_seconds, now, "SLURM does not know the job any more")
 
-    def why_ended(self, now: float) -> str | None:
-        """As `why_dead`, for a process of this machine."""
+    def end_reason(self, now: float) -> str | None:
+        """As `death_reason`, for a process of this machine."""
         if not self.handle.done():
             return None
-        return self._after(RESULT_SECONDS, now, "its process ended without a result")
+        return self._reason_after(RESULT_SECONDS, now, "its process ended without a result")
 
     def losses(self) -> int:
         """How often the job was lost with its node and started again by SLURM."""
         return History(self.log.parent / f"{self.id}_history.jsonl").losses
 
-    def tail(self) -> str:
+    def log_tail(self) -> str:
         """The last lines that the job itself wrote."""
         try:
             text = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
@@ -95,7 +95,7 @@ class Run:
         self.handle.paths.submitted_pickle.unlink(missing_ok=True)
         self.handle.paths.result_pickle.unlink(missing_ok=True)
 
-    def _after(self, seconds: float, now: float, reason: str) -> str | None:
+    def _reason_after(self, seconds: float, now: float, reason: str) -> str | None:
         if self.dead_since is None:
             self.dead_since = now
         return reason if now - self.dead_since >= seconds else None
