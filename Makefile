@@ -6,9 +6,10 @@ export PATH := $(BIN):$(PATH)
 CORES ?= all
 SEEDS ?=
 SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]',)
+MKDOCS = NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict  # a page without its link fails
 SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: setup demo smoke ladder bench-attacks safeguards safeguards-full self-destructing real test test-slow check bench screenshots schema clean
+.PHONY: setup demo smoke ladder bench-attacks safeguards safeguards-full self-destructing real test test-slow check docs bench screenshots schema clean
 
 setup: .venv/ready
 
@@ -69,13 +70,17 @@ test: setup  ## the tests, minutes
 test-slow: setup .venv/real  ## the demo, the kills and the README's commands, tens of minutes
 	pytest $(PARALLEL) -m slow
 
-check: setup  ## style, types, layers, formatting of the rules
+check: setup  ## style, types, layers, formatting of the rules, links of the documentation
 	ruff check .
 	ruff format --check .
 	pyright
 	PYTHONPATH=workflow lint-imports
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint >/dev/null || snakemake --lint
+	$(MKDOCS)
+
+docs: setup  ## the documentation as a site, site/index.html
+	$(MKDOCS)
 
 bench: setup  ## writes results/bench.json (15 minutes); the demo's row where `make demo` has run
 	python -m benchmarks.bench
@@ -84,8 +89,8 @@ screenshots: setup  ## the README's pictures, of the demo where it has run, else
 	[ -e results/demo/tracking.json ] || $(MAKE) smoke
 	PYTHONPATH=workflow python -m tests.docs.screenshots
 
-schema: setup  ## regenerate config/README.md and the JSON schema
+schema: setup  ## regenerate the pages of the config keys and the JSON schema
 	python -m rebar schema
 
 clean:  ## results stay; only what can be remade at no cost goes
-	rm -rf .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .pytest_cache .ruff_cache build site *.egg-info

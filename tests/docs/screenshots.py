@@ -8,12 +8,17 @@ import tempfile
 from pathlib import Path
 
 from rebar.config.file import load_config
+from rebar.reporting.figures.figures import STYLE
+from rebar.reporting.figures.plots import ladder
+from rebar.reporting.measures.aggregate import gather
+from rebar.reporting.measures.cells import find_collapsed, read_measured
 from tests.docs.browser import CHROMIUM, page
 from tests.docs.mlflow_ui import open_runs, ui
 
 PICTURES = Path("docs/pictures")
 BREAKS = Path("results/safeguards-chosen/figures/breaks.png")
 RECIPE = "safelm"
+LADDER_ATTACKS = ("none", "benign_finetune", "harmful_finetune_10")  # what the README shows of it
 
 
 def main() -> None:
@@ -24,6 +29,8 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     photograph_runs(load_config(f"config/{name}.yaml").seeds[0])
     photograph_report(Path(f"results/{name}/report.html").absolute())
+    if name == "demo":
+        draw_ladder(Path("results/demo"))
     if BREAKS.exists():
         shutil.copy(BREAKS, PICTURES / BREAKS.name)
     for file in sorted(PICTURES.glob("*.png")):
@@ -48,6 +55,25 @@ def photograph_report(report: Path) -> None:
         tab.open(report.as_uri())
         tab.wait_for_text("attack")
         tab.picture(PICTURES / "report.png")
+
+
+def draw_ladder(results: Path) -> None:
+    """The report's ladder with the columns that the README shows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    config = load_config("config/demo.yaml")
+    kept = [tuple(a for a in block.attacks if a in LADDER_ATTACKS) for block in config.grid]
+    blocks = [b.model_copy(update={"attacks": a}) for b, a in zip(config.grid, kept, strict=True)]
+    grid = tuple(block for block in blocks if block.attacks and not block.probes)
+    config = config.model_copy(update={"grid": grid})
+    measured = read_measured(results, config)
+    with matplotlib.rc_context(STYLE):
+        figure = ladder(gather(config, measured, find_collapsed(config, measured)))
+        assert figure is not None
+        metadata = {"Software": None}
+        file = PICTURES / "ladder.png"
+        figure.savefig(file, dpi=100, bbox_inches="tight", metadata=metadata)
 
 
 if __name__ == "__main__":

@@ -110,19 +110,14 @@ def section_page(section: str) -> str:
     """The page of one top-level key: its keys, and a part for each method of a plug-in folder."""
     field = Config.model_fields[section]
     parts = [f"{NOTE}\n# `{section}`\n\n{_sentence(_meaning(field))}\n"]
-    lines = [
-        line
-        for model, mark in _nested(field.annotation)
-        for line in _rows(model, f"{section}{mark}.")
-    ]
     if section not in PLUGIN_FOLDERS:
-        parts.append(HEADER + "\n".join(lines) + "\n")
+        for model, mark in _nested(field.annotation):
+            parts.append(_table(model, f"{section}{mark}"))
     if section in PLUGINS:
-        prefix = f"{section}.<name>.parts[]." if section == SAFEGUARDS else f"{section}.<name>."
+        place = f"{section}.<name>.parts[]" if section == SAFEGUARDS else f"{section}.<name>"
         for method, config_class in plugin_configs(section):
             summary = _first_line(plugin_module(section, method).__doc__)
-            table = HEADER + "\n".join(_rows(config_class, prefix))
-            parts.append(f"## {method}\n\n{summary}\n\n{table}\n")
+            parts.append(f"## {method}\n\n{summary}\n\n{_table(config_class, place)}")
     return "\n".join(parts)
 
 
@@ -130,8 +125,8 @@ def shared_page() -> str:
     """Settings that several keys have: one part a class."""
     parts = [f"{NOTE}\n# Shared settings\n\nSections of several keys, each explained once.\n"]
     for model in sorted(shared_models(), key=lambda model: model.__name__):
-        table = HEADER + "\n".join(_rows(model, ""))
-        parts.append(f"## {model.__name__}\n\n{_first_line(model.__doc__)}\n\n{table}\n")
+        summary = _first_line(model.__doc__)
+        parts.append(f"## {model.__name__}\n\n{summary}\n\n{_table(model)}")
     return "\n".join(parts)
 
 
@@ -151,6 +146,12 @@ def shared_models() -> frozenset[type[BaseModel]]:
             holders.update(inner)
             roots += inner
     return frozenset(model for model, count in holders.items() if count > 1)
+
+
+def _table(model: type[BaseModel], place: str = "") -> str:
+    """All keys of a settings class, relative to where it stands in a config file."""
+    where = f"Keys below `{place}`:\n\n" if place else ""
+    return where + HEADER + "\n".join(_rows(model, "")) + "\n"
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""The documentation as a site: it builds, loads nothing from the network, its drawings are true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rebar.config.reference import sections
+from rebar.grid import STAGES
+from tests.docs.diagrams import PICTURES, diagrams, layers
+from tests.docs.pages import ROOT, read
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
+    done = subprocess.run(
+        [*command, "--site-dir", str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_no_page_loads_anything_from_the_network(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 30
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r"""(?:<link[^>]*href|src)=["']?(?:https?:)?//[^"'> ]*""", text) == []
+        assert 'class="mermaid"' not in text  # its script would come from a CDN
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = re.findall(r": ([\w/-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(named) == sorted(pages)
+    assert {f"configuration/{section}.md" for section in sections()} <= set(named)
+
+
+@pytest.mark.parametrize("name", diagrams())
+def test_drawings_are_up_to_date(name: str) -> None:
+    remedy = "run `python -m tests.docs.diagrams` and commit the result"
+    assert (PICTURES / name).read_text(encoding="utf-8") == diagrams()[name], remedy
+
+
+def test_the_drawings_show_every_stage_and_every_room() -> None:
+    drawn = diagrams()
+    assert set(re.findall(r'"middle">(\w+)<', drawn["pipeline.svg"])) == set(STAGES)
+    for rooms in layers():
+        assert " | ".join(rooms) in drawn["architecture.svg"]
+    table = read("docs/architecture.md")
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STAGES)
+
+
+def test_the_pipeline_of_the_readme_shows_every_stage() -> None:
+    (block,) = re.findall(r"```mermaid\n(.*?)```", read("README.md"), re.DOTALL)
+    words = set(re.findall(r"\b[a-z_]{3,}\b", re.sub(r'"[^"]*"', "", block)))
+    assert words - {"flowchart", "subgraph", "direction", "end"} == set(STAGES)
+
+
+def test_the_theme_asks_no_font_server() -> None:
+    settings = yaml.safe_load(read("mkdocs.yml"))
+    assert settings["theme"]["font"] is False
+    assert settings["strict"] is True
+
+
+def test_every_word_of_the_glossary_is_explained_once() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\*", read("docs/glossary.md"), re.MULTILINE)
+    assert len(words) == len(set(words))
+    assert words == sorted(words, key=str.lower)
+    assert {"recipe", "arm", "cell", "safeguard", "probe", "judge", "twin"} <= set(words)
