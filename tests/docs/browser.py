@@ -66,10 +66,27 @@ class Page:
         link = f"[...document.querySelectorAll('a')].find(a => a.innerText === {json.dumps(text)})"
         self.run(f"{link}.click()")
 
-    def picture(self, file: Path, width: int = 1280, height: int = 800) -> None:
-        """Write the window as a small PNG."""
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in CSS pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    def prefer(self, scheme: str) -> None:
+        """Prefer `light` or `dark` colours, as the reader's system may."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._call("Emulation.setEmulatedMedia", features=[feature])
+
+    def press(self, key: str) -> None:
+        """Press and release a key: Tab, Enter or a character."""
+        text = {"Enter": "\r", "Tab": ""}.get(key, key)
+        code = {"Enter": 13, "Tab": 9}.get(key, ord(key[0]))
+        event = {"key": key, "text": text, "windowsVirtualKeyCode": code}
+        self._call("Input.dispatchKeyEvent", type="keyDown", **event)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def picture(self, file: Path, width: int = 1280, height: int = 800) -> None:
+        """Write the window as a small PNG."""
+        self.resize(width, height)
         time.sleep(1)  # for the page to be laid out anew
         data = self._call("Page.captureScreenshot", format="png")["data"]
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page that opens offline, from `page.html.j2`.
+"""`report.html`: one self-contained page that opens offline, from `page.html.j2` and `page.css`.
 
 Figures are inlined as PNG (the SVG files are several times as large). The page holds numbers
 only: no prompt, answer or phrase.
@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rebar.jobs.formats import percent
 from rebar.reporting.figures.figures import Drawn
@@ -42,11 +42,16 @@ from rebar.reporting.measures.resistance import Resistance
 from rebar.reporting.measures.safeguard_costs import safeguard_costs
 from rebar.reporting.tables.condition_table import READING as CONDITIONS_READING
 from rebar.reporting.tables.condition_table import condition_tables
+from rebar.reporting.tables.findings_text import cost_sentence, finding_sentences
 from rebar.reporting.tables.further import READING, tables
 from rebar.reporting.tables.probe_table import scalar_table
 from rebar.reporting.tables.text import JUDGES, ROLE_OF, difference_text, trust_text
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATE, STYLE = (Path(__file__).with_name(f"page.{kind}") for kind in ("html.j2", "css"))
+LADDER = "ladder"
 
 
 class Background(NamedTuple):
@@ -72,53 +77,107 @@ class PaperRow(NamedTuple):
 
 def page_html(results: Results, background: Background, figures: list[Drawn]) -> str:
     """The whole page."""
+    template = _environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        config=results.config,
+        **_found(results, background, figures),
+        **_comparison(results, background),
+        **_paper(results),
+        **_figures(figures),
+        **_bench(results, background),
+        **_details(results, background),
+    )
+
+
+def _environment() -> Environment:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "state": state_label, "arm": arm_label}
+    return environment
+
+
+def _found(results: Results, background: Background, figures: list[Drawn]) -> dict[str, Any]:
+    """What the page opens with: the ladder, what was found, what it cost."""
+    from markupsafe import Markup
+
+    return {
+        "css": Markup(STYLE.read_text(encoding="utf-8")),  # ours: nothing in it is escaped
+        "ladder": [(f, _inlined(f)) for f in figures if f.name == LADDER],
+        "findings": finding_sentences(results),
+        "seeds_sentence": seeds_sentence(results),
+        "cost_sentence": cost_sentence(background.costs),
+    }
+
+
+def _comparison(results: Results, background: Background) -> dict[str, Any]:
+    """The table of arms and states, and what each recipe was trained on."""
     columns = states(results)
-    exposures = {e.recipe: e for e in background.exposures}
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        config=results.config,
-        seeds_sentence=seeds_sentence(results),
-        states=columns,
-        lines=[(row, [view(results, row, state) for state in columns]) for row in rows(results)],
-        exposures=exposures,
-        exposure_headers=HEADERS,
-        exposure_numbers=shown,
-        further=list(tables(results)),
-        further_reading=READING,
-        poisoned=list(aims(results, columns)),
-        paper=paper,
-        paper_rows=paper_rows(results),
-        rule=RULE,
-        comparisons=paper_comparisons(results),
-        own=own_comparisons(results),
-        named=lambda cell: _named(results, cell),
-        difference_text=difference_text,
-        figures=[(f, _inlined(f)) for f in figures if f.name not in PROBE_FIGURES],
-        landscapes=[(f, _inlined(f)) for f in figures if f.name in PROBE_FIGURES],
-        resistances=background.resistances,
-        watch=results.config.cost_to_break,
-        infinity=math.inf,
-        probed=scalar_table(background.probed),
-        cards=background.cards,
-        levels=list(LEVELS),
-        phrase_words=PHRASE_WORDS,
-        audit=results.audit,
-        trust={name: trust_text(results, name).removeprefix(", ") for name in ROLE_OF.values()},
-        judges_text=JUDGES,
-        costs=_costs_by_stage(background.costs),
-        safeguards=(safeguards := safeguard_costs(results.config, background.costs)),
-        conditions=condition_tables(background.conditions),
-        conditions_reading=CONDITIONS_READING,
-        cost_of={cost.arm: cost for cost in safeguards},
-        forwards=background.forwards_per_step,
-        notes=background.notes,
-        harmful=any(state.startswith("harmful_finetune") for state in columns),
-    )
+    return {
+        "states": columns,
+        "lines": [(row, [view(results, row, s) for s in columns]) for row in rows(results)],
+        "trust": {role: trust_text(results, role).removeprefix(", ") for role in ROLE_OF.values()},
+        "notes": background.notes,
+        "exposures": {e.recipe: e for e in background.exposures},
+        "exposure_headers": HEADERS,
+        "exposure_numbers": shown,
+    }
+
+
+def _paper(results: Results) -> dict[str, Any]:
+    """The paper's numbers and orderings beside ours, and our own controls."""
+    return {
+        "paper": paper,
+        "paper_rows": paper_rows(results),
+        "rule": RULE,
+        "comparisons": paper_comparisons(results),
+        "own": own_comparisons(results),
+        "named": lambda cell: _named(results, cell),
+        "difference_text": difference_text,
+        "harmful": any(state.startswith("harmful_finetune") for state in states(results)),
+    }
+
+
+def _figures(figures: list[Drawn]) -> dict[str, Any]:
+    """All figures but the ladder, those of the loss landscape apart."""
+    inlined = [(f, _inlined(f)) for f in figures if f.name != LADDER]
+    return {
+        "figures": [(f, source) for f, source in inlined if f.name not in PROBE_FIGURES],
+        "landscapes": [(f, source) for f, source in inlined if f.name in PROBE_FIGURES],
+    }
+
+
+def _bench(results: Results, background: Background) -> dict[str, Any]:
+    """Tamper resistance: the four conditions, costs to break, what safeguards cost."""
+    safeguards = safeguard_costs(results.config, background.costs)
+    return {
+        "conditions": condition_tables(background.conditions),
+        "conditions_reading": CONDITIONS_READING,
+        "resistances": background.resistances,
+        "watch": results.config.cost_to_break,
+        "infinity": math.inf,
+        "safeguards": safeguards,
+        "cost_of": {cost.arm: cost for cost in safeguards},
+    }
+
+
+def _details(results: Results, background: Background) -> dict[str, Any]:
+    """What is folded at the end of the page."""
+    return {
+        "further": list(tables(results)),
+        "further_reading": READING,
+        "poisoned": list(aims(results, states(results))),
+        "audit": results.audit,
+        "judges_text": JUDGES,
+        "probed": scalar_table(background.probed),
+        "cards": background.cards,
+        "levels": list(LEVELS),
+        "phrase_words": PHRASE_WORDS,
+        "costs": _costs_by_stage(background.costs),
+        "forwards": background.forwards_per_step,
+    }
 
 
 def _named(results: Results, cell: Any) -> dict[str, Any]:

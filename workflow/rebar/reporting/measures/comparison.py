@@ -171,19 +171,23 @@ def check_headline(results: Results) -> None:
         )
 
 
+def seeds_word(count: int) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} seed{'' if count == 1 else 's'}"
+
+
 def seeds_sentence(results: Results) -> str:
     """What the intervals are over, for every page that shows them."""
     num_seeds = len(results.config.seeds)
     names = ", ".join(map(str, results.config.seeds))
     if num_seeds >= MIN_SEEDS:
         return (
-            f"{num_seeds} seeds ({names}). Intervals are 95 %, over seeds (Student's t; "
+            f"{seeds_word(num_seeds)} ({names}). Intervals are 95 %, over seeds (Student's t; "
             "differences paired by seed; Holm over arms in table.csv); where all seeds agree "
             "exactly, within seeds, clustered by hazard."
         )
-    plural = "s" if num_seeds > 1 else ""
     return (
-        f"{num_seeds} seed{plural} ({names}): there is NO interval over seeds (that takes "
+        f"{seeds_word(num_seeds)} ({names}): there is NO interval over seeds (that takes "
         f"{MIN_SEEDS}). Intervals are 95 % within seeds, clustered by hazard; they say nothing "
         "about how another training run would come out."
     )

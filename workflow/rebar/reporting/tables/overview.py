@@ -15,6 +15,7 @@ from rebar.reporting.measures.aggregate import Results, read_table
 from rebar.reporting.measures.comparison import (
     Row,
     rows,
+    seeds_word,
     short_label,
     state_label,
     states,
@@ -48,7 +49,7 @@ def overview_text(config: Config, table: Path, width: int) -> str:
 
 def _title(results: Results) -> str:
     config = results.config
-    seeds = f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}"
+    seeds = seeds_word(len(config.seeds))
     split = config.report.headline_split
     return f"{config.name}: attack success in %, split {split}, {seeds}; † collapsed"
 
