@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from rebar import grid
 from rebar.jobs import checkpoint_signal
@@ -42,7 +44,7 @@ def run_stage(options: argparse.Namespace) -> None:
 
 def _run(job: Job) -> None:
     stage = grid.STAGES[job.stage]
-    run = getattr(importlib.import_module(stage.module), stage.function)
+    run = getattr(_import_lasting(stage.module), stage.function)
     _no_bars_of_libraries()
     startup_seconds = _seconds_of_process()
     if not launch.is_first():
@@ -52,6 +54,19 @@ def _run(job: Job) -> None:
         run(job)
         if stage.folder:
             _write_costs(job.folder / "costs.json", startup_seconds)
+
+
+def _import_lasting(module: str) -> ModuleType:
+    """Import a module without garbage collection, which would look through torch again and again.
+
+    That takes a fifth of the import's time. What was imported lasts, so it is never looked at later.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager
