@@ -59,7 +59,7 @@ def _run(job: Job) -> None:
 def _import_lasting(module: str) -> ModuleType:
     """Import a module without garbage collection, which would look through torch again and again.
 
-    That takes a fifth of the import's time. What was imported lasts, so it is never looked at later.
+    That takes a fifth of the import's time. What is imported stays, so it needs no look later.
     """
     gc.disable()
     try:
