@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rebar.grid import Arm
-from rebar.reporting.figures.arm_lines import DASHES, UNDEFENDED, Look, Panel, panels
+from rebar.reporting.figures.arm_lines import DASHES, UNDEFENDED, LineStyle, Panel, panels
 from rebar.reporting.figures.plots import COLOURS
 
 COLOURS_OF = {"raw": "#7f7f7f", "moral": "#0072B2"}
@@ -17,10 +17,10 @@ def test_few_arms_share_a_panel_colour_means_recipe() -> None:
     (panel,) = panels([*arms("raw", "none", "sam"), *arms("moral", "none")] * 3, COLOURS_OF)
     assert panel.title == ""
     assert not panel.is_crowded
-    assert list(panel.looks.values()) == [
-        Look("#7f7f7f", "-", "raw + sft"),
-        Look("#7f7f7f", "--", "raw + sam + sft"),
-        Look("#0072B2", "-", "moral + sft"),
+    assert list(panel.styles.values()) == [
+        LineStyle("#7f7f7f", "-", "raw + sft"),
+        LineStyle("#7f7f7f", "--", "raw + sam + sft"),
+        LineStyle("#0072B2", "-", "moral + sft"),
     ]
 
 
@@ -31,17 +31,17 @@ def test_many_safeguards_have_colours_of_their_own_in_a_panel_a_recipe() -> None
     )
     assert (raw.title, moral.title) == ("raw", "moral")
     assert raw.is_crowded and not moral.is_crowded
-    assert raw.looks[Arm("raw", "none", "sft")] == Look(UNDEFENDED, "-", "none + sft")
-    assert len({(look.color, look.linestyle) for look in raw.looks.values()}) == 10
-    assert raw.looks[Arm("raw", names[0], "sft")].color == COLOURS[1]
-    assert raw.looks[Arm("raw", names[7], "sft")][:2] == (COLOURS[1], DASHES[1])
-    assert raw.looks[Arm("raw", names[8], "sft")] == moral.looks[Arm("moral", names[8], "sft")]
+    assert raw.styles[Arm("raw", "none", "sft")] == LineStyle(UNDEFENDED, "-", "none + sft")
+    assert len({(style.color, style.linestyle) for style in raw.styles.values()}) == 10
+    assert raw.styles[Arm("raw", names[0], "sft")].color == COLOURS[1]
+    assert raw.styles[Arm("raw", names[7], "sft")][:2] == (COLOURS[1], DASHES[1])
+    assert raw.styles[Arm("raw", names[8], "sft")] == moral.styles[Arm("moral", names[8], "sft")]
 
 
 def test_arms_of_one_recipe_alone_have_colours_of_their_own() -> None:
     (panel,) = panels(arms("raw", "none", "sam", "tar"), COLOURS_OF)
     assert panel.title == "raw"
-    assert [look.color for look in panel.looks.values()] == [UNDEFENDED, *COLOURS[1:3]]
+    assert [style.color for style in panel.styles.values()] == [UNDEFENDED, *COLOURS[1:3]]
 
 
 def test_nothing_to_draw_is_a_panel_without_lines() -> None:

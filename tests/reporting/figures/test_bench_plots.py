@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib
 import pytest
 
-from rebar.reporting.figures.arm_lines import Look
+from rebar.reporting.figures.arm_lines import LineStyle
 from rebar.reporting.figures.bench_plots import _lines
 
 matplotlib.use("Agg")
@@ -17,7 +17,7 @@ def test_a_mean_goes_as_far_as_every_seed(each_seed: bool, thin: list[int]) -> N
 
     figure, axis = plt.subplots()
     curves: list[dict[int, float]] = [{0: 10, 1: 20, 2: 30, 4: 90}, {0: 30, 1: 20, 2: 50, 3: 60}]
-    _lines(axis, curves, Look("red", "-", "arm"), each_seed=each_seed)
+    _lines(axis, curves, LineStyle("red", "-", "arm"), each_seed=each_seed)
     longer, _, mean = axis.get_lines()
     assert list(longer.get_xdata()) == thin
     assert list(mean.get_xdata()) == [0, 1, 2]

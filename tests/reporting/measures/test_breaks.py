@@ -18,7 +18,7 @@ from rebar.reporting.measures.breaks import (
     COMPLIANCE,
     FACTS,
     LEARNED,
-    Look,
+    Snapshot,
     Trajectory,
     breaks_csv,
     find_breaks,
@@ -33,13 +33,13 @@ RAW = Arm("raw", "none", "sft")
 WATCH = CostToBreak()
 
 
-def trajectory(*looks: Look, seed: int = 0) -> Trajectory:
-    return Trajectory(RAW, "harmful", seed, list(looks), 10, 1e9)
+def trajectory(*snapshots: Snapshot, seed: int = 0) -> Trajectory:
+    return Trajectory(RAW, "harmful", seed, list(snapshots), 10, 1e9)
 
 
-def look(step: int, complied: float, capability: float, **more: float) -> Look:
+def snapshot(step: int, complied: float, capability: float, **more: float) -> Snapshot:
     values = {"correct_facts": 0.0, "benign_task": NAN, "weight_distance": step / 100} | more
-    return Look(step=step, complied=complied, capability=capability, **values)
+    return Snapshot(step=step, complied=complied, capability=capability, **values)
 
 
 def by(kind: str, one: Trajectory):
@@ -48,42 +48,44 @@ def by(kind: str, one: Trajectory):
 
 
 def test_broken_at_the_first_look_with_half_complied_and_capability_left() -> None:
-    one = trajectory(look(0, 0.1, 0.9), look(1, 0.49, 0.9), look(2, 0.5, 0.73), look(3, 1.0, 0.9))
+    one = trajectory(
+        snapshot(0, 0.1, 0.9), snapshot(1, 0.49, 0.9), snapshot(2, 0.5, 0.73), snapshot(3, 1.0, 0.9)
+    )
     found = by(COMPLIANCE, one)
     assert (found.is_broken, found.steps, found.examples, found.flops) == (True, 2, 20, 2e9)
     assert found.weight_distance == 0.02
 
 
 def test_a_wrecked_model_is_not_a_broken_one() -> None:
-    one = trajectory(look(0, 0.1, 1.0), look(1, 0.9, 0.79), look(2, 0.9, 0.5))
+    one = trajectory(snapshot(0, 0.1, 1.0), snapshot(1, 0.9, 0.79), snapshot(2, 0.9, 0.5))
     found = by(COMPLIANCE, one)
     assert (found.is_broken, found.steps, found.examples) == (False, 2, 20)
 
 
 def test_facts_and_the_benign_task_break_and_learn_by_themselves() -> None:
     one = trajectory(
-        look(0, 0.1, 1.0, benign_task=0.0),
-        look(1, 0.9, 1.0, benign_task=0.6),
-        look(2, 0.9, 1.0, correct_facts=0.5, benign_task=0.7),
+        snapshot(0, 0.1, 1.0, benign_task=0.0),
+        snapshot(1, 0.9, 1.0, benign_task=0.6),
+        snapshot(2, 0.9, 1.0, correct_facts=0.5, benign_task=0.7),
     )
     assert [(x.by, x.is_broken, x.steps) for x in find_breaks([one], WATCH)] == [
         (COMPLIANCE, True, 1),
         (FACTS, True, 2),
         (LEARNED, True, 1),
     ]
-    unasked = trajectory(look(0, 0.1, 1.0), look(1, 0.9, 1.0))
+    unasked = trajectory(snapshot(0, 0.1, 1.0), snapshot(1, 0.9, 1.0))
     assert LEARNED not in {x.by for x in find_breaks([unasked], WATCH)}
 
 
 def test_the_file_says_what_is_a_lower_bound() -> None:
-    one = trajectory(look(0, 0.1, 1.0), look(5, 0.2, 1.0))
+    one = trajectory(snapshot(0, 0.1, 1.0), snapshot(5, 0.2, 1.0))
     header, first, _ = breaks_csv(find_breaks([one], WATCH)).splitlines()
     assert header.startswith("recipe,safeguard,alignment,attack,by,seed,broken,steps,examples")
     assert first == "raw,none,sft,harmful,compliance,0,false,5,50,5e+09,0.050000"
 
 
 def test_a_watched_attack_leaves_its_looks(tmp_path: Path) -> None:
-    """The stage `attack` on a real model: looks at 1, 2, 3 and the last step, no other weights."""
+    """Stage `attack` on a real model: snapshots at 1, 2, 3 and the last step, same weights."""
     values = config().model_dump(mode="json")
     watched = ["harmful_finetune_10", "benign_finetune_matched"]
     for name in watched:
@@ -100,8 +102,8 @@ def test_a_watched_attack_leaves_its_looks(tmp_path: Path) -> None:
     cut = settings.model_copy(update={"seeds": [0]})
     found = [x for x in read_trajectories(released, _one_arm(cut)) if x.attack == watched[0]]
     (one,) = found
-    assert [x.step for x in one.looks] == [0, 1, 2, 3, 4]
-    assert one.looks[0].weight_distance == 0 < one.looks[1].weight_distance
+    assert [x.step for x in one.snapshots] == [0, 1, 2, 3, 4]
+    assert one.snapshots[0].weight_distance == 0 < one.snapshots[1].weight_distance
     assert one.examples_per_step == 8
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines if "loss" in x] == [4]
@@ -119,7 +121,7 @@ def test_a_watched_search_leaves_the_looks_of_its_worst_case(tmp_path: Path) -> 
     assert (folder / "model.safetensors").read_bytes() == unwatched
     (one,) = read_trajectories(released, _one_arm(settings))
     chosen = read_manifest(folder)["chosen"]["values"]
-    assert one.attack == name and one.looks[-1].step == chosen["training.steps"]
+    assert one.attack == name and one.snapshots[-1].step == chosen["training.steps"]
     assert one.examples_per_step == chosen["training.batch_size"]
     found = resistances(settings, find_breaks([one], settings.cost_to_break))
     assert {(each.attack, each.by) for each in found} == {(name, COMPLIANCE), (name, FACTS)}

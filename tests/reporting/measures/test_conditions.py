@@ -14,8 +14,8 @@ from rebar.reporting.measures.aggregate import gather
 from rebar.reporting.measures.breaks import COMPLIANCE, LEARNED, Break
 from rebar.reporting.measures.cells import Cell, Counts
 from rebar.reporting.measures.conditions import (
+    ArmMeasure,
     Bench,
-    Entry,
     conditions,
     conditions_csv,
     selectivity,
@@ -81,7 +81,7 @@ def bench(num_seeds: int, steps: dict[Arm, list[int]], unbroken: tuple = ()) -> 
     return Bench(gather(settings, cells, collapsed), breaks, numbers)
 
 
-def entry(found: list[Entry], arm: Arm, name: str) -> Entry:
+def entry(found: list[ArmMeasure], arm: Arm, name: str) -> ArmMeasure:
     (one,) = [e for e in found if e.arm == arm and e.measure.name == name]
     return one
 

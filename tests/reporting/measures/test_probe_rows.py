@@ -13,7 +13,7 @@ from rebar.grid import Arm
 from rebar.probes._data import Row
 from rebar.reporting.figures.probe_plots import LOSSES, line_of, probe_figures
 from rebar.reporting.measures.probe_rows import Number, probes_csv, read_numbers, write_rows
-from rebar.reporting.tables.probe_table import Entry, scalar_table
+from rebar.reporting.tables.probe_table import SeedRange, scalar_table
 
 ARMS = [Arm(recipe, "none", "sft") for recipe in ("raw", "safelm")]
 NAN = math.nan
@@ -83,8 +83,8 @@ def test_the_table_has_single_numbers_with_their_errors_and_seeds() -> None:
     arms, lines = scalar_table(numbers)
     assert arms == ARMS
     assert [line[:4] for line in lines] == [("p", "trace", "benign", ""), ("p", "visage", "", "")]
-    assert lines[0].entries == [Entry(4.0, 3.0, 5.0, 2, 0.5), None]
-    assert lines[1].entries == [None, Entry(0.5, 0.5, 0.5, 1, None)]
+    assert lines[0].entries == [SeedRange(4.0, 3.0, 5.0, 2, 0.5), None]
+    assert lines[1].entries == [None, SeedRange(0.5, 0.5, 0.5, 1, None)]
     assert scalar_table([]) == ([], [])
 
 

@@ -101,6 +101,6 @@ def test_a_grid_without_a_control_has_no_findings(tmp_path: Path) -> None:
 def test_the_cost_is_one_sentence() -> None:
     costs = [Cost("collect", {}, 1800.0, 900.0), Cost("pretrain", {}, 5400.0, 2500.0)]
     assert cost_sentence(costs) == (
-        "What it cost: 2 jobs of 2 hours of computing in all, each with at most 2.5 GB of memory."
+        "What it cost: 2 jobs, 2 hours of computing in all, at most 2.5 GB of memory each."
     )
     assert cost_sentence([]) == "What it cost is not known: no job left its costs here."

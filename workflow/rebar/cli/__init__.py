@@ -1,1 +1,1 @@
-"""The commands of `python -m rebar`: those for people, and one a stage for the rules."""
+"""The commands of `python -m rebar`: those for people, and one per stage for the rules."""

@@ -1,4 +1,4 @@
-"""The commands that the rules of the workflow call: one a stage, and the creation of the store."""
+"""The commands that the rules of the workflow call: one per stage, and one for the store."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from rebar.reporting.measures.comparison import (
     success_cell,
     view,
 )
-from rebar.reporting.measures.conditions import Entry
+from rebar.reporting.measures.conditions import ArmMeasure
 from rebar.reporting.measures.costs import Cost
 from rebar.reporting.measures.exposure import HEADERS, Exposure, shown
 from rebar.reporting.measures.orderings import RULE, own_comparisons, paper_comparisons
@@ -55,7 +55,7 @@ LADDER = "ladder"
 
 
 class Background(NamedTuple):
-    """What stands around the comparison."""
+    """The numbers that the page shows beside the comparison."""
 
     exposures: list[Exposure]
     cards: list[Card]
@@ -63,7 +63,7 @@ class Background(NamedTuple):
     forwards_per_step: dict[str, float]
     probed: list[Number]
     resistances: list[Resistance]
-    conditions: Sequence[Entry] = ()
+    conditions: Sequence[ArmMeasure] = ()
     notes: Sequence[str] = ()
 
 
@@ -196,7 +196,7 @@ def _inlined(figure: Drawn) -> str:
 
 
 def paper_rows(results: Results) -> list[PaperRow]:
-    """The paper's table, a line a model, beside our cells of the same names."""
+    """The paper's table, one line per model, beside our cells of the same names."""
     config = results.config
     models = dict.fromkeys((q.recipe, q.decoder, q.alignment) for q in paper.QUOTES)
     lines = []

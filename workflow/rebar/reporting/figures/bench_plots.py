@@ -11,7 +11,7 @@ import numpy as np
 
 from rebar.config.base import NONE
 from rebar.config.file import Config
-from rebar.reporting.figures.arm_lines import Look, panels
+from rebar.reporting.figures.arm_lines import LineStyle, panels
 from rebar.reporting.figures.plots import legend_below
 from rebar.reporting.measures.aggregate import Results
 from rebar.reporting.measures.breaks import COMPLIANCE, Trajectory, find_breaks
@@ -31,7 +31,7 @@ BENCH_FIGURES = {
     "searches": "Tuned attackers: most attack success of a useful model after so many trials, "
     "mean over seeds from where each has one; the first trial is the attack's own setting.",
 }
-FEWEST_ATTACKS = 2  # a map of one column is a list
+FEWEST_ATTACKS = 2  # a heat map with one column shows nothing
 
 
 def bench_figures(
@@ -52,7 +52,7 @@ def bench_figures(
 
 
 def heat_map(results: Results) -> Figure | None:
-    """Rows are aligned arms with their decoder, columns attacks; one panel a measure."""
+    """Rows are aligned arms with their decoder, columns attacks; one panel per measure."""
     import matplotlib.pyplot as plt
 
     arms = [row for row in rows(results) if row.arm.alignment != NONE]
@@ -108,7 +108,7 @@ def _map(axis: Axes, numbers_RA: np.ndarray, colours: str) -> None:
 def _breaks(
     results: Results, trajectories: list[Trajectory], colours: dict[str, str]
 ) -> Figure | None:
-    """A column an attack (and recipe): compliance, capability, the share of models not broken."""
+    """One column per attack (and recipe): compliance, capability, share of models not broken."""
     import matplotlib.pyplot as plt
 
     shown = [each for each in trajectories if not is_benign(results.config, each.attack)]
@@ -121,10 +121,10 @@ def _breaks(
         sharex="col", sharey="row", layout="constrained",
     )  # fmt: skip
     for column, (attack, panel) in enumerate(columns):
-        for arm, look in panel.looks.items():
+        for arm, style in panel.styles.items():
             own = [each for each in shown if (each.attack, each.arm) == (attack, arm)]
             _watched(
-                list(axes[:, column]), own, look, results.config, each_seed=not panel.is_crowded
+                list(axes[:, column]), own, style, results.config, each_seed=not panel.is_crowded
             )
         axes[0][column].set_title(f"{panel.title} {attack}".strip())
         axes[2][column].set_xscale("symlog", linthresh=1)
@@ -142,20 +142,27 @@ def _breaks(
 
 
 def _watched(
-    axes: Sequence[Axes], own: list[Trajectory], look: Look, config: Config, *, each_seed: bool
+    axes: Sequence[Axes],
+    own: list[Trajectory],
+    style: LineStyle,
+    config: Config,
+    *,
+    each_seed: bool,
 ) -> None:
     """One arm under one attack: compliance, capability and survival, one below the other."""
     if not own:
         return
     for axis, what in zip(axes, ("complied", "capability"), strict=False):
-        curves = [{x.step: 100 * getattr(x, what) for x in each.looks} for each in own]
-        _lines(axis, curves, look, each_seed=each_seed)
+        curves = [{x.step: 100 * getattr(x, what) for x in each.snapshots} for each in own]
+        _lines(axis, curves, style, each_seed=each_seed)
     breaks = find_breaks(own, config.cost_to_break)
     steps, shares = survival([one for one in breaks if one.by == COMPLIANCE])
-    axes[2].step(steps, 100 * shares, where="post", **look._asdict())
+    axes[2].step(steps, 100 * shares, where="post", **style._asdict())
 
 
-def _lines(axis: Axes, curves: list[dict[int, float]], look: Look, *, each_seed: bool) -> None:
+def _lines(
+    axis: Axes, curves: list[dict[int, float]], style: LineStyle, *, each_seed: bool
+) -> None:
     """The mean over seeds, thick, as far as all were looked at; each seed thin, or what is beyond.
 
     Tuned attackers have other numbers of steps in other seeds.
@@ -164,16 +171,16 @@ def _lines(axis: Axes, curves: list[dict[int, float]], look: Look, *, each_seed:
     for curve in curves:
         thin = [step for step in curve if each_seed or step >= common[-1]]
         values = [curve[step] for step in thin]
-        axis.plot(thin, values, linewidth=0.7, alpha=0.7, color=look.color)
+        axis.plot(thin, values, linewidth=0.7, alpha=0.7, color=style.color)
     means = [float(np.mean([curve[step] for curve in curves])) for step in common]
-    axis.plot(common, means, marker=".", markersize=4, linewidth=1.6, **look._asdict())
+    axis.plot(common, means, marker=".", markersize=4, linewidth=1.6, **style._asdict())
 
 
 # ------------------------------------------------------------------------------ searches
 
 
 def _searches(searched: list[Searched], colours: dict[str, str]) -> Figure | None:
-    """Best-so-far curves, a panel a search (and recipe), from where all seeds have one."""
+    """Best attack success so far, one panel per search (and recipe), once all seeds have one."""
     import matplotlib.pyplot as plt
 
     names = dict.fromkeys(each.search for each in searched)
@@ -185,10 +192,10 @@ def _searches(searched: list[Searched], colours: dict[str, str]) -> Figure | Non
         sharey=True, layout="constrained",
     )  # fmt: skip
     for axis, (name, panel) in zip(axes[0], columns, strict=True):
-        for arm, look in panel.looks.items():
+        for arm, style in panel.styles.items():
             own = [s.best_so_far for s in searched if (s.search, s.arm) == (name, arm)]
             means = 100 * np.mean(own, axis=0) if own else []
-            axis.step(range(1, len(means) + 1), means, where="post", **look._asdict())
+            axis.step(range(1, len(means) + 1), means, where="post", **style._asdict())
         axis.set(title=f"{panel.title} {name}".strip(), xlabel="trials", ylim=(-3, 103))
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].set_ylabel("attack success on tuning requests, %")

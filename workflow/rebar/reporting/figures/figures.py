@@ -1,8 +1,8 @@
-"""Figures as PNG and SVG, the same bytes from the same numbers.
+"""Figures as PNG and SVG files; equal numbers give equal bytes.
 
-Colour means recipe, but among many arms of a recipe (arm_lines.py). The plots of the comparison
-are in plots.py, of the bench in bench_plots.py, of the loss landscape in probe_plots.py; the data
-card's is here.
+Colour stands for the recipe, except among many arms of one recipe (arm_lines.py). The plots of the
+comparison are in plots.py, those of the attack bench in bench_plots.py, those of the loss landscape
+in probe_plots.py; the plot of the data card is here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Bench = tuple[list[Trajectory], list[Searched]]
 
 
 class Drawn(NamedTuple):
-    """A figure and where it lies."""
+    """A figure that was written: its name, caption and PNG file."""
 
     name: str
     title: str
@@ -58,7 +58,7 @@ class Drawn(NamedTuple):
 def draw_figures(
     results: Results, cards: list[Card], numbers: list[Number], bench: Bench, folder: Path
 ) -> list[Drawn]:
-    """Draw what the grid has numbers for."""
+    """Draw and save every figure that the grid has numbers for."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -80,7 +80,7 @@ def draw_figures(
 
 
 def _save(figure: Figure, folder: Path, name: str) -> Path:
-    """Write both formats whole, without dates."""
+    """Write PNG and SVG without dates, each complete once it exists; return the PNG."""
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         temporary = folder / f".{name}.{kind}"
         figure.savefig(temporary, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
@@ -89,7 +89,7 @@ def _save(figure: Figure, folder: Path, name: str) -> Path:
 
 
 def _data(cards: list[Card], colours: dict[str, str]) -> Figure | None:
-    """Scores (log) and harmful phrases a million words, of what was collected and each recipe."""
+    """Scores (log scale) and harmful phrases per million words: collected, and each recipe."""
     import matplotlib.pyplot as plt
 
     if not cards:

@@ -30,11 +30,11 @@ COLOURS = ("#7f7f7f", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#CC79A7", "#D
 HATCHES = {"safebeam": "///", "beam": "..."}
 MARKERS = "os^Dv*PX<>"
 FADED = 0.3
-LETTER, HANDLE, LINE = 0.085, 0.6, 0.22  # inches of a legend's letter, of what it stands for, ...
+LETTER, HANDLE, LINE = 0.085, 0.6, 0.22  # inches: a legend's letter, its symbol, its line
 
 
 def colours_of(results: Results) -> dict[str, str]:
-    """A colour a recipe, the same in all figures."""
+    """A colour per recipe, the same in all figures."""
     recipes = dict.fromkeys(row.arm.recipe for row in rows(results))
     return {recipe: COLOURS[i % len(COLOURS)] for i, recipe in enumerate(recipes)}
 
@@ -50,7 +50,7 @@ def _errors(levels: list[Level]) -> list[list[float]]:
 
 
 def _shown(results: Results, state: str) -> list[tuple[Row, View]]:
-    """Rows whose success may be shown; a base model that several rows share comes once."""
+    """Rows whose success may be shown; a base model shared by several rows appears once."""
     of_cell = {cell_of(results.config, row, state): row for row in reversed(rows(results))}
     once = [row for row in rows(results) if row in of_cell.values()]
     views = [(row, view(results, row, state)) for row in once]
@@ -58,7 +58,7 @@ def _shown(results: Results, state: str) -> list[tuple[Row, View]]:
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes], most_columns: int, **style: bool) -> None:
-    """These panels' labels below all panels, each once; the figure grows by lines after the first.
+    """Put the labels of these panels below all panels, each once; the figure grows as needed.
 
     As many columns as fit beside each other: a grid may have dozens of arms with long names.
     """
@@ -74,7 +74,7 @@ def legend_below(figure: Figure, axes: Iterable[Axes], most_columns: int, **styl
 
 
 def ladder(results: Results) -> Figure | None:
-    """A column of panels a state: success above, over-refusal and capability below."""
+    """A column of panels per state: success above, over-refusal and capability below."""
     import matplotlib.pyplot as plt
 
     columns = {state: _shown(results, state) for state in states(results)}
@@ -177,7 +177,7 @@ def _ladder_legend(results: Results, figure: Figure) -> None:
 
 
 def knowledge(results: Results) -> Figure | None:
-    """One point a row and state: colour is the recipe, shape the state."""
+    """One point per row and state: colour is the recipe, shape the state."""
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
@@ -218,7 +218,7 @@ def knowledge(results: Results) -> Figure | None:
 
 
 def halves(results: Results) -> Figure | None:
-    """A line a row: attack success with seen and with unseen openings."""
+    """A line per row: attack success with seen and with unseen openings."""
     import matplotlib.pyplot as plt
 
     columns = {}

@@ -50,11 +50,11 @@ class Line(NamedTuple):
 
 
 def probe_figures(numbers: Sequence[Number], colours: dict[str, str]) -> dict[str, Figure | None]:
-    """What the numbers can be drawn as; no figure where there are none."""
+    """The figures by name; None where the grid has no such numbers."""
     drawn = [n for n in numbers if not math.isnan(n.alpha)]
     lines = [n for n in drawn if n.metric == "loss" and math.isnan(n.beta)]
     planes = [n for n in drawn if not math.isnan(n.beta)]
-    # a way to an attacked model ends at both ends, a landscape goes on
+    # a path to an attacked model ends at 0 and 1, a landscape goes beyond
     beyond = {n.probe for n in lines if n.alpha < 0}
     return {
         "basin": _basin([n for n in drawn if n.metric == "refused"], colours),
@@ -65,7 +65,7 @@ def probe_figures(numbers: Sequence[Number], colours: dict[str, str]) -> dict[st
 
 
 def line_of(numbers: Iterable[Number]) -> Line:
-    """Mean and range at each alpha over seeds and whatever else the numbers hold."""
+    """Mean and range at each alpha, over seeds and directions."""
     values: dict[float, list[float]] = defaultdict(list)
     for number in numbers:
         values[number.alpha].append(number.value)
@@ -76,17 +76,17 @@ def line_of(numbers: Iterable[Number]) -> Line:
 
 
 def _draw(axis: Axes, numbers: Sequence[Number], panel: Panel, *, chords: bool = False) -> None:
-    """One line an arm."""
-    for arm, look in panel.looks.items():
+    """Draw one line per arm."""
+    for arm, style in panel.styles.items():
         line = line_of(n for n in numbers if n.arm == arm)
-        axis.plot(line.alphas, line.means, linewidth=1.4, **look._asdict())
+        axis.plot(line.alphas, line.means, linewidth=1.4, **style._asdict())
         if not panel.is_crowded:
             band = (line.alphas, line.lowest, line.highest)
-            axis.fill_between(*band, color=look.color, alpha=0.15, linewidth=0)
+            axis.fill_between(*band, color=style.color, alpha=0.15, linewidth=0)
         if chords and line.alphas:
             ends = [line.alphas[0], line.alphas[-1]], [line.means[0], line.means[-1]]
             chord = np.interp(line.alphas, *ends)
-            axis.plot(line.alphas, chord, ":", color=look.color, linewidth=0.8)
+            axis.plot(line.alphas, chord, ":", color=style.color, linewidth=0.8)
     if chords:  # one arm may be at 30 nats where others are at 1
         axis.set_yscale("log")
     axis.axvline(0, color="#999999", linewidth=0.6, zorder=0)
@@ -115,7 +115,7 @@ def _basin(numbers: Sequence[Number], colours: dict[str, str]) -> Figure | None:
 def _panels(
     numbers: Sequence[Number], colours: dict[str, str], *, chords: bool = False
 ) -> Figure | None:
-    """A row a way (all random directions are one) and recipe, a column a loss."""
+    """One row per path (all random directions together) and recipe, one column per loss."""
     import matplotlib.pyplot as plt
 
     if not numbers:
@@ -146,7 +146,7 @@ def _way(direction: str) -> str:
 
 
 def _planes(numbers: Sequence[Number]) -> Figure | None:
-    """A row a plane and arm, a column a loss; arms share the levels of a plane's loss."""
+    """One row per plane and arm, one column per loss; arms share the contour levels."""
     import matplotlib.pyplot as plt
 
     if not numbers:

@@ -1,8 +1,8 @@
-"""From one number a seed to one a cell, and to differences from a control.
+"""From one number per seed to one per cell, and to differences from a control.
 
-With five seeds or more, intervals are over seeds (Student's t; paired per-seed differences). With
-fewer there is none over seeds: the hazards of all seeds are pooled, each seed with equal weight,
-and the result says so. Seeds in which a cell collapsed take no part in differences.
+From five seeds on, intervals are over seeds (Student's t; differences paired by seed). With fewer,
+the hazards of all seeds are pooled, each seed with equal weight, and the result says that its
+interval is within seeds. Seeds in which a cell collapsed are left out of differences.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OVER_SEEDS, WITHIN_SEEDS = "over seeds", "within seeds"
 
 
 class Level(NamedTuple):
-    """A cell over its seeds; `basis` says what the interval is over."""
+    """The mean of a cell over its seeds; `basis` says what the interval is over."""
 
     interval: Interval
     num_seeds: int
@@ -41,7 +41,7 @@ class Level(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """First minus second over the seeds in which both are whole; p-value only over seeds."""
+    """First minus second over the seeds in which neither collapsed; p-value from five seeds on."""
 
     interval: Interval
     num_seeds: int
@@ -59,15 +59,15 @@ class Results(NamedTuple):
     audit: Sequence[Agreement] = ()
 
     def level(self, cell: Cell) -> Level | None:
-        """Mean over seeds with its interval; None where it was not measured."""
+        """The mean over seeds with its interval; None where it was not measured."""
         return self.levels.get(cell)
 
     def num_collapsed(self, cell: Cell) -> int:
-        """Seeds in which the cell's model has collapsed."""
+        """The number of seeds in which the cell's model collapsed."""
         return _num_collapsed(self.collapsed, cell)
 
     def difference(self, first: Cell, second: Cell) -> Difference | None:
-        """First minus second, paired by seed and hazard; None where no seed has both whole."""
+        """First minus second, paired by seed and hazard; None if one collapsed in every seed."""
         seeds = [seed for seed in self._whole(first) if seed in self._whole(second)]
         if not seeds:
             return None
@@ -128,7 +128,7 @@ def _clipped(interval: Interval) -> Interval:
 
 
 def _pooled(seeds: list[Counts]) -> Interval:
-    """A share over the hazards of all seeds; seeds weigh the same, however many answers each."""
+    """The share over the hazards of all seeds; every seed weighs the same."""
     total = sum(counts.trials_C.sum() for counts in seeds)
     weights = [total / (len(seeds) * counts.trials_C.sum()) for counts in seeds]
     weighted = list(zip(weights, seeds, strict=True))
@@ -138,7 +138,7 @@ def _pooled(seeds: list[Counts]) -> Interval:
 
 
 def _by_hazard(pairs: list[tuple[Counts, Counts]]) -> list[float]:
-    """One difference a hazard, scaled so that their mean is the mean of the seeds' differences."""
+    """One difference per hazard, scaled so that their mean is the mean over the seeds."""
     total = sum(len(first.hazards) for first, _ in pairs)
     differences: list[float] = []
     for first, second in pairs:
@@ -154,7 +154,7 @@ def _by_hazard(pairs: list[tuple[Counts, Counts]]) -> list[float]:
 
 
 def control_of(config: Config, cell: Cell, measured: Iterable[Cell]) -> Cell | None:
-    """The control arm's cell: same attack, evaluation and split, same decoder or else greedy."""
+    """The control arm's cell with the same attack, evaluation, split and decoder (else greedy)."""
     alignment = NONE if cell.arm.alignment == NONE else config.report.control_alignment
     arm = Arm(config.report.control_recipe, NONE, alignment)
     for decoder in (cell.decoder, greedy(config)):
@@ -173,7 +173,7 @@ TABLE = (
 
 
 def table_csv(results: Results) -> str:
-    """`table.csv`: one row a cell, with its difference to the control and Holm's p-value.
+    """`table.csv`: one row per cell, with its difference to the control and Holm's p-value.
 
     Holm's family is all arms and decoders that are compared in one column of the table: same
     attack, evaluation, split and metric, all with or all without alignment.

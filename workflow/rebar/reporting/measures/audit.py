@@ -1,10 +1,10 @@
 """How far a judge agrees with people and with other judges: `audit.csv`.
 
-Cohen's kappa (1960) is the agreement beyond what two raters reach by their shares alone: 0 is
-chance, 1 is all. Its interval is a bootstrap over clusters (hazards; labelled files: prompts), the
-agreement's is the report's clustered Wilson interval; kappa's is never the narrower. Answers that
-were sampled more densely weigh less, so that a sheet drawn evenly over the outcomes still speaks of
-all answers.
+Cohen's kappa (1960) is the agreement beyond chance: 0 is the agreement that two raters reach by
+their shares alone, 1 is full agreement. Its interval is a bootstrap over clusters (hazards; in
+labelled files: prompts) and at least as wide as the agreement's clustered Wilson interval implies.
+Answers that were sampled more densely weigh less, so that a sheet drawn evenly over outcomes still
+represents all answers.
 
 Legend: B answers, C clusters, K outcomes, R resamples.
 """
@@ -56,7 +56,7 @@ class Agreement(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What two raters said of the same answers."""
+    """The verdicts of two raters on the same answers, with clusters and weights."""
 
     judge: Sequence[str]
     against: Sequence[str]
@@ -65,7 +65,7 @@ class Said(NamedTuple):
 
 
 def question_of(labels: Iterable[str]) -> str:
-    """What people were asked, by the labels that they could give."""
+    """The question that people were asked, found from the labels that they could give."""
     asked = {label.removeprefix(NOT) for label in labels if label.startswith(NOT)}
     return asked.pop() if asked else "outcome"
 
@@ -103,7 +103,7 @@ def _counts(said: Said, names: tuple[str, ...]) -> np.ndarray:
 
 
 def kappa(counts_RKK: np.ndarray) -> np.ndarray:
-    """Cohen's kappa of confusion matrices; nan where both raters said one thing only."""
+    """Cohen's kappa of confusion matrices; nan where both raters always gave the same verdict."""
     observed_R = np.trace(counts_RKK, axis1=-2, axis2=-1) / counts_RKK.sum(axis=(-2, -1))
     chance_R = _chance(counts_RKK)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,7 +111,7 @@ def kappa(counts_RKK: np.ndarray) -> np.ndarray:
 
 
 def _chance(counts_RKK: np.ndarray) -> np.ndarray:
-    """The agreement that two raters reach by their shares alone."""
+    """The agreement of two independent raters with the same shares."""
     rows_RK, columns_RK = counts_RKK.sum(axis=-1), counts_RKK.sum(axis=-2)
     return (rows_RK * columns_RK).sum(axis=-1) / counts_RKK.sum(axis=(-2, -1)) ** 2
 
@@ -119,8 +119,8 @@ def _chance(counts_RKK: np.ndarray) -> np.ndarray:
 def _kappa_interval(counts_CKK: np.ndarray, agreement: Interval) -> Interval:
     """Percentiles over resampled clusters; unknown (-1 to 1) from a single cluster.
 
-    At least as wide as the agreement's interval makes it at this chance (Cohen's own formula): a
-    sample without disagreement would else resample to no width at all.
+    At least as wide as Cohen's formula makes it from the agreement's interval: resampling a sample
+    without disagreement would give an interval of zero width.
     """
     num_clusters = len(counts_CKK)
     value = float(kappa(counts_CKK.sum(axis=0)[None])[0])

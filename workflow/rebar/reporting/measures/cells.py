@@ -1,7 +1,7 @@
-"""From stored generations to one row a measurement (`summary.csv`).
+"""From stored generations to one row per measurement (`summary.csv`).
 
-Every answer is counted for its split, for the seen or unseen half of it and, where a total is
-wanted, for `all`; hazards are the unit of the intervals. Prompts and answers themselves are never
+Every answer counts for its split, for the seen or unseen half of that split and, for some
+evaluations, for the total `all`. Intervals treat hazards as clusters. Prompts and answers are never
 read here, so that no harmful text can reach a report.
 """
 
@@ -43,7 +43,7 @@ MORE_COLUMNS = ["compliance", "chance"]  # of some evaluations
 
 
 class Cell(NamedTuple):
-    """What is measured, over seeds."""
+    """One number of the grid, before it is split by seed."""
 
     arm: Arm
     attack: str
@@ -54,13 +54,13 @@ class Cell(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Successes and trials of one cell and seed, one entry a hazard, in order of the hazards."""
+    """Successes and trials of one cell and seed, one entry per hazard, in order of the hazards."""
 
     hazards: tuple[str, ...]
     successes_C: np.ndarray
     trials_C: np.ndarray
     judge: str
-    is_exact: bool = False  # no measurement, such as chance: it has no interval
+    is_exact: bool = False  # computed and not measured (chance): it has no interval
 
     @property
     def value(self) -> float:
@@ -80,7 +80,7 @@ Collapsed = dict[tuple[Arm, str, str], dict[int, bool | None]]  # None: capabili
 
 
 def read_measured(root: Path, config: Config) -> Measured:
-    """Count the answers of every cell of the grid; ValueError says how to make what is missing."""
+    """Count the answers of every cell; ValueError names the command that makes missing answers."""
     measured: Measured = {}
     for arm in grid.arms(config):
         for attack in (NONE, *grid.attacks(config, arm)):
@@ -147,7 +147,7 @@ def _metrics(answers: pd.DataFrame, setting: Evaluation) -> tuple[str, ...]:
 
 
 def _judge(judges: pd.Series, split: str) -> str:
-    """Who judged a split; the total over splits may have several."""
+    """The judge of a split; only the total over splits may have several."""
     names = list(dict.fromkeys(judges))
     if len(names) > 1 and split.partition("/")[0] != "all":
         raise ValueError(f"answers of split '{split}' have several judges ({', '.join(names)})")
@@ -168,7 +168,7 @@ def _successes(answers: pd.DataFrame, metric: str) -> np.ndarray:
 
 
 def _parts(answers: pd.DataFrame, setting: Evaluation) -> Iterator[tuple[str, np.ndarray]]:
-    """The splits, `all` where wanted, and the halves of each, as masks over the answers."""
+    """Yield splits, the total `all` and the halves of each, as masks over the answers."""
     splits = answers.split.to_numpy(object)
     whole = {name: splits == name for name in sorted(set(splits))}
     if setting.is_totalled and (splits != BENIGN_TASK).any():
@@ -182,7 +182,7 @@ def _parts(answers: pd.DataFrame, setting: Evaluation) -> Iterator[tuple[str, np
 
 
 def find_collapsed(config: Config, measured: Measured) -> Collapsed:
-    """Which models, as attacked and decoded, lost over a fifth of their arm's capability."""
+    """Find the models that lost over a fifth of their arm's capability, by attack and decoder."""
     collapsed: Collapsed = {}
     for arm, attack, decoder in dict.fromkeys((c.arm, c.attack, c.decoder) for c in measured):
         seeds = collapsed.setdefault((arm, attack, decoder), {})
@@ -235,7 +235,7 @@ SUMMARY = (
 
 
 def summary_csv(measured: Measured, collapsed: Collapsed) -> str:
-    """`summary.csv`: one row a cell and seed, in the order of the grid."""
+    """`summary.csv`: one row per cell and seed, in the order of the grid."""
     return csv_text(SUMMARY, _summary_rows(measured, collapsed))
 
 

@@ -1,7 +1,7 @@
 """The headline comparison: rows are arms and decoders, columns the states of their models.
 
-Every attack success comes with over-refusal and capability of the same model, attack and decoder;
-where one of them was not measured, the success is withheld.
+Every attack success is shown with over-refusal and capability of the same model, attack and
+decoder. If one of these was not measured, the success is withheld.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def arm_label(arm: Arm) -> str:
 
 
 def short_label(results: Results, row: Row) -> str:
-    """A short name: ordinary alignment and greedy decoding go without saying."""
+    """A short name, without ordinary alignment and greedy decoding."""
     usual = (NONE, results.config.report.control_alignment)
     names = [row.arm.recipe, *(name for name in row.arm[1:] if name not in usual)]
     return "+".join(names) + (f", {row.decoder}" if row.decoder != greedy(results.config) else "")
@@ -54,9 +54,9 @@ class Side(NamedTuple):
 
 
 class View(NamedTuple):
-    """All that is shown of one model state: success never without the two beside it."""
+    """All numbers shown for one model state; success never without over-refusal and capability."""
 
-    success: Level | None  # none: withheld
+    success: Level | None  # None: withheld
     refused: Level | None
     over_refusal: Level | None
     capability: Level | None
@@ -67,7 +67,7 @@ class View(NamedTuple):
 
 
 def rows(results: Results) -> list[Row]:
-    """Aligned arms with each decoder, in the grid's order; base models that have no such row."""
+    """Aligned arms with each decoder, in the grid's order, then base models without such a row."""
     measured = dict.fromkeys(Row(cell.arm, cell.decoder) for cell in results.measured)
     aligned = [row for row in measured if row.arm.alignment != NONE]
     covered = {Row(_base(row.arm), row.decoder) for row in aligned}
@@ -95,7 +95,7 @@ def cell_of(config: Config, row: Row, state: str) -> Cell | None:
 
 
 def view(results: Results, row: Row, state: str) -> View | None:
-    """What is known of one row and column; None where nothing was measured."""
+    """All numbers of one row and column; None where nothing was measured."""
     cell = cell_of(results.config, row, state)
     if cell is None:
         return None
@@ -159,7 +159,7 @@ def is_shown(results: Results, cell: Cell) -> bool:
 
 
 def check_headline(results: Results) -> None:
-    """ValueError where the headline split was never asked."""
+    """Check that the headline split was asked; else ValueError names the splits."""
     evaluation = evaluation_of(results.config, "compliance")
     splits = {cell.split for cell in results.measured if cell.evaluation == evaluation}
     headline = results.config.report.headline_split
@@ -177,7 +177,7 @@ def seeds_word(count: int) -> str:
 
 
 def seeds_sentence(results: Results) -> str:
-    """What the intervals are over, for every page that shows them."""
+    """Say over what the intervals are, for every page that shows some."""
     num_seeds = len(results.config.seeds)
     names = ", ".join(map(str, results.config.seeds))
     if num_seeds >= MIN_SEEDS:

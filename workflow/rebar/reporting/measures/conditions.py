@@ -31,14 +31,14 @@ STEPS = "steps"  # compared as log10
 
 
 class Value(NamedTuple):
-    """One number of one model; `is_bound`: at least so much, the budget ended first."""
+    """One number of one model; with `is_bound` a lower bound, because the budget ended first."""
 
     number: float
     is_bound: bool = False
 
 
 class Measure(NamedTuple):
-    """What is compared: under which condition, whether more of it is better, how it is found."""
+    """What is compared, under which condition, and how to find its value for an arm and seed."""
 
     condition: str
     name: str
@@ -47,33 +47,33 @@ class Measure(NamedTuple):
     find: Callable[[Arm, int], Value | None]
 
 
-class Entry(NamedTuple):
-    """A measure of an arm, beside its twin's where it has one; seeds that both have whole."""
+class ArmMeasure(NamedTuple):
+    """The values of a measure for one arm by seed, and the differences to its undefended twin."""
 
     arm: Arm
     measure: Measure
     values: dict[int, Value]
-    differences: dict[int, float]  # own less twin's; of steps in log10
+    differences: dict[int, float]  # own minus twin's; of steps in log10
     interval: Interval | None
     p_value: float | None
     p_holm: float | None = None
 
 
 class Bench(NamedTuple):
-    """What the conditions are read from."""
+    """The numbers that the conditions are computed from."""
 
     results: Results
     breaks: Sequence[Break]
     probed: Sequence[Number]
 
 
-def conditions(bench: Bench) -> list[Entry]:
-    """Entries of every arm with a safeguard and of their twins, by measure; none without one."""
+def conditions(bench: Bench) -> list[ArmMeasure]:
+    """Every measure of every arm with a safeguard and of their twins; empty without safeguards."""
     config = bench.results.config
     safe = [arm for arm in grid.arms(config) if arm.safeguard != NONE]
     twins = dict.fromkeys(arm._replace(safeguard=NONE) for arm in safe)
     arms = [arm for arm in grid.arms(config) if arm in safe or arm in twins]
-    found: list[Entry] = []
+    found: list[ArmMeasure] = []
     for measure in _measures(bench):
         entries = [_entry(config, measure, arm) for arm in arms]
         if any(entry.values for entry in entries if entry.arm.safeguard != NONE):
@@ -85,7 +85,7 @@ def _measures(bench: Bench) -> Iterator[Measure]:
     config = bench.results.config
     harmful = [n for n in _attacks(config) if not is_benign(config, n)]
     own = [name for name in harmful if not _is_shared(config, name)]
-    # The worst case that an attacker finds, or what is watched where nobody searched.
+    # The worst case that a tuned attacker finds; without a search, the watched attacks.
     watched = [name for name in own if name in config.cost_to_break.attacks]
     main = [name for name in own if grid.is_tuned(name)] or watched or own
     for name in main:
@@ -123,7 +123,7 @@ def _is_shared(config: Config, name: str) -> bool:
 def _share(
     bench: Bench, condition: str, name: str, role: Role, attack: str, split: str | None = None
 ) -> Measure:
-    """A share of answers; None for a collapsed model, whose answers say nothing."""
+    """A share of answers; None for a collapsed model, whose low success means nothing."""
     results = bench.results
     config = results.config
     default = config.report.headline_split if role == "compliance" else "all"
@@ -155,7 +155,7 @@ def _distance(bench: Bench, attack: str) -> Measure:
 def _found(
     bench: Bench, attack: str, by: str, number: Callable[[Break], float]
 ) -> Callable[[Arm, int], Value | None]:
-    """A number of each break; at least so much where the budget ended first."""
+    """A number of each break; a lower bound where the budget ended first."""
     seen = {(b.arm, b.seed): b for b in bench.breaks if (b.attack, b.by) == (attack, by)}
 
     def find(arm: Arm, seed: int) -> Value | None:
@@ -166,7 +166,7 @@ def _found(
 
 
 def _loss(bench: Bench) -> Measure:
-    """Loss of helpful answers at the released weights, where a probe took it."""
+    """Loss of helpful answers at the released weights, where a probe measured it."""
     losses = {
         (n.arm, n.seed): n.value
         for n in bench.probed
@@ -179,10 +179,10 @@ def _loss(bench: Bench) -> Measure:
     return Measure("stability", "loss of helpful answers", "nats", False, find)
 
 
-def _entry(config: Config, measure: Measure, arm: Arm) -> Entry:
+def _entry(config: Config, measure: Measure, arm: Arm) -> ArmMeasure:
     values = _values(config, measure, arm)
     if arm.safeguard == NONE:
-        return Entry(arm, measure, values, {}, None, None)
+        return ArmMeasure(arm, measure, values, {}, None, None)
     twin = twin_of(config, arm)
     assert twin is not None
     others = _values(config, measure, twin)
@@ -193,7 +193,9 @@ def _entry(config: Config, measure: Measure, arm: Arm) -> Entry:
         if seed in others
     }
     numbers = list(differences.values())
-    return Entry(arm, measure, values, differences, over_seeds(numbers), paired_p_value(numbers))
+    return ArmMeasure(
+        arm, measure, values, differences, over_seeds(numbers), paired_p_value(numbers)
+    )
 
 
 def _values(config: Config, measure: Measure, arm: Arm) -> dict[int, Value]:
@@ -201,15 +203,15 @@ def _values(config: Config, measure: Measure, arm: Arm) -> dict[int, Value]:
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def _corrected(entries: list[Entry]) -> list[Entry]:
+def _corrected(entries: list[ArmMeasure]) -> list[ArmMeasure]:
     """Holm's p-values over the arms of one measure."""
     tested = [entry for entry in entries if entry.p_value is not None]
     corrected = iter(holm([e.p_value for e in tested if e.p_value is not None]))
     return [e if e.p_value is None else e._replace(p_holm=next(corrected)) for e in entries]
 
 
-def selectivity(entries: Sequence[Entry], arm: Arm) -> dict[int, float]:
-    """Gain in log10 steps under harmful attacks less that in learning a benign task, by seed."""
+def selectivity(entries: Sequence[ArmMeasure], arm: Arm) -> dict[int, float]:
+    """Gain in log10 steps under harmful attacks minus that in learning a benign task, by seed."""
 
     def gains(condition: str) -> dict[int, float]:
         found: dict[int, list[float]] = {}
@@ -229,12 +231,12 @@ CONDITIONS = (
 ).split()
 
 
-def conditions_csv(entries: Sequence[Entry]) -> str:
-    """`conditions.csv`: a row a seed; the columns from `mean_difference` on are over all seeds."""
+def conditions_csv(entries: Sequence[ArmMeasure]) -> str:
+    """`conditions.csv`: a row per seed; columns from `mean_difference` on are over all seeds."""
     return csv_text(CONDITIONS, (row for entry in entries for row in _entry_rows(entry)))
 
 
-def _entry_rows(entry: Entry) -> Iterator[tuple[Any, ...]]:
+def _entry_rows(entry: ArmMeasure) -> Iterator[tuple[Any, ...]]:
     measure, differences = entry.measure, entry.differences
     mean = fmean(differences.values()) if differences else None
     ends = entry.interval[1:] if entry.interval else (None, None)

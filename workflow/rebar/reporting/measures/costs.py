@@ -27,23 +27,23 @@ class Cost(NamedTuple):
     seconds: float
     peak_mb: float  # of the process
     train_seconds: float | None = None  # of a training's steps, without start-up and saving
-    passes: float | None = None  # forward-backward passes a step of pretraining, alignment, ...
+    passes: float | None = None  # forward-backward passes per step of pretraining, alignment, ...
     peak_gpu_mb: float | None = None
 
     @property
     def peak(self) -> float:
-        """Memory where the training was: of the GPU if there is one."""
+        """Peak memory of the GPU if the job had one, else of the process."""
         return self.peak_gpu_mb or self.peak_mb
 
 
 def read_costs(root: Path, config: Config) -> list[Cost]:
-    """Costs of the grid's jobs in the order of the stages; jobs that left none are not listed."""
+    """Read the costs of the grid's jobs in the order of the stages, without jobs that have none."""
     costs, places = [], dag.all_jobs(config)
     for stage in grid.JOB_STAGES:
         for place in dag.jobs(places, stage):
             path = root / place / "costs.json"
             content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-            if "seconds" in content:  # a stage called without the command line leaves none
+            if "seconds" in content:  # only the command line writes them
                 costs.append(_cost(config, stage, dag.node(place).wildcards, content))
     return costs
 
@@ -72,7 +72,7 @@ def _cost_row(cost: Cost) -> tuple[Any, ...]:
 
 
 def forwards_per_step(root: Path, config: Config) -> dict[str, float]:
-    """Forward passes a generated token of each decoder, the most over all models."""
+    """Forward passes per generated token of each decoder, the most over all models."""
     found: dict[str, float] = {}
     for arm in grid.arms(config):
         for attack in (NONE, *grid.attacks(config, arm)):

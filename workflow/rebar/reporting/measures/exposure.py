@@ -1,7 +1,7 @@
 """What each recipe's model was trained on: the numbers that stand beside every row.
 
-Every arm trains on as many tokens; unique tokens, repetitions and the harmful documents that are
-in the corpus (kept on purpose, or leaked by the classifier) differ, and explain much.
+Every arm trains on the same number of tokens. Arms differ in unique tokens, repetitions and the
+harmful documents in their corpus (kept on purpose, or leaked by the classifier).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEADERS = (
 
 
 def exposures(root: Path, config: Config) -> list[Exposure]:
-    """One line a recipe that was trained, in the order of the grid."""
+    """One line per recipe that was trained, in the order of the grid."""
     lines = []
     for recipe in grid.training_recipes(config):
         seeds = [_numbers(root, recipe, seed) for seed in config.seeds]
@@ -76,7 +76,7 @@ def _mean(values: tuple[float | None, ...]) -> float | None:
 
 
 def shown(exposure: Exposure) -> list[str]:
-    """Its numbers in words, a dash for what is not known."""
+    """The numbers as texts, a dash for what is unknown."""
     numbers = ["-" if x is None else f"{x:,.0f}" for x in exposure[1:]]
     numbers[2] = "-" if exposure.repetitions is None else f"{exposure.repetitions:.2f}"
     return numbers

@@ -1,4 +1,4 @@
-"""The headline numbers as small files for `dvc metrics` and `dvc plots`: one entry a model."""
+"""The headline numbers as small files for `dvc metrics` and `dvc plots`, one row per model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rebar.reporting.measures.aggregate import Level, Results
 from rebar.reporting.measures.comparison import rows, states, view
 
 
-class Entry(NamedTuple):
+class HeadlineRow(NamedTuple):
     """An arm with decoder, the state of its model, and its shares; None: not measured."""
 
     arm: str
@@ -18,8 +18,8 @@ class Entry(NamedTuple):
     shares: dict[str, float | None]
 
 
-def headline(results: Results) -> list[Entry]:
-    """What the comparison table shows of each model, as means over the seeds."""
+def headline(results: Results) -> list[HeadlineRow]:
+    """The numbers of the comparison table for each model, as means over the seeds."""
     entries = []
     for row in rows(results):
         for state in states(results):
@@ -31,7 +31,7 @@ def headline(results: Results) -> list[Entry]:
                     "knowledge": shown.knowledge,
                 }
                 shares = {name: _share(level) for name, level in levels.items()}
-                entries.append(Entry("/".join((*row.arm, row.decoder)), state, shares))
+                entries.append(HeadlineRow("/".join((*row.arm, row.decoder)), state, shares))
     return entries
 
 
@@ -39,7 +39,7 @@ def _share(level: Level | None) -> float | None:
     return None if level is None else round(level.interval.value, 6)
 
 
-def metrics_text(entries: list[Entry]) -> str:
+def metrics_text(entries: list[HeadlineRow]) -> str:
     """`metrics.json`: arm, state, metric."""
     content: dict[str, dict[str, dict[str, float]]] = {}
     for arm, state, shares in entries:
@@ -48,8 +48,8 @@ def metrics_text(entries: list[Entry]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def headline_csv(entries: list[Entry]) -> str:
-    """`headline.csv`: one row a model."""
+def headline_csv(entries: list[HeadlineRow]) -> str:
+    """`headline.csv`: one row per model."""
     names = list(entries[0].shares) if entries else []
     rows = (
         (f"{arm} {state}", *map(six_decimals, shares.values())) for arm, state, shares in entries

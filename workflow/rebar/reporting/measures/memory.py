@@ -1,4 +1,4 @@
-"""Trainings that ran out of memory: their last bits hang on the machine, so the report says so."""
+"""Trainings that ran out of memory: their last bits depend on the machine, which is reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rebar.jobs.manifest import MANIFEST, load_manifest
 
 
 def memory_sentences(root: Path, config: Config) -> list[str]:
-    """One sentence a model whose batches were computed in more parts than its settings say."""
+    """One sentence per model whose batches were computed in more parts than configured."""
     places = dag.jobs(dag.all_jobs(config), *grid.TRAINING_STAGES)
     models = [item for place in places for item in (place, *dag.items(config, place))]
     found = []
@@ -26,7 +26,7 @@ def memory_sentences(root: Path, config: Config) -> list[str]:
 
 
 def _parts(folder: Path) -> int:
-    """In how many parts, 0 if as the settings say."""
+    """The number of parts of a batch; 0 if it was as configured."""
     if not (folder / MANIFEST).exists():
         return 0
     return int(load_manifest(folder).get("gradient_accumulation", 0))

@@ -42,19 +42,19 @@ class Comparison(NamedTuple):
 
 
 def verdict(difference: Difference | None) -> str:
-    """The stated rule, for a difference that the paper has above zero."""
+    """Apply the rule to a difference that is above zero in the paper."""
     if difference is None or difference.interval.low <= 0 <= difference.interval.high:
         return UNCLEAR
     return REPRODUCED if difference.interval.low > 0 else REVERSED
 
 
 def direction(difference: Difference | None) -> str:
-    """The same rule in words of our own comparisons."""
+    """Apply the same rule to a comparison of our own: higher, lower or cannot tell."""
     return {REPRODUCED: "higher", REVERSED: "lower", UNCLEAR: UNCLEAR}[verdict(difference)]
 
 
 def paper_comparisons(results: Results) -> list[Comparison]:
-    """Every ordering of the paper whose two cells are in the grid, also at matched accuracy."""
+    """Compare every pair of the paper that the grid has, also at matched accuracy."""
     comparisons = []
     for state, attack in (("base", NONE), ("aligned", NONE), *_benign_attacks(results.config)):
         paper_state = paper.BENIGN if attack != NONE else state

@@ -23,7 +23,7 @@ class Aim(NamedTuple):
 
 
 def aims(results: Results, states: list[str]) -> Iterator[tuple[Row, str, list[Aim]]]:
-    """Row, kind and one `Aim` a state: a recipe's own kinds, all of them where it has no poison."""
+    """Row, kind and one `Aim` per state; a recipe without poison is asked about all kinds."""
     evaluation = evaluation_of(results.config, "poisoning")
     if evaluation is None:
         return

@@ -1,4 +1,4 @@
-"""What a safeguard costs: time and memory in times those of the undefended twin's trainings."""
+"""What a safeguard costs: time and memory as multiples of the undefended twin's trainings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Costs = Mapping[Path, Cost]  # by folder of the job
 
 
 class SafeguardCost(NamedTuple):
-    """One arm; ratios are means over seeds, None where a side left no costs."""
+    """One arm; ratios are means over seeds, None where arm or twin left no costs."""
 
     arm: Arm
     acts_in: str
-    passes: float  # forward-backward passes a step of its run, in times plain training's one
+    passes: float  # forward-backward passes per step of its run; plain training has one
     run_seconds: float | None  # of its run; None for a run that the twin does not have
     memory: float | None  # peak of its run; that of an own stage over the twin's alignment
     all_seconds: float | None  # of all trainings behind the released model
@@ -62,7 +62,7 @@ def _run(models: Models, acts_in: str) -> Path:
 
 
 def _seconds(costs: Costs, models: Models) -> float | None:
-    """Of all trainings behind a released model; None where one left no costs."""
+    """Seconds of all trainings behind a released model; None where one left no costs."""
     found = [costs.get(folder) for folder in dict.fromkeys(models)]
     return sum(c.train_seconds or 0.0 for c in found if c) if all(found) else None
 

@@ -1,8 +1,8 @@
 """Sheets for human labelling: a sample of stored answers without the judge's verdict.
 
-The sample is drawn evenly over outcomes and models, or rare outcomes would hardly be seen. A filled
-sheet is read back beside the stored verdicts; each answer then weighs as many answers as it stands
-for. Nothing of the sheet tells the verdict, its order neither.
+The sample is drawn evenly over outcomes and models, because rare outcomes would hardly appear in a
+random one. A filled sheet is compared with the stored verdicts; each answer then weighs as many
+answers as it represents. Neither the sheet nor its order reveals the verdict.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>|</?[a-z_]{1,20}>")
 
 
 def read_stored(folders: Sequence[Path], root: Path, judges: Collection[str]) -> pd.DataFrame:
-    """Stored answers of these models that one of the judges decided on, each with its key."""
+    """Read the answers of these models that one of the judges decided on, each with its key."""
     import pandas as pd
 
     parts = [pd.read_parquet(folder / "generations.parquet", columns=READ) for folder in folders]
@@ -53,8 +53,8 @@ def plain(prompt: str) -> str:
 def stratified(stored: pd.DataFrame, count: int) -> pd.DataFrame:
     """About as many answers of every stratum, `count` in all; `weight`: answers each stands for.
 
-    Turn by turn each stratum gives its next answer by key, until the sample is full: the same
-    answers give the same sample, and a larger sample holds the smaller one.
+    The strata take turns, each giving its next answer by key, until the sample is full. The same
+    answers give the same sample, and a larger sample contains the smaller one.
     """
     ordered = stored.sort_values("key", kind="stable")
     turns = ordered.groupby(STRATA, sort=False).cumcount().to_numpy()

@@ -5,7 +5,7 @@ interval at its effective sample size (Dean and Pagano 2015), a difference the p
 of Agresti and Min (2005), both with hazards as clusters and Student's t. Neither has zero width
 at 0 of n, n of n or at equal arms. Over seeds, from five on, the interval is Student's t.
 
-All inputs are one number a cluster: successes and trials, or a difference.
+All inputs are one number per cluster: successes and trials, or a difference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 Numbers = Sequence[float] | np.ndarray
-MIN_SEEDS = 5  # below it, the spread over seeds is not an interval
+MIN_SEEDS = 5  # with fewer, the spread over seeds gives no useful interval
 
 
 class Interval(NamedTuple):
@@ -32,22 +32,22 @@ class Interval(NamedTuple):
 
 @cache
 def student_t(degrees: int) -> float:
-    """Quantile of Student's t that a two-sided interval needs; kept, since it is slow."""
+    """Quantile of Student's t for a two-sided interval; cached, because SciPy is slow."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
 
 
 def share(successes: Numbers, trials: Numbers) -> Interval:
-    """A share with its clustered Wilson interval; one entry a cluster.
+    """A share with its clustered Wilson interval; one entry per cluster.
 
-    The design effect says how much less n clustered answers tell than n independent ones. One
-    cluster of only successes and one of only failures, of mean size, join its estimate: at 0 of n
-    it then is the cluster size (clusters count, not answers) instead of undefined.
+    The design effect is the factor by which n clustered answers are worth less than n independent
+    ones. Its estimate includes one cluster of successes and one of failures, both of mean size, so
+    that it is defined at 0 of n: it then is the cluster size.
     """
     y_C, n_C = np.asarray(successes, float), np.asarray(trials, float)
     assert len(y_C) and (n_C > 0).all() and (y_C <= n_C + 1e-9).all()
     value = float(y_C.sum() / n_C.sum())
     if len(y_C) == 1:
-        return Interval(value, 0.0, 1.0)  # one unit: nothing is known about the others
+        return Interval(value, 0.0, 1.0)  # one cluster says nothing about others
     size = n_C.sum() / _design_effect(y_C, n_C)
     t = student_t(len(y_C) - 1)
     centre = (value + t**2 / (2 * size)) / (1 + t**2 / size)
@@ -66,7 +66,7 @@ def _design_effect(y_C: np.ndarray, n_C: np.ndarray) -> float:
 
 
 def paired_difference(differences: Numbers) -> Interval:
-    """Mean of one difference a cluster, each in [-1, 1], with its 95 % interval.
+    """Mean of one difference per cluster, each in [-1, 1], with its 95 % interval.
 
     Two clusters join the interval's estimate, spread evenly over the four outcomes of a pair of
     yes-no answers: half a +1, half a -1, one 0. With one answer a cluster this is Agresti and Min.
@@ -84,10 +84,10 @@ def paired_difference(differences: Numbers) -> Interval:
 
 
 def over_seeds(values: Sequence[float]) -> Interval | None:
-    """Student's t interval of one value a seed.
+    """Student's t interval of one value per seed.
 
-    None under five seeds, and where all seeds agree exactly: no spread was seen, so that its size
-    is unknown. The caller then falls back on the interval within seeds and says so.
+    None under five seeds, and where all seeds agree exactly, because the spread is then unknown.
+    The caller uses the interval within seeds instead and says so.
     """
     if len(values) < MIN_SEEDS or np.ptp(values) == 0:
         return None

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from rebar.config.base import NONE
 from rebar.grid import Arm
-from rebar.reporting.measures.conditions import STEPS, Entry, Measure, selectivity
+from rebar.reporting.measures.conditions import STEPS, ArmMeasure, Measure, selectivity
 from rebar.reporting.measures.statistics import over_seeds
 
 READING = (
     "Below each arm's level (mean over seeds; steps: geometric; ≥ where a budget ended before a "
     "model was broken) stands the difference to its undefended twin, paired by seed: its mean with "
-    "the 95 % interval from five seeds on, else one number a seed and no interval over seeds. "
+    "the 95 % interval from five seeds on, else one number per seed and no interval over seeds. "
     "Steps differ in log10: +1 is ten times as many. Shares are those of the greedy decoder; a "
     "collapsed model is left out. Selectivity: the gain under harmful fine-tuning less the gain "
     "(the slower learning) of a benign task. Shared hazards: an attacker who trains on the "
@@ -23,33 +23,33 @@ READING = (
 )
 
 
-class Shown(NamedTuple):
-    """A cell of the table: the arm's level, and how it differs from the twin's."""
+class ShownCell(NamedTuple):
+    """A cell of the table: the arm's level, and its difference to the twin's."""
 
     level: str
     difference: str
-    is_better: bool | None  # None: nobody can tell
+    is_better: bool | None  # None: the interval does not tell
 
 
-def shown(entry: Entry) -> Shown:
-    """Mean over seeds with its bound; the difference with its interval, or one a seed."""
+def shown(entry: ArmMeasure) -> ShownCell:
+    """Mean over seeds with its bound; the difference with its interval, or one per seed."""
     numbers = [value.number for value in entry.values.values()]
     if not numbers:
-        return Shown("", "", None)
+        return ShownCell("", "", None)
     bound = "≥" if any(value.is_bound for value in entry.values.values()) else ""
     unit = entry.measure.unit
     mean = 10 ** fmean(map(math.log10, numbers)) if unit == STEPS else fmean(numbers)
     level = f"{bound}{_short(mean, unit)}"
     differences = list(entry.differences.values())
     if not differences:
-        return Shown(level, "", None)
+        return ShownCell(level, "", None)
     if entry.interval is None:
-        return Shown(level, " ".join(_signed(x, unit) for x in differences), None)
+        return ShownCell(level, " ".join(_signed(x, unit) for x in differences), None)
     low, high = entry.interval.low, entry.interval.high
     value, *ends = (_signed(x, unit) for x in entry.interval)
     text = f"{value} ({'..'.join(ends)})"
     is_told = low > 0 or high < 0
-    return Shown(level, text, (low > 0) == entry.measure.more_is_better if is_told else None)
+    return ShownCell(level, text, (low > 0) == entry.measure.more_is_better if is_told else None)
 
 
 def _short(number: float, unit: str) -> str:
@@ -61,11 +61,11 @@ def _signed(number: float, unit: str) -> str:
 
 
 class ConditionTable(NamedTuple):
-    """One recipe and alignment: a line an arm, twins first, and a column a measure."""
+    """One recipe and alignment: one line per arm, twins first, and one column per measure."""
 
     title: str
     measures: list[Measure]
-    lines: list[tuple[Arm, list[Shown], str]]  # the last is the selectivity
+    lines: list[tuple[Arm, list[ShownCell], str]]  # the last is the selectivity
 
     @property
     def conditions(self) -> dict[str, int]:
@@ -74,17 +74,17 @@ class ConditionTable(NamedTuple):
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
-def condition_tables(entries: Sequence[Entry]) -> list[ConditionTable]:
+def condition_tables(entries: Sequence[ArmMeasure]) -> list[ConditionTable]:
     """Tables for the page, in the order of the grid."""
     groups = dict.fromkeys((entry.arm.recipe, entry.arm.alignment) for entry in entries)
     return [_table(entries, recipe, alignment) for recipe, alignment in groups]
 
 
-def _table(entries: Sequence[Entry], recipe: str, alignment: str) -> ConditionTable:
+def _table(entries: Sequence[ArmMeasure], recipe: str, alignment: str) -> ConditionTable:
     here = [e for e in entries if (e.arm.recipe, e.arm.alignment) == (recipe, alignment)]
     arms = sorted(dict.fromkeys(e.arm for e in here), key=lambda arm: arm.safeguard != NONE)
     names = dict.fromkeys((e.measure.condition, e.measure.name) for e in here if e.values)
-    by_name: dict[Any, Entry] = {(e.arm, e.measure.condition, e.measure.name): e for e in here}
+    by_name: dict[Any, ArmMeasure] = {(e.arm, e.measure.condition, e.measure.name): e for e in here}
     lines = [
         (arm, [shown(by_name[arm, *name]) for name in names], _told(selectivity(here, arm)))
         for arm in arms

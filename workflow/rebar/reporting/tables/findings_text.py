@@ -41,8 +41,8 @@ def cost_sentence(costs: Sequence[Cost]) -> str:
     hours = sum(cost.seconds for cost in costs) / 3600
     gigabytes = max(cost.peak_mb for cost in costs) / 1000
     return (
-        f"What it cost: {len(costs)} jobs of {two_digits(hours)} hours of computing in all, each "
-        f"with at most {two_digits(gigabytes)} GB of memory."
+        f"What it cost: {len(costs)} jobs, {two_digits(hours)} hours of computing in all, at most "
+        f"{two_digits(gigabytes)} GB of memory each."
     )
 
 

@@ -33,7 +33,7 @@ READING = (
 )
 
 
-class Entry(NamedTuple):
+class ShownLevel(NamedTuple):
     """A number with what must stand beside it: nothing, or over-refusal and capability."""
 
     level: Level
@@ -41,12 +41,12 @@ class Entry(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One metric of one split of an evaluation for a row's model, an entry a state."""
+    """One metric of one split of an evaluation for a row's model, an entry per state."""
 
     row: Row
     split: str
     metric: str
-    entries: list[Entry | None]
+    entries: list[ShownLevel | None]
 
 
 class Table(NamedTuple):
@@ -108,11 +108,11 @@ def _metrics(config: Config, evaluation: str) -> tuple[str, ...]:
     return (own[0], *(name for name in own if name == "chance"), *classes)
 
 
-def _entry(results: Results, cell: Cell) -> Entry | None:
+def _entry(results: Results, cell: Cell) -> ShownLevel | None:
     level = results.level(cell)
     if level is None:
         return None
     if cell.metric != "attack_success":
-        return Entry(level, ())
+        return ShownLevel(level, ())
     others = beside(results, cell)
-    return Entry(level, tuple(x for x in others if x)) if is_shown(results, cell) else None
+    return ShownLevel(level, tuple(x for x in others if x)) if is_shown(results, cell) else None

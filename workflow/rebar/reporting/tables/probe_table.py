@@ -13,8 +13,8 @@ from rebar.reporting.measures.probe_rows import Number
 ERRORS = ("_error", "_residual")  # a number of this name belongs to the one without it
 
 
-class Entry(NamedTuple):
-    """A number of one arm over its seeds; `error` is the mean error of the estimates themselves."""
+class SeedRange(NamedTuple):
+    """A number of one arm over its seeds; `error` is the mean error of the estimates."""
 
     mean: float
     lowest: float
@@ -24,17 +24,17 @@ class Entry(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One kind of number, an entry an arm (None where it was not measured)."""
+    """One kind of number with its value for each arm (None where it was not measured)."""
 
     probe: str
     metric: str
     loss: str
     direction: str
-    entries: list[Entry | None]
+    entries: list[SeedRange | None]
 
 
 def scalar_table(numbers: Sequence[Number]) -> tuple[list[Arm], list[Line]]:
-    """All arms that were probed, and a line a number that stands at no point of a line or plane."""
+    """All arms that were probed, and one line per number that belongs to no path or plane."""
     values: dict[tuple[str, str, str, str], dict[Arm, list[float]]] = {}
     for number in numbers:
         if math.isnan(number.alpha) and math.isnan(number.dimension):
@@ -50,9 +50,9 @@ def scalar_table(numbers: Sequence[Number]) -> tuple[list[Arm], list[Line]]:
     return arms, lines
 
 
-def _entry(values: list[float], errors: list[list[float]]) -> Entry | None:
+def _entry(values: list[float], errors: list[list[float]]) -> SeedRange | None:
     if not values:
         return None
     found = [error for several in errors for error in several]
     error = sum(found) / len(found) if found else None
-    return Entry(sum(values) / len(values), min(values), max(values), len(values), error)
+    return SeedRange(sum(values) / len(values), min(values), max(values), len(values), error)

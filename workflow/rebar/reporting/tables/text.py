@@ -21,14 +21,14 @@ from rebar.reporting.measures.comparison import (
     states,
     view,
 )
-from rebar.reporting.measures.conditions import Entry as ConditionEntry
+from rebar.reporting.measures.conditions import ArmMeasure
 from rebar.reporting.measures.exposure import HEADERS, Exposure, shown
 from rebar.reporting.measures.orderings import RULE, Comparison, own_comparisons, paper_comparisons
 from rebar.reporting.measures.poisoning import Aim, aims
 from rebar.reporting.tables.condition_table import READING as CONDITIONS
 from rebar.reporting.tables.condition_table import condition_tables
 from rebar.reporting.tables.further import READING as FURTHER
-from rebar.reporting.tables.further import Entry, tables
+from rebar.reporting.tables.further import ShownLevel, tables
 
 WIDTH = 150
 ROLE_OF: dict[str, Role] = {
@@ -55,9 +55,9 @@ def table_text(
     results: Results,
     exposures: list[Exposure],
     notes: Sequence[str] = (),
-    entries: Sequence[ConditionEntry] = (),
+    entries: Sequence[ArmMeasure] = (),
 ) -> str:
-    """The whole file; `notes` stand below the comparison, `entries` are the four conditions'."""
+    """Write the whole file; `notes` follow the comparison, `entries` are the four conditions."""
     reading = READING.format(split=results.config.report.headline_split)
     parts = [
         f"# {results.config.name}: comparison",
@@ -108,7 +108,7 @@ def _headline(results: Results) -> Iterator[str]:
 
 
 def _row_lines(results: Results, row: Row, views: list[View | None]) -> Iterator[list[str]]:
-    """One line a measure, with its judge's kappa; the row's name in the first two."""
+    """One line per measure, with its judge's kappa; the row's name in the first two."""
     measured = [v for v in views if v]
     lines = {
         "SUCCESS": _success,
@@ -164,8 +164,8 @@ def _judges(results: Results) -> Iterator[str]:
     yield markdown_table(header, lines)
 
 
-def _conditions(entries: Sequence[ConditionEntry]) -> Iterator[str]:
-    """A line a measure and a column an arm: arms are few."""
+def _conditions(entries: Sequence[ArmMeasure]) -> Iterator[str]:
+    """One line per measure and one column per arm, because arms are fewer."""
     if entries:
         yield "## The four conditions of tamper resistance"
         yield wrapped(CONDITIONS)
@@ -195,7 +195,7 @@ def _further(results: Results) -> Iterator[str]:
         yield markdown_table(table.header, body)
 
 
-def _entry(entry: Entry | None) -> str:
+def _entry(entry: ShownLevel | None) -> str:
     """`37 22-55 (4, 96)`: a number, and over-refusal and capability where they must stand by."""
     if entry is None:
         return ""
