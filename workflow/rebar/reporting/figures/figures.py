@@ -20,6 +20,7 @@ from rebar.reporting.measures.probe_rows import Number
 from rebar.reporting.measures.searches import Searched
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLE: dict[Any, Any] = {
@@ -95,28 +96,39 @@ def _data(cards: list[Card], colours: dict[str, str]) -> Figure | None:
     if not cards:
         return None
     names = [corpus.name for corpus in cards[0].corpora]
+    colours = {COLLECTED: "#222222"} | colours
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 3.6), width_ratios=[2.2, 1], layout="constrained"
     )
-    width = 0.85 / len(names)
-    for index, name in enumerate(names):
-        corpora = [card.corpora[index] for card in cards]
-        colour = "#222222" if name == COLLECTED else colours[name]
-        counts = [sum(c.histogram[level] for c in corpora) for level in LEVELS]
-        shares = [100 * count / max(1, sum(counts)) for count in counts]
-        positions = [level + (index - (len(names) - 1) / 2) * width for level in LEVELS]
-        left.bar(positions, shares, width, color=colour, label=name)
-        rates = [c.phrases_per_million for c in corpora]
-        right.barh(index, sum(rates) / len(rates), color=colour)
-        right.plot(rates, [index] * len(rates), "|", color="#222222", markersize=8)
-    left.set(xlabel="safety score (0 safe - 5 highly unsafe)", ylabel="documents, %")
-    left.set(title="scores by the classifier", yscale="log", ylim=(0.01, 130))
-    left.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01", "0.1", "1", "10", "100"])
+    _draw_scores(left, cards, names, colours)
     figure.legend(loc="outside lower center", frameon=False, ncols=min(len(names), 9))
-    right.set(title="harmful phrases", xlabel="per million words (bar: mean, ticks: seeds)")
-    right.set_yticks(range(len(names)), names)
-    right.invert_yaxis()
-    right.xaxis.set_major_formatter("{x:,.0f}")
-    right.locator_params(axis="x", nbins=4)
+    _draw_phrases(right, cards, names, colours)
     plt.close(figure)
     return figure
+
+
+def _draw_scores(axis: Axes, cards: list[Card], names: list[str], colours: dict[str, str]) -> None:
+    """Share of documents at each score; one bar per corpus."""
+    width = 0.85 / len(names)
+    for index, name in enumerate(names):
+        histograms = [card.corpora[index].histogram for card in cards]
+        counts = [sum(histogram[level] for histogram in histograms) for level in LEVELS]
+        shares = [100 * count / max(1, sum(counts)) for count in counts]
+        positions = [level + (index - (len(names) - 1) / 2) * width for level in LEVELS]
+        axis.bar(positions, shares, width, color=colours[name], label=name)
+    axis.set(xlabel="safety score (0 safe - 5 highly unsafe)", ylabel="documents, %")
+    axis.set(title="scores by the classifier", yscale="log", ylim=(0.01, 130))
+    axis.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01", "0.1", "1", "10", "100"])
+
+
+def _draw_phrases(axis: Axes, cards: list[Card], names: list[str], colours: dict[str, str]) -> None:
+    """Harmful phrases per million words: the mean as a bar, each seed as a tick."""
+    for index, name in enumerate(names):
+        rates = [card.corpora[index].phrases_per_million for card in cards]
+        axis.barh(index, sum(rates) / len(rates), color=colours[name])
+        axis.plot(rates, [index] * len(rates), "|", color="#222222", markersize=8)
+    axis.set(title="harmful phrases", xlabel="per million words (bar: mean, ticks: seeds)")
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.locator_params(axis="x", nbins=4)

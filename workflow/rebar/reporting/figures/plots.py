@@ -74,16 +74,34 @@ def legend_below(figure: Figure, axes: Iterable[Axes], most_columns: int, **styl
 
 
 def ladder(results: Results) -> Figure | None:
-    """A column of panels per state: success above, over-refusal and capability below."""
+    """One panel per state: attack success above, over-refusal and capability below."""
     import matplotlib.pyplot as plt
 
     columns = {state: _shown(results, state) for state in states(results)}
     columns = {state: shown for state, shown in columns.items() if shown}
     if not columns:
         return None
-    across = min(4, len(columns))
-    bands = -(-len(columns) // across)
     longest = max(map(len, columns.values()))
+    figure, panels = _ladder_panels(len(columns), longest)
+    for (state, shown), (above, below) in zip(columns.items(), panels, strict=False):
+        _bars(results, above, state, shown)
+        _beside(results, below, shown)
+        for axis in (above, below):
+            axis.set_xlim(-0.6, longest - 0.4)
+    for unused in panels[len(columns) :]:
+        for axis in unused:
+            axis.axis("off")
+    _ladder_legend(results, figure)
+    plt.close(figure)
+    return figure
+
+
+def _ladder_panels(count: int, longest: int) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """At least `count` pairs of axes, four beside each other, for up to `longest` bars each."""
+    import matplotlib.pyplot as plt
+
+    across = min(4, count)
+    bands = -(-count // across)
     figure, axes = plt.subplots(
         2 * bands,
         across,
@@ -93,23 +111,11 @@ def ladder(results: Results) -> Figure | None:
         sharey="row",
         layout="constrained",
     )
-    for index, (state, shown) in enumerate(columns.items()):
-        band, column = divmod(index, across)
-        above, below = axes[2 * band][column], axes[2 * band + 1][column]
-        _bars(results, above, state, shown)
-        _beside(results, below, shown)
-        for axis in (above, below):
-            axis.set_xlim(-0.6, longest - 0.4)
-        if column == 0:
-            above.set_ylabel("attack success, %")
-            below.set_ylabel("%")
-    for index in range(len(columns), bands * across):
-        band, column = divmod(index, across)
-        axes[2 * band][column].axis("off")
-        axes[2 * band + 1][column].axis("off")
-    _ladder_legend(results, figure)
-    plt.close(figure)
-    return figure
+    for band in range(bands):
+        axes[2 * band][0].set_ylabel("attack success, %")
+        axes[2 * band + 1][0].set_ylabel("%")
+    places = [divmod(index, across) for index in range(bands * across)]
+    return figure, [(axes[2 * band][at], axes[2 * band + 1][at]) for band, at in places]
 
 
 def _bars(results: Results, axis: Axes, state: str, shown: list[tuple[Row, View]]) -> None:
@@ -177,41 +183,55 @@ def _ladder_legend(results: Results, figure: Figure) -> None:
 
 
 def knowledge(results: Results) -> Figure | None:
-    """One point per row and state: colour is the recipe, shape the state."""
+    """One point per row and state: the colour is the recipe, the shape the state."""
     import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
 
-    colours, figure = colours_of(results), plt.figure(figsize=(7.2, 4.6), layout="constrained")
+    figure = plt.figure(figsize=(7.2, 4.6), layout="constrained")
     axis = figure.subplots()
-    used = []
-    for state, marker in zip(states(results), MARKERS, strict=False):
-        for row in rows(results):
-            v = view(results, row, state)
-            if v is None or v.refused is None or v.knowledge is None:
-                continue
-            used.append((state, marker))
-            axis.errorbar(
-                100 * v.refused.interval.value,
-                100 * v.knowledge.interval.value,
-                xerr=_errors([v.refused]),
-                yerr=_errors([v.knowledge]),
-                fmt=marker,
-                color=colours[row.arm.recipe],
-                alpha=FADED if v.num_collapsed else 0.9,
-                elinewidth=0.5,
-                markersize=6,
-            )
+    used = [
+        (state, marker)
+        for state, marker in zip(states(results), MARKERS, strict=False)
+        for row in rows(results)
+        if _draw_point(results, axis, row, state, marker)
+    ]
     plt.close(figure)
     if not used:
         return None
     axis.set(xlabel="refused, %", ylabel="correct facts, %", xlim=(-4, 104), ylim=(-4, 104))
+    _knowledge_legend(figure, colours_of(results), dict.fromkeys(used))
+    return figure
+
+
+def _draw_point(results: Results, axis: Axes, row: Row, state: str, marker: str) -> bool:
+    """Draw refusal against correct facts; False if one of them was not measured."""
+    v = view(results, row, state)
+    if v is None or v.refused is None or v.knowledge is None:
+        return False
+    axis.errorbar(
+        100 * v.refused.interval.value,
+        100 * v.knowledge.interval.value,
+        xerr=_errors([v.refused]),
+        yerr=_errors([v.knowledge]),
+        fmt=marker,
+        color=colours_of(results)[row.arm.recipe],
+        alpha=FADED if v.num_collapsed else 0.9,
+        elinewidth=0.5,
+        markersize=6,
+    )
+    return True
+
+
+def _knowledge_legend(
+    figure: Figure, colours: dict[str, str], used: Iterable[tuple[str, str]]
+) -> None:
+    from matplotlib.lines import Line2D
+
     shapes = [
         Line2D([], [], marker=m, color="#444444", linestyle="", label=state_label(s))
-        for s, m in dict.fromkeys(used)
+        for s, m in used
     ]
     dots = [Line2D([], [], marker="o", color=c, linestyle="", label=r) for r, c in colours.items()]
     figure.legend(handles=dots + shapes, loc="outside right center", frameon=False)
-    return figure
 
 
 # -------------------------------------------------------------------------------- halves
