@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rebar.config.reference import sections
+from rebar.config.plugins import plugin_module, plugin_names
+from rebar.config.reference import PLUGINS, sections
 from rebar.grid import STAGES
 from tests.docs.diagrams import PICTURES, diagrams, layers
 from tests.docs.pages import ROOT, read
@@ -76,3 +78,13 @@ def test_every_word_of_the_glossary_is_explained_once() -> None:
     assert len(words) == len(set(words))
     assert words == sorted(words, key=str.lower)
     assert {"recipe", "arm", "cell", "safeguard", "probe", "judge", "twin"} <= set(words)
+
+
+@pytest.mark.parametrize("folder", PLUGINS)
+def test_the_contract_of_each_kind_of_plug_in_is_that_of_the_code(folder: str) -> None:
+    """A plug-in's function takes what the page says, or the first of it."""
+    row = rf"^\| `{folder}/` \| .*? \| `(\w+)\((.*?)\)` \|"
+    ((name, arguments),) = re.findall(row, read("docs/architecture.md"), re.MULTILINE)
+    for method in plugin_names(folder):
+        taken = list(inspect.signature(getattr(plugin_module(folder, method), name)).parameters)
+        assert taken == arguments.split(", ")[: len(taken)], method
