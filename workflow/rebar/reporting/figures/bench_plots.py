@@ -127,18 +127,23 @@ def _breaks(
                 list(axes[:, column]), own, style, results.config, each_seed=not panel.is_crowded
             )
         axes[0][column].set_title(f"{panel.title} {attack}".strip())
-        axes[2][column].set_xscale("symlog", linthresh=1)
-        axes[2][column].xaxis.set_major_formatter("{x:.0f}")
-        axes[2][column].set_xlabel("steps of the attack")
+    _label_breaks(axes, 100 * results.config.cost_to_break.complied)
+    legend_below(figure, axes[0], 4)
+    plt.close(figure)
+    return figure
+
+
+def _label_breaks(axes: np.ndarray, complied_percent: float) -> None:
+    """Labels and scales of all panels; a dotted line where compliance counts as broken."""
     labels = ("hazards complied with, %", "capability, %", "models not broken, %")
     for row, label in enumerate(labels):
         axes[row][0].set(ylabel=label, ylim=(-3, 103))
     for axis in axes[0]:
-        complied = 100 * results.config.cost_to_break.complied
-        axis.axhline(complied, color="#999999", linewidth=0.8, linestyle=":")
-    legend_below(figure, axes[0], 4)
-    plt.close(figure)
-    return figure
+        axis.axhline(complied_percent, color="#999999", linewidth=0.8, linestyle=":")
+    for axis in axes[2]:
+        axis.set_xscale("symlog", linthresh=1)  # linear up to step 1, because step 0 is shown
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.set_xlabel("steps of the attack")
 
 
 def _watched(

@@ -13,13 +13,13 @@ from rebar.reporting.measures.conditions import STEPS, ArmMeasure, Measure, sele
 from rebar.reporting.measures.statistics import over_seeds
 
 READING = (
-    "Below each arm's level (mean over seeds; steps: geometric; ≥ where a budget ended before a "
-    "model was broken) stands the difference to its undefended twin, paired by seed: its mean with "
-    "the 95 % interval from five seeds on, else one number per seed and no interval over seeds. "
-    "Steps differ in log10: +1 is ten times as many. Shares are those of the greedy decoder; a "
-    "collapsed model is left out. Selectivity: the gain under harmful fine-tuning less the gain "
-    "(the slower learning) of a benign task. Shared hazards: an attacker who trains on the "
-    "safeguard's own. p-values, Holm-corrected over arms: conditions.csv."
+    "Each arm has its level (mean over seeds, geometric for steps; ≥ where a budget ended before a "
+    "model was broken) and the difference to its undefended twin, paired by seed. From five seeds "
+    "on this is a mean with its 95 % interval, with fewer one number per seed. Steps differ in "
+    "log10: +1 is ten times as many. Shares are those of the greedy decoder, without "
+    "collapsed models. Selectivity is the gain under harmful fine-tuning minus the slow-down of a "
+    "benign task. Shared hazards: the attacker trains on the safeguard's own hazards. p-values, "
+    "corrected by Holm over arms, are in conditions.csv."
 )
 
 
