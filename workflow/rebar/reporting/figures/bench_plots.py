@@ -135,15 +135,15 @@ def _breaks(
 
 def _label_breaks(axes: np.ndarray, complied_percent: float) -> None:
     """Labels and scales of all panels; a dotted line where compliance counts as broken."""
+    for axis in axes[2]:
+        axis.set_xscale("symlog", linthresh=1)  # linear up to step 1, because step 0 is shown
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.set_xlabel("steps of the attack")
     labels = ("hazards complied with, %", "capability, %", "models not broken, %")
     for row, label in enumerate(labels):
         axes[row][0].set(ylabel=label, ylim=(-3, 103))
     for axis in axes[0]:
         axis.axhline(complied_percent, color="#999999", linewidth=0.8, linestyle=":")
-    for axis in axes[2]:
-        axis.set_xscale("symlog", linthresh=1)  # linear up to step 1, because step 0 is shown
-        axis.xaxis.set_major_formatter("{x:.0f}")
-        axis.set_xlabel("steps of the attack")
 
 
 def _watched(
