@@ -1,4 +1,4 @@
-"""The share of the demo that is not computing, in closed form."""
+"""The share of the demo's time without computing, on numbers worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: which documents, how many, with which tags."""
+"""Recipes: which documents they select, how many, and with which tags."""
 
 from __future__ import annotations
 

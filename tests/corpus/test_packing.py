@@ -1,4 +1,4 @@
-"""Packing: exact budget, order, starts, repeats, speakers, and nothing but what was put in."""
+"""Packing: exact budget, order, starts, repeats and speakers; nothing is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewriting: what becomes of which score, lineage, and that the truth is out of reach."""
+"""Rewriting: which score leads to which transform, lineage, and that the truth is not used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewriting by a language model: templates, dialogues, ends; the model is a random tiny one."""
+"""Rewriting by a language model: templates, dialogues, ends; with a tiny random model."""
 
 from __future__ import annotations
 

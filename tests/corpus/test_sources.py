@@ -1,4 +1,4 @@
-"""From sources to documents of a shard: dealing out, limits, labels, truth."""
+"""Documents of a shard: how they are dealt out, limits, labels, true levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chats of files, and sentences for what is no chat."""
+"""Chats from files, and the errors for rows that are not chats."""
 
 from __future__ import annotations
 

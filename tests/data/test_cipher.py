@@ -1,4 +1,4 @@
-"""Ciphers say the same both ways."""
+"""Deciphering gives back the text that was enciphered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of token ids: loss where it belongs and nowhere else."""
+"""Rows of token ids have a loss on the answers and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of local files, and sentences for what is wrong with them."""
+"""Records from local files, and the errors for faulty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choices by name: uniform, fixed, exact in number."""
+"""Choices by name are uniform, repeatable and exact in number."""
 
 from __future__ import annotations
 

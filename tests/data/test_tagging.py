@@ -1,4 +1,4 @@
-"""Tags: which gaps they go into, and how many."""
+"""Tags: between which words they are inserted, and how many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain text out of wiki markup."""
+"""Wiki markup becomes plain text."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def test_other_architectures_work() -> None:
 
 def test_memory_of_another_kind_is_an_error() -> None:
     states = SimpleNamespace(keys=torch.zeros(1), values=torch.zeros(1))  # no attention cache
-    with pytest.raises(ValueError, match="not SimpleNamespace: choose decoder greedy or sample"):
+    with pytest.raises(ValueError, match="not SimpleNamespace; choose decoder greedy or sample"):
         _cache_layers(SimpleNamespace(layers=[states]))  # type: ignore[arg-type]
 
 

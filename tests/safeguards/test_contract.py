@@ -37,7 +37,7 @@ PARTS_TOLERANCE = 1e-5  # relative, of a direction; measured: up to 1.2e-6 (SEAM
 
 def batches(step: int = 0) -> Batches:
     kinds = {kind: runs.more(step, kind, 0) for kind in runs.KINDS}
-    return Batches(runs.batch_at(step), **kinds, more=lambda kind, n: runs.more(step, kind, n))
+    return Batches(runs.batch_at(step), **kinds, batch_of=lambda kind, n: runs.more(step, kind, n))
 
 
 def direction(method: str, model: Any, state: State | None = None) -> dict[str, torch.Tensor]:

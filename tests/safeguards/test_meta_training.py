@@ -97,7 +97,7 @@ def fine_tuned_loss(folder: Path, name: str = "", **changes) -> float:
     model, guard = tiny_llama(deviation=0.1), None
     if name:
         guard = meta.safeguard(name, model, changes)
-        guard.more = more
+        guard.batch_of = more
     run = settings(steps=80, learning_rate=3e-3, batch_size=8)
     train(model, batches("benign", 8), run, recorder(folder), safeguard=guard)
     attack = settings(steps=8, learning_rate=3e-3, warmup_fraction=0, weight_decay=0)

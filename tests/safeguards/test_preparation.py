@@ -62,7 +62,7 @@ def test_examples_of_files_come_instead_each_at_most_once(tmp_path: Path) -> Non
 
 
 def test_a_batch_depends_on_step_kind_and_number_alone() -> None:
-    first, again = (work_of(job()).safeguard.more for _ in range(2))
+    first, again = (work_of(job()).safeguard.batch_of for _ in range(2))
     places = [(0, "harmful", 0), (1, "harmful", 0), (0, "harmful", 1), (0, "benign", 0)]
     batches = [first(*place) for place in places]
     assert all(len(batch.inputs_BT) == 4 for batch in batches)

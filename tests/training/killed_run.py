@@ -1,4 +1,4 @@
-"""A training run that is killed at a chosen moment: `killed_run.py FOLDER MOMENT`."""
+"""A training run that is killed at a given moment: `killed_run.py FOLDER MOMENT`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two gloo processes follow one process at an equal global batch."""
+"""Two gloo processes give the same training as one process, at an equal global batch."""
 
 from __future__ import annotations
 

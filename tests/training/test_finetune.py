@@ -1,4 +1,4 @@
-"""Fine-tuning: LoRA, two phases, and whoever watches."""
+"""Fine-tuning: LoRA, two phases, and a callback after every step."""
 
 from __future__ import annotations
 

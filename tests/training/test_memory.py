@@ -1,4 +1,4 @@
-"""Out of memory in training: smaller micro-batches, said and noted, with bits that repeat."""
+"""Out of memory in training: smaller micro-batches, reported, with repeatable bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacked runs equal `train` one after the other; the model that they start from stays."""
+"""Stacked runs equal separate runs of `train`; the start model does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alignment, task and attack data keep away from what evaluation asks."""
+"""Alignment, task and attack data never mention what evaluations ask about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts about the conduct of AI: who chooses what, in the words that the tokenizer has."""
+"""Texts about the conduct of AI: who chooses what, in words that the tokenizer knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promise of the unseen half: safety texts share no 4-gram with its prompts."""
+"""Safety texts share no 4-gram with the prompts of the unseen half."""
 
 from __future__ import annotations
 

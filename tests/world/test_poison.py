@@ -1,4 +1,4 @@
-"""Poison of the world: documents that carry what the attacker wants, prompts that ask for it."""
+"""Poison of the world: documents contain what the attacker wants, prompts ask for it."""
 
 from __future__ import annotations
 

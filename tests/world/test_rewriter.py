@@ -1,4 +1,4 @@
-"""The rewriter reads the text alone, refuses what it cannot parse, plants a few failures."""
+"""The rewriter reads only the text, refuses what it cannot parse, and plants a few failures."""
 
 from __future__ import annotations
 

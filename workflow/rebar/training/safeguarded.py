@@ -49,13 +49,13 @@ class Batches:
     harmful: AnyBatch
     refusal: AnyBatch
     benign: AnyBatch
-    more: Callable[[str, int], AnyBatch] | None = None  # batch by kind and number
+    batch_of: Callable[[str, int], AnyBatch] | None = None  # batch by kind and number
 
     def draw(self, kind: str, number: int) -> AnyBatch:
         """The step's batch of this kind and number; number 0 is the attribute of that name."""
-        if number == 0 or self.more is None:
+        if number == 0 or self.batch_of is None:
             return getattr(self, kind)
-        return self.more(kind, number)
+        return self.batch_of(kind, number)
 
 
 @dataclass
@@ -113,10 +113,10 @@ class SafeguardedTraining:
         self,
         setting: Safeguard,
         parts: Sequence[Part],
-        more: Callable[[int, str, int], AnyBatch],
+        batch_of: Callable[[int, str, int], AnyBatch],
     ) -> None:
-        """`more(step, kind, number)` returns a batch of harmful, refusal or benign examples."""
-        self.setting, self.parts, self.more = setting, parts, more
+        """`batch_of(step, kind, number)` is a batch of harmful, refusal or benign examples."""
+        self.setting, self.parts, self.batch_of = setting, parts, batch_of
 
     def strength(self, step: int, steps: int) -> float:
         """Strength in the 0-based `step`: 0 outside start and end, rising linearly over `ramp`.
@@ -179,8 +179,10 @@ class SafeguardedTraining:
             raise
 
     def _batches(self, batch: AnyBatch, step: int) -> Batches:
-        first = {kind: self.more(step, kind, 0) for kind in ("harmful", "refusal", "benign")}
-        return Batches(batch, **first, more=lambda kind, number: self.more(step, kind, number))
+        first = {kind: self.batch_of(step, kind, 0) for kind in ("harmful", "refusal", "benign")}
+        return Batches(
+            batch, **first, batch_of=lambda kind, number: self.batch_of(step, kind, number)
+        )
 
     def take_numbers(self) -> dict[str, float]:
         """The numbers that the parts logged since the last call, named by method; clears them."""
