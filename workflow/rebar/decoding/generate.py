@@ -31,6 +31,7 @@ def generate(
 
     For a decoder with a guard this runs the inner decoder only: a guard reads texts, not tokens.
     """
+    # The guard judges finished answers, so decoding itself is the inner decoder's.
     decoder = decoder.inner if isinstance(decoder, Guarded) else decoder
     ends = end_ids(model)
     if isinstance(decoder, Beam):
@@ -47,6 +48,7 @@ def generate(
             steer=decoder.method == "safebeam",
         )
         return Generated(result.answers, result.forwards_per_step)
+    # SafeBeam needs the tag's probability, so only the other decoders suppress it.
     common = {"max_new_tokens": max_new_tokens, "end_ids": ends, "suppress": suppressed_ids(model)}
     if isinstance(decoder, Sample):
         chance = {"temperature": decoder.temperature, "top_p": decoder.top_p, "seed": seed}

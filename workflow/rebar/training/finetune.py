@@ -1,4 +1,4 @@
-"""Fine-tuning a chat model on a list of chats, with all weights or by LoRA."""
+"""Fine-tune a chat model on a list of chats, with all weights or with LoRA."""
 
 from __future__ import annotations
 
@@ -75,9 +75,13 @@ def finetune_and_merge(
 
 
 def add_lora(model: Any, config: FineTuning, *, seed: int) -> Any:
-    """The model with LoRA adapters, without dropout; only they train."""
+    """The model with LoRA adapters (Hu et al. 2021, arXiv 2106.09685); only they are trained.
+
+    They have no dropout.
+    """
     from peft import LoraConfig, get_peft_model
 
+    # peft draws the adapters' start weights from torch's global generator.
     torch.manual_seed(seed)
     adapters = LoraConfig(
         r=config.lora_rank,
@@ -91,7 +95,7 @@ def add_lora(model: Any, config: FineTuning, *, seed: int) -> Any:
 def chat_batches(
     tokenizer: Any, chats: Sequence[Chat], training: Training, seed: int
 ) -> Callable[[int], Batch]:
-    """Batches of the chats in shuffled epochs, a function of the step."""
+    """Batches of the chats in shuffled epochs, as a function of the step."""
     rows = encode_chats(tokenizer, chats, training.sequence_length)
     tensors = (torch.from_numpy(part) for part in rows)
     return row_batches(*tensors, batch_size=training.batch_size, seed=seed)
@@ -123,7 +127,7 @@ def _call_after_every_step(
 def greedy_answers(
     model: Any, tokenizer: Any, prompts: Sequence[Prompt], max_new_tokens: int
 ) -> list[str]:
-    """Greedy answers of a chat model, without special tokens."""
+    """Greedy answers of a chat model to the prompts, without special tokens."""
     ids = [encode(tokenizer, prompt_text(tokenizer, p.text, chat=True)) for p in prompts]
     answers = decode_greedily(
         model,

@@ -92,8 +92,7 @@ def _part_losses(
     for part in distributed.local_share(_parts(batch, num_parts)):
         if part.weight == 0 < batch.weight:
             continue  # a part without targets has no mean loss
-        # Means of parts of unequal weight: weighted by targets, they sum to the mean over the
-        # batch.
+        # Parts may have unequal weights: weighted means sum to the mean over the batch.
         share = part.weight / batch.weight
         part = part._replace(**{name: rows.to(device) for name, rows in part._asdict().items()})
         # The weights stay float32; only the forward pass computes in bf16 (mixed precision).

@@ -48,9 +48,9 @@ LOG_EVERY_STEPS = 10
 
 
 class TrainResult(NamedTuple):
-    """What a run did; the times are of this process and belong in costs, not in results."""
+    """What a training did; the times are this process's and belong in costs.json only."""
 
-    steps: int  # optimiser steps behind the model, those before a resume included
+    steps: int  # optimiser steps of the model, including those before a resume
     loss: float  # mean over the last logged steps; nan if this process took none
     resumed_at: int
     seconds: float
