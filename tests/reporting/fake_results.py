@@ -148,7 +148,7 @@ def write_answers(root, config, seed, arm: Arm, attack: str, success=None, accur
                 "capability": accuracy(*model) if accuracy else 1.0,
             }
             rows += _rows(seed, measurement, rates[measurement.evaluation])
-    folder = root / grid.evaluation_folder(seed, arm, attack)
+    folder = root / grid.answers_of(config, seed, arm, attack)
     folder.mkdir(parents=True, exist_ok=True)
     names = {**arm._asdict(), "attack": attack, "seed": seed}
     pd.DataFrame(rows).assign(**names).to_parquet(folder / "generations.parquet")
