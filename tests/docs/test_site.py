@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,17 @@ def test_the_drawings_show_every_stage_and_every_room() -> None:
     assert set(re.findall(r'"middle">(\w+)<', drawn["pipeline.svg"])) == set(STAGES)
     for rooms in layers():
         assert " | ".join(rooms) in drawn["architecture.svg"]
-    table = read("docs/architecture.md")
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STAGES)
+
+
+def test_the_architecture_page_has_every_stage_with_what_it_writes() -> None:
+    """In the order of the stage table; a stage of the whole grid writes files."""
+    rows = re.findall(r"^\| `(\w+)` \| .*? \| (.*?) \|", read("docs/architecture.md"), re.MULTILINE)
+    assert [name for name, _ in rows] == list(STAGES)
+    for name, written in rows:
+        stage = STAGES[name]
+        shown = re.findall(r"`(.*?)/?`", written)
+        places = [stage.folder] if stage.folder else list(stage.files)
+        assert all(any(fnmatch(place, one) for one in shown) for place in places), name
 
 
 def test_the_pipeline_of_the_readme_shows_every_stage() -> None:
