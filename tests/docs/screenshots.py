@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from rebar.config.file import load_config
 from rebar.reporting.figures.figures import STYLE
 from rebar.reporting.figures.plots import ladder
@@ -33,6 +35,7 @@ def main() -> None:
         draw_ladder(Path("results/demo"))
     if BREAKS.exists():
         shutil.copy(BREAKS, PICTURES / BREAKS.name)
+        reduce_colours(PICTURES / BREAKS.name)
     for file in sorted(PICTURES.glob("*.png")):
         print(f"{file}: {file.stat().st_size // 1000} kB")
 
@@ -74,6 +77,13 @@ def draw_ladder(results: Path) -> None:
         metadata = {"Software": None}
         file = PICTURES / "ladder.png"
         figure.savefig(file, dpi=100, bbox_inches="tight", metadata=metadata)
+    reduce_colours(file)
+
+
+def reduce_colours(file: Path) -> None:
+    """Make a figure small: its few colours need no more than a palette."""
+    with Image.open(file) as image:
+        image.convert("RGB").quantize(64).save(file, optimize=True)
 
 
 if __name__ == "__main__":
