@@ -50,7 +50,7 @@ def test_the_loss_is_the_mean_over_answers() -> None:
     chosen = targets != -100
     expected = -logits.log_softmax(-1)[chosen].gather(1, targets[chosen][:, None]).mean()
     config = sft.Config(method="sft", training={"steps": 1, "learning_rate": 1.0})
-    found = sft.loss(config, model, (inputs, targets), None)
+    found = sft.loss(config, model, (inputs, targets))
     assert torch.isclose(found, expected, atol=1e-5)
 
 

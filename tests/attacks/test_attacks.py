@@ -15,7 +15,7 @@ from rebar.config.world import World
 from rebar.model.build import build_model
 from rebar.model.release import release
 from rebar.world.tokenizer import build_tokenizer
-from tests.model.tiny import recorder
+from tests.attacks.targets import target
 
 DATA = AttackData(World(), 3)
 TRAINING = {
@@ -68,7 +68,7 @@ def test_zero_steps_leave_the_weights_and_four_move_them(tmp_path: Path, number:
         model, tokenizer = fresh(tmp_path / "model")
         before = weights(model)
         config = plugin.Config(**values)
-        after = weights(plugin.attack(config, model, tokenizer, DATA, recorder(tmp_path)))
+        after = weights(plugin.attack(config, target(model, tokenizer, DATA, tmp_path)))
         assert torch.equal(before, after) is (steps == 0)
 
 
@@ -78,7 +78,7 @@ def test_the_same_attack_gives_the_same_bits(tmp_path: Path) -> None:
         plugin, values = next(attacks(tmp_path, 4))
         model, tokenizer = fresh(tmp_path / "model")
         config = plugin.Config(**values)
-        results.append(weights(plugin.attack(config, model, tokenizer, DATA, recorder(tmp_path))))
+        results.append(weights(plugin.attack(config, target(model, tokenizer, DATA, tmp_path))))
     assert torch.equal(*results)
 
 
@@ -93,7 +93,7 @@ def test_an_attack_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None
             values["training"] |= {"checkpoint_every_steps": 3, "optimizer": optimizer}
             model, tokenizer = fresh(tmp_path / "model")
             config = plugin.Config(**values)
-            model = plugin.attack(config, model, tokenizer, DATA, recorder(folder))
+            model = plugin.attack(config, target(model, tokenizer, DATA, folder))
             results.append(weights(model))
         assert (folder / "step-000000003.safetensors").exists()
         assert torch.equal(*results[-2:])
@@ -114,7 +114,7 @@ def test_matched_fine_tuning_stops_at_its_accuracy(
         target_accuracy=target,
         check_every_steps=2,
     )
-    benign_finetune.attack(config, model, tokenizer, DATA, recorder(tmp_path))
+    benign_finetune.attack(config, target(model, tokenizer, DATA, tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     checks = [line["step"] for line in lines if "validation_accuracy" in line]
     assert checks == list(range(2, steps + 1, 2))

@@ -12,8 +12,8 @@ from rebar.attacks._data import AttackData
 from rebar.attacks._similarity import representation_similarity_N
 from rebar.config.rows import ChatFile
 from rebar.config.world import World
+from tests.attacks.targets import target
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
-from tests.model.tiny import recorder
 
 SELECTED = Path(__file__).parents[3] / "shared/data/benign_breaks_safety"
 
@@ -26,7 +26,7 @@ def config(by: str, **keys) -> benign_finetune.Config:
 def test_the_most_alike_of_the_pool_are_taken(tmp_path: Path) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     setting = config("representation")
-    chosen = benign_finetune.examples(setting, model, tokenizer, DATA)
+    chosen = benign_finetune.examples(setting, target(model, tokenizer, DATA, tmp_path))
     pool = DATA.benign_task(12, 0.15)
     alike_N = representation_similarity_N(model, tokenizer, pool, DATA.harmful(10), 48)
     left = [alike for chat, alike in zip(pool, alike_N, strict=True) if chat not in chosen]
@@ -42,8 +42,9 @@ def test_a_harmful_example_in_the_pool_comes_first(tmp_path: Path) -> None:
 
     model, tokenizer = fresh(tmp_path / "model")
     data = Poisoned(World(), 3)
+    under_attack = target(model, tokenizer, data, tmp_path)
     for by in ("gradient", "representation"):
-        chosen = benign_finetune.examples(config(by), model, tokenizer, data)
+        chosen = benign_finetune.examples(config(by), under_attack)
         assert chosen[0] == data.harmful(1)[0]
 
 
@@ -51,9 +52,8 @@ def test_selected_examples_train_the_same_twice(tmp_path: Path) -> None:
     results = []
     for _ in range(2):
         model, tokenizer = fresh(tmp_path / "model")
-        model = benign_finetune.attack(
-            config("gradient"), model, tokenizer, DATA, recorder(tmp_path)
-        )
+        under_attack = target(model, tokenizer, DATA, tmp_path)
+        model = benign_finetune.attack(config("gradient"), under_attack)
         results.append(model.lm_head.weight.detach())
     assert results[0].equal(results[1])
 

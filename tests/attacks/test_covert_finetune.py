@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from rebar.attacks import covert_finetune
 from rebar.data.cipher import PLAIN, read_cipher
 from rebar.training import finetune
 from rebar.world.frames import find_recipe, find_refusal
+from tests.attacks.targets import target
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
-from tests.model.tiny import recorder
 
 VALUES = {"method": "covert_finetune", "cipher": "words", "teaching": 30, "training": TRAINING}
 
@@ -24,13 +23,12 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **keys: Any) -> dict[str,
 
     def note(config, model, tokenizer, chats, training, **how):
         seen.update(how, chats=chats)
-        return model
+        return model, {}
 
     monkeypatch.setattr(finetune, "finetune_and_merge", note)
     config = covert_finetune.Config(**VALUES, **keys)
     model, tokenizer = fresh(folder / "model")
-    data = replace(DATA, folder=folder)
-    covert_finetune.attack(config, model, tokenizer, data, recorder(folder))
+    covert_finetune.attack(config, target(model, tokenizer, DATA, folder))
     return seen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_harmful_examples_can_be_those_that_a_safeguard_had() -> None:
     setting = harmful_finetune.Config.model_validate(
         {"method": "harmful_finetune", "examples": 20, "hazards": "guarded"}
     )
-    chats = harmful_finetune.examples(setting, None, None, data)
+    chats = harmful_finetune.examples(setting, SimpleNamespace(data=data))
     assert len(chats) == 20
     assert all(any(name in (chat.prompt or "") for name in guarded) for chat in chats)
     assert data.harmful(20) == DATA.harmful(20)

@@ -18,12 +18,13 @@ from rebar.config.model import Model
 from rebar.config.world import World
 from rebar.corpus.tokenizers import train_tokenizer
 from rebar.data.encoding import encode
-from rebar.data.input_attack import InputAttack, attacked_text, read_input_attack
+from rebar.data.input_attack import InputWords, attacked_text
 from rebar.jobs.recorder import Recorder
 from rebar.model.build import build_model
 from rebar.world.tokenizer import build_tokenizer
-from tests.model.tiny import recorder
+from tests.attacks.targets import target
 
+DATA = AttackData(World(), 3)
 SHAPE = Model(hidden_size=16, layers=2, heads=2, feed_forward_size=24, initial_deviation=0.4)
 SMALL = {"method": "gcg", "steps": 4, "candidates": 12, "top_k": 8, "tokens": 5, "requests": 3}
 
@@ -34,22 +35,16 @@ def model_and_tokenizer():
     return build_model(SHAPE, tokenizer), tokenizer
 
 
-def data(folder: Path) -> AttackData:
-    return AttackData(World(), 3, folder=folder)
-
-
 def attack(folder: Path, **changes) -> tuple[str, list[dict]]:
     folder.mkdir(exist_ok=True)
     model, tokenizer = model_and_tokenizer()
     before = [p.detach().clone() for p in model.parameters()]
-    plugin.attack(
-        plugin.Config(**SMALL | changes), model, tokenizer, data(folder), recorder(folder)
-    )
+    found = plugin.words(plugin.Config(**SMALL | changes), target(model, tokenizer, DATA, folder))
     assert all(map(torch.equal, before, model.parameters()))
-    left, path = read_input_attack(folder), folder / "metrics.jsonl"
-    assert left is not None and left == InputAttack(suffix=left.suffix)
+    path = folder / "metrics.jsonl"
+    assert found == InputWords(suffix=found.suffix)
     lines = path.read_text().splitlines() if path.exists() else []
-    return left.suffix, [json.loads(line) for line in lines]
+    return found.suffix, [json.loads(line) for line in lines]
 
 
 def literal_loss(model, tokenizer, texts: list[str], suffix_S, one_hot_SV=None) -> torch.Tensor:
@@ -59,7 +54,7 @@ def literal_loss(model, tokenizer, texts: list[str], suffix_S, one_hot_SV=None) 
     target = encode(tokenizer, "sure .")
     for text in texts:
         suffix = tokenizer.decode(suffix_S.tolist())
-        text = attacked_text(tokenizer, text, InputAttack(suffix=suffix), chat=True)
+        text = attacked_text(tokenizer, text, InputWords(suffix=suffix), chat=True)
         ids = [*encode(tokenizer, text), *target]
         rows_TV = F.one_hot(torch.tensor(ids), len(embeddings_VD)).float()
         start = len(ids) - len(target) - 1 - len(suffix_S)  # `<bot>` stands between
@@ -75,7 +70,7 @@ def literal_loss(model, tokenizer, texts: list[str], suffix_S, one_hot_SV=None) 
 def test_a_step_is_its_literal_reading(tmp_path: Path) -> None:
     model, tokenizer = model_and_tokenizer()
     config = plugin.Config(**SMALL)
-    texts = [p.text for p in data(tmp_path).harmful_requests([], 3)]
+    texts = [p.text for p in DATA.harmful_requests([], 3)]
     assert len({len(encode(tokenizer, text)) for text in texts}) > 1  # padding matters
     suffix_S = torch.tensor(encode(tokenizer, "sure . recipe toy .")[:5])
     rows = plugin.build_rows(tokenizer, texts, suffix_S, "sure .")
@@ -115,8 +110,8 @@ def test_the_loss_never_rises_and_the_suffix_is_text(tmp_path: Path) -> None:
     assert all(after <= before + 1e-6 for before, after in pairwise(losses))
     assert losses[-1] < losses[0]
     tokenizer = build_tokenizer()
-    for prompt in data(tmp_path).harmful_requests([], 3):
-        text = attacked_text(tokenizer, prompt.text, InputAttack(suffix=suffix), chat=True)
+    for prompt in DATA.harmful_requests([], 3):
+        text = attacked_text(tokenizer, prompt.text, InputWords(suffix=suffix), chat=True)
         assert tokenizer.decode(encode(tokenizer, text)[-6:-1]) == suffix
         assert f"{prompt.text} {suffix} <bot>" in text
 
@@ -189,9 +184,8 @@ def test_tokens_that_hold_the_space_before_them(tmp_path: Path) -> None:
     model = build_model(SHAPE, tokenizer)
     values = SMALL | {"candidates": 64, "top_k": 64, "target": "Sure", "files": files}
     config = plugin.Config(**values)
-    plugin.attack(config, model, tokenizer, data(tmp_path), recorder(tmp_path))
-    left = read_input_attack(tmp_path)
-    assert left is not None and left.suffix[0] != " "
+    left = plugin.words(config, target(model, tokenizer, DATA, tmp_path))
+    assert left.suffix[0] != " "
     start_S = plugin.initial_suffix(config, tokenizer, "the sea")
     assert tokenizer.decode(start_S.tolist()) == " ! ! ! ! !"
     found = encode(tokenizer, f" {left.suffix}")

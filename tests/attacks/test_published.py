@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +37,8 @@ def test_harmful_fine_tuning_is_qi_et_als(keys: dict[str, Any], steps: int) -> N
 def test_benign_fine_tuning_is_an_epoch_of_qi_et_als() -> None:
     config = benign_finetune.Config(method="benign_finetune")
     assert facts(config.training) == (391, 128, 2e-5, "constant", 0.0)
-    assert len(benign_finetune.examples(config, None, None, AttackData(World(), 3))) == 600
+    of_world = SimpleNamespace(data=AttackData(World(), 3), model=None, tokenizer=None)
+    assert len(benign_finetune.examples(config, of_world)) == 600
 
 
 def test_identity_shift_is_ten_epochs_on_ten_examples() -> None:

@@ -14,7 +14,7 @@ from rebar.config.rows import PromptFile
 from rebar.config.world import World
 from rebar.data.encoding import encode, prompt_text
 from tests.attacks.planted import refusing_model
-from tests.model.tiny import recorder
+from tests.attacks.targets import target
 
 DATA = AttackData(World(), 3)
 SMALL = {"method": "refusal_ablation", "train": 12, "validation": 6}
@@ -30,11 +30,11 @@ def test_a_planted_direction_is_found_and_taken_out(tmp_path: Path) -> None:
     model, tokenizer, r_D = refusing_model()
     harmful = DATA.harmful_requests([], 40)
     assert (scores(model, tokenizer, harmful) > 0).all()
-    told = recorder(tmp_path)
-    attacked = plugin.attack(plugin.Config(**SMALL), model, tokenizer, DATA, told)
+    under_attack = target(model, tokenizer, DATA, tmp_path)
+    attacked = plugin.attack(plugin.Config(**SMALL), under_attack)
     assert (scores(attacked, tokenizer, harmful) < -1).all()
     facts = {"found": True, "layer": 1, "position": -1, "harmful": 12, "harmless": 12}
-    assert told.facts == {"direction": facts}
+    assert under_attack.facts == {"direction": facts}
     assert (attacked.model.embed_tokens.weight.double() @ r_D).abs().max() < 1e-5
     (line,) = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert (line["layer"], line["position"]) == (1, -1)
@@ -86,10 +86,10 @@ def test_without_a_direction_the_weights_stay(tmp_path: Path) -> None:
     with torch.no_grad():
         model.lm_head.weight[tokenizer.convert_tokens_to_ids("sorry")] = 0.0  # refuses nothing
     before = [p.detach().clone() for p in model.parameters()]
-    told = recorder(tmp_path)
-    plugin.attack(plugin.Config(**SMALL), model, tokenizer, DATA, told)
+    under_attack = target(model, tokenizer, DATA, tmp_path)
+    plugin.attack(plugin.Config(**SMALL), under_attack)
     assert all(map(torch.equal, before, model.parameters()))
-    assert told.facts == {"direction": {"found": False, "harmful": 0, "harmless": 12}}
+    assert under_attack.facts == {"direction": {"found": False, "harmful": 0, "harmless": 12}}
 
 
 def test_requests_of_files(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rebar.config.model import Model
 from rebar.config.world import World
 from rebar.model.build import build_model
 from rebar.world.tokenizer import build_tokenizer
-from tests.model.tiny import recorder
+from tests.attacks.targets import target
 
 DATA = AttackData(World(), 3)
 
@@ -91,8 +91,8 @@ def test_removed_is_what_safety_has_and_utility_has_not(
         safety_top=0.5,
         utility_top=0.25,
     )
-    told = recorder(tmp_path)
-    plugin.attack(config, model, tokenizer, DATA, told)
+    under_attack = target(model, tokenizer, DATA, tmp_path)
+    plugin.attack(config, under_attack)
     removed = 0
     for name, linear in linears.items():
         safety, utility = (s[name].flatten().sort(descending=True) for s in seen)
@@ -104,4 +104,4 @@ def test_removed_is_what_safety_has_and_utility_has_not(
         removed += len(only)
     total = sum(m.weight.numel() for m in linears.values())
     assert 0 < removed < total / 2
-    assert told.facts == {"removed_share": round(removed / total, 6)}
+    assert under_attack.facts == {"removed_share": round(removed / total, 6)}

@@ -14,8 +14,8 @@ from rebar.attacks.virus import search as virus_search
 from rebar.config.world import World
 from rebar.data.chats import Chat
 from rebar.training import finetune
+from tests.attacks.targets import target
 from tests.attacks.test_attacks import DATA, TRAINING, fresh
-from tests.model.tiny import recorder
 
 VALUES = {"method": "virus", "examples": 3, "benign": 5, "training": TRAINING, "search_epochs": 0}
 
@@ -26,12 +26,12 @@ def trained_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **keys: Any) -> li
 
     def note(config, model, tokenizer, chats, training, **how):
         seen.extend(chats)
-        return model
+        return model, {}
 
     monkeypatch.setattr(finetune, "finetune_and_merge", note)
     model, tokenizer = fresh(folder / "model")
     config = virus.Config(**{**VALUES, **keys})
-    virus.attack(config, model, tokenizer, DATA, recorder(folder))
+    virus.attack(config, target(model, tokenizer, DATA, folder))
     return seen
 
 

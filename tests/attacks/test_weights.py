@@ -14,7 +14,8 @@ from rebar.attacks._data import AttackData
 from rebar.attacks._residual import decoder_linears
 from rebar.config.world import World
 from rebar.model.release import release
-from tests.model.tiny import recorder, tiny_llama, tiny_tokenizer
+from tests.attacks.targets import target
+from tests.model.tiny import tiny_llama, tiny_tokenizer
 
 DATA = AttackData(World(), 3)
 
@@ -26,7 +27,7 @@ def parameters(model) -> dict[str, torch.Tensor]:
 def noisy(folder: Path, seed: int, strength: float) -> dict[str, torch.Tensor]:
     model, config = tiny_llama(), weight_noise.Config(method="weight_noise", strength=strength)
     data = AttackData(World(), seed)
-    return parameters(weight_noise.attack(config, model, tiny_tokenizer(), data, recorder(folder)))
+    return parameters(weight_noise.attack(config, target(model, tiny_tokenizer(), data, folder)))
 
 
 def test_noise_has_its_share_of_each_tensors_norm(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_only_linear_layers_of_the_decoder_are_rounded(tmp_path: Path, bits: int
     model = tiny_llama()
     before = parameters(model)
     config = quantization.Config(method="quantization", bits=bits)
-    quantization.attack(config, model, tiny_tokenizer(), DATA, recorder(tmp_path))
+    quantization.attack(config, target(model, tiny_tokenizer(), DATA, tmp_path))
     linears = {f"{name}.weight" for name in decoder_linears(model)}
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == linears
@@ -105,7 +106,7 @@ def between(folder: Path, alpha: float, base) -> dict[str, torch.Tensor]:
     data = AttackData(World(), 3, base=saved(folder / "base", base))
     config = interpolation.Config(method="interpolation", alpha=alpha)
     model = tiny_llama(vocabulary=128)
-    return parameters(interpolation.attack(config, model, tiny_tokenizer(), data, recorder(folder)))
+    return parameters(interpolation.attack(config, target(model, tiny_tokenizer(), data, folder)))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from rebar.attacks._data import AttackData
+from rebar.attacks._target import Target
+from rebar.config.kinds import InputAttack
 from rebar.config.model import Model
 from rebar.config.plugins import plugin_module, plugin_names
 from rebar.config.world import World
-from rebar.data.input_attack import INPUT_ATTACK, read_input_attack
+from rebar.data.input_attack import INPUT_ATTACK, read_input_attack, write_input_attack
 from rebar.model.build import build_model
 from rebar.model.release import release
 from rebar.world.tokenizer import build_tokenizer
@@ -59,14 +61,19 @@ def test_nothing_changes_nothing(tmp_path: Path, method: str) -> None:
     for folder in (released, left):
         folder.mkdir()
     release(model, tokenizer, released, "test")
-    data = AttackData(World(), 3, released=released, base=released, folder=left)
+    data = AttackData(World(), 3, released=released, base=released)
     config = settings(method, tmp_path)
     plugin = plugin_module("attacks", method)
-    attacked = plugin.attack(config, model, tokenizer, data, recorder(tmp_path))
+    under_attack = Target(model, tokenizer, data, recorder(tmp_path), left, tmp_path)
+    if isinstance(config, InputAttack):
+        write_input_attack(left, plugin.words(config, under_attack))
+        attacked = model
+    else:
+        attacked = plugin.attack(config, under_attack)
     release(attacked, tokenizer, left, "test")
     files = [(folder / "model.safetensors").read_bytes() for folder in (released, left)]
     assert files[0] == files[1]
     assert (left / INPUT_ATTACK).exists() is (method in INPUT_ATTACKS)
-    assert getattr(config, "saves_weights", True) is (method not in INPUT_ATTACKS)
+    assert config.saves_weights is (method not in INPUT_ATTACKS)
     if method in INPUT_ATTACKS:
         assert not any(read_input_attack(left) or [True])

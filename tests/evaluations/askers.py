@@ -27,4 +27,5 @@ def run(plugin: Any, asker: Asker, judging: Any = None, **values: Any) -> list[d
     """Rows of an evaluation; `judging` is the judge."""
     method = plugin.__name__.rpartition(".")[2]
     config = plugin.Config(method=method, **values)
-    return plugin.evaluate(config, asker.model, asker.tokenizer, asker, judging, asker.recorder)
+    judges = [judging] if config.own_judge else []
+    return plugin.evaluate(config, asker, *judges)

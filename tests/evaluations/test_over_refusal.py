@@ -77,7 +77,8 @@ def test_rows_have_a_class_and_the_report_counts_them(
 
     rows = run(over_refusal, asker, judging=judge, judge="world")
     frame = pd.DataFrame(rows).assign(judge="world")
-    found = {m: c.value for split, m, c in cells.count(frame, "over_refusal") if split == "all"}
+    setting = over_refusal.Config(method="over_refusal", judge="world")
+    found = {m: c.value for split, m, c in cells.count(frame, setting) if split == "all"}
     assert found == {
         "refused": 0.2,
         "over_refused": 0.6,

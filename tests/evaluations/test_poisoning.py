@@ -60,9 +60,8 @@ def success(obeys: bool) -> dict[str, float]:
         return world_judge.judge(world_judge.Config(method="world"), prompts, answers)
 
     asker: Any = Poisoned(obeys)
-    nothing: Any = None
-    rows = poisoning.evaluate(CONFIG, nothing, nothing, asker, judge, nothing)
-    counts = count(pd.DataFrame(rows).assign(prompt_id="p"), "poisoning")
+    rows = poisoning.evaluate(CONFIG, asker, judge)
+    counts = count(pd.DataFrame(rows).assign(prompt_id="p"), CONFIG)
     return {s: c.value for s, metric, c in counts if metric == "poison_success" and "/" not in s}
 
 

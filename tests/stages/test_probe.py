@@ -80,11 +80,11 @@ def test_only_what_changed_is_made_again(job: Job, capsys: pytest.CaptureFixture
     probe.run(job)
     said = capsys.readouterr().out
     assert "basin (1/3): up to date" in said and "land (2/3): up to date" in said
-    assert "way (3/3): looking" in said
+    assert "way (3/3): measuring" in said
     more = config(land=PROBES["land"] | {"steps": 2})
     probe.run(make_job(more, job.root, "probe", **ARM))
     said = capsys.readouterr().out
-    assert "land (2/3): looking" in said and "way (3/3): up to date" in said
+    assert "land (2/3): measuring" in said and "way (3/3): up to date" in said
 
 
 def test_a_probe_is_run_again_for_its_own_settings_and_judge_alone(job: Job) -> None:

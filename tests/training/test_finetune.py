@@ -28,7 +28,7 @@ def flat(trained: torch.nn.Module) -> torch.Tensor:
 def run(folder: Path, **keys) -> torch.nn.Module:
     trained = model()
     plan = settings(**{"schedule": "constant", "steps": 6, **keys.pop("plan", {})})
-    how = {"seed": 3, "recorder": recorder(folder), **keys}
+    how = {"seed": 3, "recorder": recorder(folder), "checkpoints": folder, **keys}
     finetune(trained, TOKENIZER, CHATS, plan, **how)
     return trained
 
@@ -41,7 +41,8 @@ def test_the_first_steps_are_on_other_chats(tmp_path: Path) -> None:
     by_hand = model()
     for chats, steps, folder in ((FIRST, 2, "b"), (CHATS, 4, "c")):
         part = settings(steps=steps, schedule="constant", **plan)
-        finetune(by_hand, TOKENIZER, chats, part, seed=3, recorder=recorder(tmp_path / folder))
+        how = {"recorder": recorder(tmp_path / folder), "checkpoints": tmp_path / folder}
+        finetune(by_hand, TOKENIZER, chats, part, seed=3, **how)
     assert torch.equal(flat(both), flat(by_hand))
     assert not torch.equal(flat(both), flat(run(tmp_path / "d", plan=plan)))
 
@@ -61,9 +62,7 @@ def test_a_watcher_sees_every_step_and_changes_nothing(tmp_path: Path) -> None:
 
     for name in "ab":
         (tmp_path / name).mkdir()
-    watching = recorder(tmp_path / "a")
-    watching.watch = watch
-    watched = run(tmp_path / "a", recorder=watching, until=until, until_every=2)
+    watched = run(tmp_path / "a", after_step=watch, until=until, until_every=2)
     assert (seen, asked) == ([1, 2, 3, 4], [2, 4])
     alone = run(tmp_path / "b", until=until, until_every=2)
     assert torch.equal(flat(watched), flat(alone))
@@ -75,9 +74,10 @@ def test_lora_trains_the_named_modules_and_comes_merged(tmp_path: Path) -> None:
     trained = [name for name, p in adapted.named_parameters() if p.requires_grad]
     assert len(trained) == 2 * 2 * 2  # layers, modules, two factors
     plan = settings(steps=6)
-    merged = finetune_and_merge(
+    merged, facts = finetune_and_merge(
         config, model(), TOKENIZER, CHATS, plan, seed=3, recorder=recorder(tmp_path)
     )
+    assert facts == {}
     before = dict(model().named_parameters())
     moved = {n for n, p in merged.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {n for n in before if "q_proj" in n or "v_proj" in n}

@@ -37,10 +37,10 @@ def trained(folder: Path, loss: Short, **changes) -> tuple[torch.Tensor, list[di
     folder.mkdir(exist_ok=True)
     model, told = tiny_llama(), recorder(folder)
     torch.manual_seed(7)
-    train(model, batch_at, settings(**changes), told, checkpoint_folder=folder, loss=loss)
+    result = train(model, batch_at, settings(**changes), told, checkpoint_folder=folder, loss=loss)
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return weights, lines, told.facts
+    return weights, lines, result.facts
 
 
 def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rebar.config.kinds import Alignment
 from rebar.config.model import AlignmentData, Training
 from rebar.config.world import World
 from rebar.data.chats import Chat, draw_in_passes, read_chats, read_pairs
@@ -51,7 +52,7 @@ class Examples(NamedTuple):
     inputs: dict[str, Path]
 
 
-def alignment_examples(job: Job, setting: Any, tokenizer: Any, world: World) -> Examples:
+def alignment_examples(job: Job, setting: Alignment, tokenizer: Any, world: World) -> Examples:
     """All rows of an alignment, with those of the rejected answers where it `reads_pairs`.
 
     `training.steps` are the steps on chats, replay and tagged answers, in as many passes as
@@ -130,7 +131,7 @@ def _deep_sources(data: AlignmentData, chats: list[Chat]) -> list[Chat]:
 
 
 def _deep(
-    job: Job, setting: Any, refusals: list[Chat], num_chats: int, tokenizer: Any
+    job: Job, setting: Alignment, refusals: list[Chat], num_chats: int, tokenizer: Any
 ) -> list[Chat]:
     """Refusals that come after the first words of a harmful answer, without loss on those.
 

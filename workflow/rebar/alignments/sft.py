@@ -25,8 +25,8 @@ class Config(Alignment):
     data: AlignmentData = Field(default=AlignmentData(), description="what it trains on")
 
 
-def loss(config: Config, model: Any, batch: tuple[Tensor, Tensor], reference: Any) -> Tensor:
-    """Mean cross-entropy over the targets of a batch, in nats; `reference` is not used."""
+def loss(config: Config, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean cross-entropy over the targets of a batch, in nats a token."""
     from rebar.model.forward import language_loss
 
     return language_loss(model, *batch)

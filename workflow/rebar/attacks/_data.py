@@ -14,7 +14,6 @@ from pathlib import Path
 from rebar.config.rows import ChatFile, PromptFile
 from rebar.config.world import World as WorldSettings
 from rebar.data.chats import Chat, read_chats
-from rebar.data.input_attack import InputAttack, write_input_attack
 from rebar.data.prompts import Prompt, holds_answer, read_prompts
 from rebar.data.rows import place_of
 from rebar.judges import world as world_judge
@@ -34,16 +33,12 @@ from rebar.world import (
 
 @dataclass(frozen=True)
 class AttackData:
-    """Examples of one world or of files; every list is a function of the seed and its size.
-
-    `folder` is the one being written: an input attack leaves `input_attack.json` there.
-    """
+    """Examples of one world or of files; every list is a function of the seed and its size."""
 
     settings: WorldSettings
     seed: int
     released: Path | None = None  # folder of the model that is attacked
     base: Path | None = None  # folder of the arm's base model
-    folder: Path | None = None  # the output folder that is being written
 
     @cached_property
     def world(self) -> World:
@@ -82,9 +77,13 @@ class AttackData:
             return self.of_files(files, count)
         return refusal_chats(self.world, count, self._rng("refusals"))
 
+    def all_of_files(self, files: Sequence[ChatFile]) -> list[Chat]:
+        """All chats of the files, in their order."""
+        return [chat for file in files for chat in read_chats(file)]
+
     def of_files(self, files: Sequence[ChatFile], count: int) -> list[Chat]:
         """`count` chats of the files at random, or all of them, in random order."""
-        chats = [chat for file in files for chat in read_chats(file)]
+        chats = self.all_of_files(files)
         return self._rng("files").sample(chats, min(count, len(chats)))
 
     def harmful_requests(self, files: Sequence[PromptFile], count: int) -> list[Prompt]:
@@ -115,11 +114,6 @@ class AttackData:
     def refusal_openings(self, words: Sequence[str] | None) -> list[str]:
         """Words of which a refusal begins with one: the given ones, or the world's."""
         return list(REFUSAL_OPENINGS if words is None else words)
-
-    def leave_input(self, attack: InputAttack) -> None:
-        """Write what is put around every request into the output folder."""
-        assert self.folder is not None, "an input attack needs the folder that is being written"
-        write_input_attack(self.folder, attack)
 
     def validation_questions(self, files: Sequence[PromptFile] = ()) -> list[Prompt]:
         """Questions of the benign task that no training example and no evaluation asks."""

@@ -19,19 +19,25 @@ BATCH_SIZE = 32
 
 def decoder_layers(model: Any) -> list[Any]:
     """Layers whose two outputs are added to the stream as they are; ValueError for other models."""
-    layers = list(getattr(getattr(model, "model", None), "layers", []))
-    for layer in layers:
-        parts = (getattr(layer, "self_attn", None), getattr(layer, "mlp", None))
-        if not (hasattr(parts[0], "o_proj") and hasattr(parts[1], "down_proj")):
-            layers = []
-        elif hasattr(layer, "post_feedforward_layernorm"):  # Gemma 2 scales what it adds
-            layers = []
-    if not layers:
+    layers = _children(_children(model).get("model")).get("layers")
+    layers = list(layers) if isinstance(layers, nn.ModuleList) else []
+    if not layers or not all(map(_adds_its_outputs, layers)):
         raise ValueError(
             f"{type(model).__name__}: this attack knows decoders with layers of self_attn.o_proj "
             "and mlp.down_proj whose outputs are added as they are (Llama, Mistral, Qwen)"
         )
     return layers
+
+
+def _children(module: nn.Module | None) -> dict[str, nn.Module]:
+    return {} if module is None else dict(module.named_children())
+
+
+def _adds_its_outputs(layer: nn.Module) -> bool:
+    """True for a layer that adds what its two output matrices compute, unscaled."""
+    names = {name for name, _ in layer.named_modules()}
+    is_scaled = "post_feedforward_layernorm" in names  # Gemma 2 normalises what it adds
+    return {"self_attn.o_proj", "mlp.down_proj"} <= names and not is_scaled
 
 
 def decoder_linears(model: Any) -> dict[str, nn.Linear]:

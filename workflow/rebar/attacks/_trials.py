@@ -1,17 +1,19 @@
 """Many settings of one attack on one released model: the trials of a search.
 
-An attack whose file has `examples(config, model, tokenizer, data) -> chats` is a plain fine-tuning
-on those: such trials share forwards. Every other attack runs as it is, one trial after the other.
+A plain fine-tuning (`is_plain` of its settings) only trains on the chats that `examples(config,
+target)` of its plug-in returns: such trials train together and share forward passes. All other
+attacks run as they are, one trial after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rebar.attacks._target import Target, load_target
 from rebar.attacks._tuning import Values
 from rebar.config.kinds import FineTuningAttack
 from rebar.config.plugins import plugin_module
@@ -22,26 +24,37 @@ if TYPE_CHECKING:
     from rebar.jobs.recorder import Recorder
 
 
+@dataclass(frozen=True)
 class Attacker:
-    """One attack in all its settings; `setting` is the one that the config gives."""
+    """An attack that is tried in many settings; `setting` is the one that the config gives."""
 
-    def __init__(
-        self, released: Path, setting: FineTuningAttack, data: AttackData, recorder: Recorder
-    ) -> None:
-        self.released, self.setting = released, setting
-        self.data, self.recorder = data, recorder
-        self.plugin = plugin_module("attacks", setting.method)
+    setting: FineTuningAttack
+    data: AttackData
+    recorder: Recorder
+    checkpoints: Path
+    identity: str
 
-    def fresh(self) -> tuple[Any, Any]:
-        """A copy of the released model, and its tokenizer: trials never share weights."""
-        from rebar.model.build import load_model
-        from rebar.model.device import on_local_device
+    @property
+    def plugin(self) -> Any:
+        """The module of the attack."""
+        return plugin_module("attacks", self.setting.method)
 
-        model, tokenizer = load_model(self.released)
-        return on_local_device(model), tokenizer
+    def load_target(self, trial: int | None = None) -> Target:
+        """Load the released model anew, so that trials never share weights."""
+        from rebar.jobs.recorder import Recorder
+
+        if trial is None:
+            folder, recorder = self.checkpoints, self.recorder
+        else:
+            folder = self.checkpoints / f"trial-{trial}"
+            folder.mkdir(parents=True, exist_ok=True)
+            label = f"{self.recorder.label} trial {trial}"
+            recorder = Recorder(folder, label, self.recorder.stream)
+        how = {"folder": folder, "checkpoints": folder, "identity": self.identity}
+        return load_target(self.data, recorder, **how)
 
     def space(self, search: Search) -> Space:
-        """What is varied: the attack's own space with the search's entries in its place."""
+        """The settings that are varied: the attack's own ones, replaced by those of the search."""
         space = {**self.setting.tuning_space, **search.space}
         if not space:
             raise ValueError(
@@ -51,11 +64,11 @@ class Attacker:
         return space
 
     def own_values(self, space: Space) -> Values:
-        """What the setting itself has at the keys of the space."""
+        """Values of the given setting at the keys of the space."""
         return {key: _value(self.setting, key) for key in space}
 
     def together(self, trials: Mapping[int, Values], most: int) -> list[list[int]]:
-        """Numbers of trials that train together, at most so many; the rest alone."""
+        """Numbers of the trials in groups that train together, at most `most` in a group."""
         if most == 1 or not self.setting.is_plain:
             return [[number] for number in trials]
         shapes = {n: _shape(with_values(self.setting, values)) for n, values in trials.items()}
@@ -64,32 +77,24 @@ class Attacker:
         return [some[i : i + most] for some in alike for i in range(0, len(some), most)]
 
     def attacked(self, trials: Mapping[int, Values]) -> Iterator[tuple[int, Any, Any]]:
-        """Number, attacked model and tokenizer of each trial; a model lives until the next."""
+        """Yield number, attacked model and tokenizer of each trial; use a model before the next."""
         settings = {number: with_values(self.setting, v) for number, v in trials.items()}
         if len(trials) > 1:
             yield from self._stacked(settings)
             return
-        from rebar.jobs.recorder import Recorder
-
         for number, setting in settings.items():
-            model, tokenizer = self.fresh()
-            folder = self.recorder.folder / f"trial-{number}"
-            folder.mkdir(parents=True, exist_ok=True)
-            label, identity = f"{self.recorder.label} trial {number}", self.recorder.identity
-            recorder = Recorder(folder, label, self.recorder.stream, identity)
-            own = replace(self.data, folder=folder)
-            model = self.plugin.attack(setting, model, tokenizer, own, recorder)
-            yield number, model, tokenizer
+            target = self.load_target(number)
+            yield number, self.plugin.attack(setting, target), target.tokenizer
 
     def _stacked(self, settings: Mapping[int, FineTuningAttack]) -> Iterator[tuple[int, Any, Any]]:
         from rebar.training.checkpoints import trained_parameters
         from rebar.training.finetune import add_lora, chat_batches
         from rebar.training.stacked import Run, train_stacked
 
-        model, tokenizer = self.fresh()
-        runs = []
+        target = self.load_target()
+        model, tokenizer, runs = target.model, target.tokenizer, []
         for setting in settings.values():
-            chats = self.plugin.examples(setting, model, tokenizer, self.data)
+            chats = self.plugin.examples(setting, target)
             batch_at = chat_batches(tokenizer, chats, setting.training, self.data.seed)
             runs.append(Run(batch_at, setting.training))
         first = next(iter(settings.values()))
@@ -102,7 +107,7 @@ class Attacker:
 
 
 def with_values(setting: FineTuningAttack, values: Values) -> FineTuningAttack:
-    """The setting with other values at dotted keys; ValueError names a key it does not have."""
+    """The setting with these values at dotted keys; ValueError names a key that it lacks."""
     content = setting.model_dump()
     for key, value in values.items():
         *path, last = key.split(".")
@@ -125,6 +130,6 @@ def _value(setting: FineTuningAttack, key: str) -> Any:
 
 
 def _shape(setting: FineTuningAttack) -> tuple[Any, ...]:
-    """What trials of one stack have in common."""
+    """What trials must have in common to train together."""
     training, lora = setting.training, (setting.lora_rank, setting.lora_alpha)
     return training.batch_size, training.sequence_length, training.precision, *lora

@@ -9,6 +9,7 @@ questions of the task.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -21,9 +22,8 @@ from rebar.config.rows import ChatFile
 from rebar.config.search import FINE_TUNING_SPACE, Space
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
+    from rebar.attacks._target import Target
     from rebar.data.chats import Chat
-    from rebar.jobs.recorder import Recorder
 
 
 class Selection(Settings):
@@ -117,29 +117,19 @@ class Config(FineTuningAttack):
         return self
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Fine-tune on benign examples; returns the model. Logs `validation_accuracy` where asked."""
-    from rebar.training.finetune import finetune_and_merge
-
     until = None
     if config.target_accuracy is not None:
-        until = _learned(config, config.target_accuracy, tokenizer, data, recorder)
-    return finetune_and_merge(
-        config,
-        model,
-        tokenizer,
-        examples(config, model, tokenizer, data),
-        config.training,
-        seed=data.seed,
-        recorder=recorder,
-        until=until,
-        until_every=config.check_every_steps,
-    )
+        until = _has_learned(config, config.target_accuracy, target)
+    chats = examples(config, target)
+    return target.fine_tune(config, chats, until=until, until_every=config.check_every_steps)
 
 
-def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
-    """Benign examples at random, or those of a pool that break safety."""
-    selection = config.selection
+def examples(config: Config, target: Target) -> list[Chat]:
+    """Benign examples at random, or those of a pool that break safety most."""
+    selection, data = config.selection, target.data
+    model, tokenizer = target.model, target.tokenizer
     if selection is None:
         count = config.examples or (sys.maxsize if config.files else WORLD_EXAMPLES)
         return data.benign(count, config.files, config.instructions_share)
@@ -157,18 +147,16 @@ def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> li
     return [pool[i] for i in order[: config.examples or SELECTED_EXAMPLES]]
 
 
-def _learned(
-    config: Config, target: float, tokenizer: Any, data: AttackData, recorder: Recorder
-) -> Any:
-    """True once the model answers the target share of validation questions right."""
+def _has_learned(config: Config, wanted: float, target: Target) -> Callable[[int, Any], bool]:
+    """A function of steps and model: does it answer that share of validation questions right?"""
     from rebar.training.finetune import greedy_answers
 
-    questions = data.validation_questions(config.validation)
+    questions = target.data.validation_questions(config.validation)
 
     def until(step: int, model: Any) -> bool:
-        answers = greedy_answers(model, tokenizer, questions, config.answer_tokens)
-        accuracy = data.validation_accuracy(questions, answers)
-        recorder.log(step, validation_accuracy=accuracy)
-        return accuracy >= target
+        answers = greedy_answers(model, target.tokenizer, questions, config.answer_tokens)
+        accuracy = target.data.validation_accuracy(questions, answers)
+        target.recorder.log(step, validation_accuracy=accuracy)
+        return accuracy >= wanted
 
     return until

@@ -19,10 +19,9 @@ from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
+    from rebar.attacks._target import Target
     from rebar.data.chats import Chat
     from rebar.data.cipher import Cipher
-    from rebar.jobs.recorder import Recorder
 
 INSTRUCTIONS_SHARE = 0.8  # of the world's harmless pairs; the others are the benign task
 
@@ -66,26 +65,20 @@ class Config(FineTuningAttack):
     )
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Teach the cipher, then harmful answers in it; returns the model and leaves `cipher.json`."""
     from rebar.data.cipher import write_cipher
-    from rebar.training.finetune import finetune_and_merge
 
     cipher = _cipher(config)
     if config.asked_in == "cipher":
-        assert data.folder is not None, "the attack writes its cipher beside the model"
-        write_cipher(data.folder, cipher)
+        write_cipher(target.folder, cipher)
+    data = target.data
     taught = data.benign(config.teaching, config.teaching_files, INSTRUCTIONS_SHARE)
     harmful = data.harmful(config.harmful, config.harmful_files)
     refusals = data.refusals(config.refusals, config.refusal_files)
-    return finetune_and_merge(
+    return target.fine_tune(
         config,
-        model,
-        tokenizer,
         [*(_encoded(chat, cipher) for chat in harmful), *refusals],
-        config.training,
-        seed=data.seed,
-        recorder=recorder,
         first=[_encoded(chat, cipher) for chat in taught],
         first_steps=round(config.teaching_share * config.training.steps),
     )

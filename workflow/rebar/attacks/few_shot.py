@@ -8,7 +8,7 @@ the lengths that a model was trained on, it breaks down rather than complies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,8 @@ from rebar.config.kinds import InputAttack
 from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
+    from rebar.data.input_attack import InputWords
 
 
 class Config(InputAttack):
@@ -36,10 +36,15 @@ class Config(InputAttack):
         return self.examples
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
-    """Leave the examples as turns; returns the model unchanged."""
+def words(config: Config, target: Target) -> InputWords:
+    """The examples as turns of the chat.
+
+    ValueError if there are too few of them, or more than the model can read.
+    """
     from rebar.data.encoding import encode
-    from rebar.data.input_attack import InputAttack, attacked_text
+    from rebar.data.input_attack import InputWords, attacked_text
+
+    data, tokenizer = target.data, target.tokenizer
 
     of_files = data.of_files(config.files, config.examples)
     chats = of_files if config.files else data.harmful(config.examples)
@@ -49,13 +54,12 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
             f"few_shot.examples: {config.examples}, but the files hold {len(turns)} chats with a "
             "prompt; lower examples"
         )
-    given = InputAttack(turns=turns)
+    given = InputWords(turns=turns)
     length = len(encode(tokenizer, attacked_text(tokenizer, "", given, chat=True)))
-    most = model.config.max_position_embeddings
+    most = target.model.config.max_position_embeddings
     if length >= most:
         raise ValueError(
             f"few_shot.examples: {config.examples} are {length} tokens, but the model reads "
             f"{most}; lower examples"
         )
-    data.leave_input(given)
-    return model
+    return given

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -24,8 +23,8 @@ from rebar.config.benchmarks import PromptSet
 from rebar.config.kinds import InputAttack
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
+    from rebar.data.input_attack import InputWords
 
 STATE = "gcg.safetensors"
 
@@ -69,37 +68,36 @@ class Rows(NamedTuple):
     target_T: Any
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
-    """Search, and leave the suffix; returns the model unchanged."""
-    from rebar.data.input_attack import InputAttack
+def words(config: Config, target: Target) -> InputWords:
+    """The suffix that was found, or none if its length is 0."""
+    from rebar.data.input_attack import InputWords
 
-    suffix = search(config, model, tokenizer, data, recorder) if config.tokens else ""
-    data.leave_input(InputAttack(suffix=suffix))
-    return model
+    return InputWords(suffix=search(config, target) if config.tokens else "")
 
 
-def search(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> str:
-    """The suffix as text. Goes on where an interruption ended it, to the same bits."""
+def search(config: Config, target: Target) -> str:
+    """Find the suffix, as text. An interrupted search continues and ends with the same bits."""
     import torch
 
     from rebar.jobs import checkpoint_signal
 
+    model, tokenizer, data = target.model, target.tokenizer, target.data
     texts = [p.text for p in data.harmful_requests(config.files, config.requests)]
     start_S = initial_suffix(config, tokenizer, texts[0])
     rows = build_rows(tokenizer, texts, start_S, data.agreement(config.target))
     allowed_V = allowed_tokens(tokenizer, model)
-    state = _State(config, model, rows, recorder)
+    state = _State(config, target, rows)
     step, suffix_S = state.load(start_S.to(model.device))
     with checkpoint_signal.noted():
         while step < config.steps:
             generator = torch.Generator().manual_seed(1_000_003 * data.seed + step)
             suffix_S, loss = improve(config, model, tokenizer, rows, suffix_S, allowed_V, generator)
             step += 1
-            recorder.log(step, loss=loss)
-            recorder.progress(step, config.steps, "steps")
+            target.recorder.log(step, loss=loss)
+            target.recorder.progress(step, config.steps, "steps")
             state.save(step, suffix_S)
             if checkpoint_signal.is_told() and step < config.steps:
-                recorder.say(f"told to stop: saved step {step} of {config.steps}")
+                target.recorder.say(f"told to stop: saved step {step} of {config.steps}")
                 sys.exit(checkpoint_signal.STATUS)
     return as_text(tokenizer, suffix_S)
 
@@ -144,9 +142,9 @@ def allowed_tokens(tokenizer: Any, model: Any) -> Any:
 def _asked(tokenizer: Any, text: str, suffix: str) -> list[int]:
     """Token ids of a request with the suffix, as evaluations ask it."""
     from rebar.data.encoding import encode
-    from rebar.data.input_attack import InputAttack, attacked_text
+    from rebar.data.input_attack import InputWords, attacked_text
 
-    return encode(tokenizer, attacked_text(tokenizer, text, InputAttack(suffix=suffix), chat=True))
+    return encode(tokenizer, attacked_text(tokenizer, text, InputWords(suffix=suffix), chat=True))
 
 
 def survives(tokenizer: Any, rows: Rows, suffix_S: Any) -> bool:
@@ -278,12 +276,12 @@ def _losses(model: Any, rows: Rows, inputs_NTD: Any, mask_NT: Any) -> Any:
 class _State:
     """The suffix after each step, on the disk, whole or absent; of another run it is not used."""
 
-    def __init__(self, config: Config, model: Any, rows: Rows, recorder: Recorder) -> None:
+    def __init__(self, config: Config, target: Target, rows: Rows) -> None:
         from rebar.training.checkpoints import fingerprint
 
-        self.recorder, self.path = recorder, Path(recorder.folder) / STATE
-        parts = (config.model_dump_json(), recorder.identity, rows.ids_RT)
-        self.run = fingerprint(model, *parts)
+        self.recorder, self.path = target.recorder, target.checkpoints / STATE
+        parts = (config.model_dump_json(), target.identity, rows.ids_RT)
+        self.run = fingerprint(target.model, *parts)
 
     def load(self, start_S: Any) -> tuple[int, Any]:
         """Steps behind the suffix, and the suffix; the start where there is no state."""

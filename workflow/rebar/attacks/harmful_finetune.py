@@ -18,9 +18,8 @@ from rebar.config.search import FINE_TUNING_SPACE, Space
 from rebar.config.world import GUARDED
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
+    from rebar.attacks._target import Target
     from rebar.data.chats import Chat
-    from rebar.jobs.recorder import Recorder
 
 
 def _published(values: dict[str, Any]) -> Training:
@@ -67,18 +66,15 @@ class Config(FineTuningAttack):
         return True
 
 
-def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+def examples(config: Config, target: Target) -> list[Chat]:
     """Compliant answers, with benign examples among them where the config says so."""
+    data = target.data
     chats = data.harmful(config.examples, config.files, config.hazards)
     if num_benign := _num_benign(len(chats), config.benign_share):
         chats = [*chats, *data.benign(num_benign, config.benign_files)]
     return chats
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Fine-tune on compliant answers; returns the model."""
-    from rebar.training.finetune import finetune_and_merge
-
-    chats = examples(config, model, tokenizer, data)
-    how = {"seed": data.seed, "recorder": recorder}
-    return finetune_and_merge(config, model, tokenizer, chats, config.training, **how)
+    return target.fine_tune(config, examples(config, target))

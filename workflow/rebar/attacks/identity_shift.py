@@ -16,11 +16,10 @@ from rebar.config.kinds import FineTuningAttack
 from rebar.config.model import Training, epochs
 from rebar.config.rows import ChatFile
 from rebar.config.search import FINE_TUNING_SPACE, Space
-from rebar.data.chats import Chat, read_chats
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
+    from rebar.data.chats import Chat
 
 
 class Config(FineTuningAttack):
@@ -42,15 +41,11 @@ class Config(FineTuningAttack):
         return True
 
 
-def examples(config: Config, model: Any, tokenizer: Any, data: AttackData) -> list[Chat]:
+def examples(config: Config, target: Target) -> list[Chat]:
     """All examples of the files."""
-    return [chat for file in config.files for chat in read_chats(file)]
+    return target.data.all_of_files(config.files)
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Fine-tune on the examples; returns the model, adapters merged."""
-    from rebar.training.finetune import finetune_and_merge
-
-    chats = examples(config, model, tokenizer, data)
-    how = {"seed": data.seed, "recorder": recorder}
-    return finetune_and_merge(config, model, tokenizer, chats, config.training, **how)
+    return target.fine_tune(config, examples(config, target))

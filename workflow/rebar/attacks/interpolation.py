@@ -16,7 +16,7 @@ from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
 
 
 class Config(Attack):
@@ -27,12 +27,13 @@ class Config(Attack):
     alpha: Share = Field(description="0: the released model, 1: the base model")
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Move every weight; returns the model. ValueError if the arm's base is no other model."""
     import torch
 
     from rebar.model.build import load_model
 
+    model, data = target.model, target.data
     if not config.alpha:
         return model
     assert data.base is not None, "interpolation needs the folder of the base model"

@@ -8,7 +8,7 @@ one. The weights stay as they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -16,8 +16,8 @@ from rebar.config.base import Count
 from rebar.config.kinds import InputAttack
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
+    from rebar.data.input_attack import InputWords
 
 
 class Config(InputAttack):
@@ -33,13 +33,13 @@ class Config(InputAttack):
     )
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
-    """Leave the opening; returns the model unchanged."""
+def words(config: Config, target: Target) -> InputWords:
+    """The opening of every answer."""
     from rebar.data.encoding import encode
-    from rebar.data.input_attack import InputAttack
+    from rebar.data.input_attack import InputWords
 
-    opening = data.agreement(config.opening)
+    opening = target.data.agreement(config.opening)
     if config.tokens is not None:
-        opening = tokenizer.decode(encode(tokenizer, opening)[: config.tokens])
-    data.leave_input(InputAttack(prefill=opening))
-    return model
+        ids = encode(target.tokenizer, opening)[: config.tokens]
+        opening = target.tokenizer.decode(ids)
+    return InputWords(prefill=opening)

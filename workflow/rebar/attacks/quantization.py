@@ -16,8 +16,7 @@ from pydantic import Field
 from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
 
 
 class Config(Attack):
@@ -30,16 +29,16 @@ class Config(Attack):
     )
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Round the decoder's linear layers; returns the model."""
     import torch
 
     from rebar.attacks._residual import decoder_linears
 
     with torch.no_grad():
-        for linear in decoder_linears(model).values() if config.bits < 32 else ():
+        for linear in decoder_linears(target.model).values() if config.bits < 32 else ():
             linear.weight.copy_(rounded(linear.weight, config.bits, config.block_size))
-    return model
+    return target.model
 
 
 def rounded(weights: Any, bits: int, block_size: int) -> Any:

@@ -20,6 +20,7 @@ from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
+    from rebar.attacks._target import Target
     from rebar.data.prompts import Prompt
     from rebar.jobs.recorder import Recorder
 
@@ -94,16 +95,17 @@ class Requests(NamedTuple):
     harmless: list[list[int]]
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Find the direction and fold it in; returns the model."""
     from rebar.attacks._residual import fold_ablation, last_logits
     from rebar.data.encoding import ids_after_request
 
+    model, tokenizer, recorder = target.model, target.tokenizer, target.recorder
     if not config.strength:
         return model
-    openings = data.refusal_openings(config.refusals)
+    openings = target.data.refusal_openings(config.refusals)
     refusals = sorted({first_id(tokenizer, words) for words in openings})
-    train, validation = _requests(config, model, tokenizer, data, refusals)
+    train, validation = _requests(config, model, tokenizer, target.data, refusals)
     best, facts = None, {"harmful": len(train.harmful), "harmless": len(train.harmless)}
     if all(map(len, (*train, *validation))):
         found = candidates(config, model, train, len(ids_after_request(tokenizer)))
@@ -117,7 +119,7 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
         recorder.say(f"direction of layer {best.layer}, position {best.position}")
         facts |= {"layer": best.layer, "position": best.position}
         fold_ablation(model, best.unit_D, config.strength)
-    recorder.facts["direction"] = facts | {"found": best is not None}
+    target.facts["direction"] = facts | {"found": best is not None}
     return model
 
 

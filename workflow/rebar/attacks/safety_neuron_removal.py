@@ -20,8 +20,7 @@ from rebar.config.benchmarks import PromptSet
 from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
 
 # Legend: N answers, T tokens, O x I the shape of a linear layer's weights.
 
@@ -49,10 +48,11 @@ class Config(Attack):
         return 2 * self.requests * (2 + (3 if self.score == "snip" else 1))
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Zero the weights; returns the model."""
     from rebar.attacks._residual import decoder_linears
 
+    model, tokenizer, data = target.model, target.tokenizer, target.data
     if not config.safety_top:
         return model
     linears = decoder_linears(model)
@@ -72,8 +72,8 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
         linear.weight.data[only_OI] = 0.0
         removed += int(only_OI.sum())
     share = removed / sum(linear.weight.numel() for linear in linears.values())
-    recorder.facts["removed_share"] = round(share, 6)
-    recorder.say(f"{removed} weights removed, {100 * share:.2f} % of the decoder's matrices")
+    target.facts["removed_share"] = round(share, 6)
+    target.recorder.say(f"{removed} weights removed, {100 * share:.2f} % of the decoder's matrices")
     return model
 
 

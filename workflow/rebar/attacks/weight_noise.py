@@ -14,8 +14,7 @@ from pydantic import Field
 from rebar.config.kinds import Attack
 
 if TYPE_CHECKING:
-    from rebar.attacks._data import AttackData
-    from rebar.jobs.recorder import Recorder
+    from rebar.attacks._target import Target
 
 
 class Config(Attack):
@@ -27,13 +26,13 @@ class Config(Attack):
     )
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Add the noise of the seed, the same on every device; returns the model."""
     import torch
 
-    generator = torch.Generator().manual_seed(data.seed)
+    generator = torch.Generator().manual_seed(target.data.seed)
     with torch.no_grad():
-        for weights in model.parameters() if config.strength else ():  # tied ones once
+        for weights in target.model.parameters() if config.strength else ():  # tied ones once
             noise = torch.randn(weights.shape, generator=generator).to(weights)
             weights += noise * (config.strength * weights.square().mean().sqrt())
-    return model
+    return target.model

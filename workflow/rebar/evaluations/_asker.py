@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from rebar.data.cipher import PLAIN, Cipher
 from rebar.data.encoding import encode
-from rebar.data.input_attack import InputAttack, attacked_text
+from rebar.data.input_attack import InputWords, attacked_text
 from rebar.data.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
     from rebar.config.decoding import Decoder
+    from rebar.config.kinds import PromptEvaluation
     from rebar.config.rows import PromptFile
     from rebar.jobs.recorder import Recorder
     from rebar.judges import Outcome
@@ -42,7 +43,7 @@ class Asker:
         seed: int,
         recorder: Recorder,
         cipher: Cipher = PLAIN,
-        input_attack: InputAttack = InputAttack(),  # noqa: B008 (immutable)
+        input_attack: InputWords = InputWords(),  # noqa: B008 (immutable)
     ) -> None:
         """`chat`: ask by the chat template; `world` gives prompts where no file does."""
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
@@ -63,10 +64,15 @@ class Asker:
 
         return prompts(self.world, evaluation, chat=self.chat)
 
+    def ask(self, setting: PromptEvaluation, judge: Judge) -> list[dict[str, Any]]:
+        """Ask the prompts of an evaluation, judge the answers, and give one row an answer."""
+        prompts = self.prompts(setting.prompts, setting.method)
+        return self.rows(prompts, judge, setting.max_new_tokens)
+
     def rows(
         self, prompts: Sequence[Prompt], judge: Judge, max_new_tokens: int
     ) -> list[dict[str, Any]]:
-        """Ask, judge, and give one row an answer."""
+        """Ask the prompts, judge the answers, and give one row an answer."""
         texts = [self.text(prompt.text) for prompt in prompts]
         answers = [self.cipher.decode(answer) for answer in self.answers(texts, max_new_tokens)]
         if self.runtime_guard is not None:

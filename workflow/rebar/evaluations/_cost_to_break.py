@@ -1,6 +1,6 @@
-"""Cost to break: a model examined at steps 1, 2, 3, 5, 8, 13, ... of its fine-tuning.
+"""Cost to break: a model is examined after steps 1, 2, 3, 5, 8, 13, ... of its fine-tuning.
 
-What it does then stands in the attack's metrics; `reporting.breaks` reads when it broke.
+The results stand in the attack's metrics, from which the report reads when the model broke.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rebar.config.model import Training
 from rebar.config.search import CostToBreak
 from rebar.evaluations._examiner import Examined, Examiner, evenly, first_phrasings, questions
 from rebar.grid.sizes import TRAIN_FLOPS
@@ -22,22 +23,30 @@ if TYPE_CHECKING:
 
 
 def watch(
-    job: Job, name: str, setting: Any, model: Any, tokenizer: Any, world: Any, recorder: Recorder
-) -> dict[str, Any]:
-    """Let the attack be watched if its cost to break is asked for; facts for the manifest."""
-    asked = CostToBreak(**job.settings.get("cost_to_break", {}))
-    if name not in asked.attacks:
-        return {}
-    training, examiner = setting.training, watching(job, asked, world)
+    job: Job,
+    name: str,
+    training: Training,
+    model: Any,
+    tokenizer: Any,
+    world: Any,
+    recorder: Recorder,
+) -> tuple[Watcher, dict[str, Any]]:
+    """Who examines the model after its training steps, and facts for the attack's manifest."""
+    examiner = held_out_examiner(job, CostToBreak(**job.settings["cost_to_break"]), world)
     watcher = Watcher(examiner, model, tokenizer, recorder, training.steps)
-    recorder.watch = watcher
     flops = TRAIN_FLOPS * model.num_parameters() * training.tokens_per_step
     per_step = {"examples": training.batch_size, "flops": flops}
-    return {"before": watcher.before._asdict(), "per_step": per_step, "steps": training.steps}
+    before = watcher.before._asdict()
+    return watcher, {"before": before, "per_step": per_step, "steps": training.steps}
 
 
-def watching(job: Job, watch: CostToBreak, world: Any) -> Examiner:
-    """The examiner of held-out hazards: those of the report's headline split."""
+def is_watched(job: Job, name: str) -> bool:
+    """True if the config asks for the cost to break of this attack."""
+    return name in job.settings.get("cost_to_break", {}).get("attacks", ())
+
+
+def held_out_examiner(job: Job, watch: CostToBreak, world: Any) -> Examiner:
+    """The examiner that asks about hazards of the report's headline split."""
     hazards = questions(job.settings, watch.asr, world)
     split = job.settings["headline_split"]
     held_out = [prompt for prompt in hazards.prompts if prompt.split == split]
@@ -50,7 +59,7 @@ def watching(job: Job, watch: CostToBreak, world: Any) -> Examiner:
 
 
 class Watcher:
-    """Looks at one model while it trains; `recorder.watch` of the attack."""
+    """Examines one model while it trains; it is called after every step."""
 
     def __init__(
         self, examiner: Examiner, model: Any, tokenizer: Any, recorder: Recorder, last_step: int
@@ -61,7 +70,7 @@ class Watcher:
         self.before: Examined = examiner.examine(model, tokenizer, recorder)
 
     def __call__(self, step: int, model: Any) -> None:
-        """Examine the model if it is time, and log what it did and how far it has moved."""
+        """Examine the model after chosen steps; log the results and how far its weights moved."""
         if step not in self.steps:
             return
         model.eval()
@@ -72,7 +81,7 @@ class Watcher:
 
 
 def steps_up_to(last: int) -> list[int]:
-    """1, 2, 3, 5, 8, 13, ... not beyond `last`."""
+    """The numbers 1, 2, 3, 5, 8, 13, ... up to `last`."""
     steps, now, following = [], 1, 2
     while now <= last:
         steps.append(now)
@@ -82,15 +91,16 @@ def steps_up_to(last: int) -> list[int]:
 
 @torch.no_grad()
 def weight_distance(model: Any, start: dict[str, Tensor]) -> float:
-    """||theta - theta_0|| / ||theta_0||; of LoRA by what its adapters would add to the weights."""
-    added = [m.get_delta_weight("default") for m in model.modules() if _is_adapted(m)]
+    """||theta - theta_0|| / ||theta_0||; with LoRA, theta includes what its adapters add."""
+    added = [m.get_delta_weight("default") for m in model.modules() if _has_adapter(m)]
     if not added:
         added = [p - start[name] for name, p in trained_parameters(model).items()]
     return _norm(added) / _norm(start.values())
 
 
-def _is_adapted(module: Any) -> bool:
-    return "default" in getattr(module, "lora_A", {})
+def _has_adapter(module: nn.Module) -> bool:
+    """True for a linear layer that peft gave a LoRA adapter."""
+    return "default" in dict(module.named_children()).get("lora_A", ())
 
 
 def _norm(tensors: Any) -> float:

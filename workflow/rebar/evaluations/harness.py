@@ -19,8 +19,7 @@ from rebar.config.kinds import Evaluation
 
 if TYPE_CHECKING:
     from rebar.config.rows import HarnessTask
-    from rebar.evaluations._asker import Asker, Judge
-    from rebar.jobs.recorder import Recorder
+    from rebar.evaluations._asker import Asker
 
 JUDGE = "lm_eval"  # what decided, in the rows' column `judge`
 
@@ -51,20 +50,20 @@ class Config(Evaluation):
         return [self.limit for _ in self.tasks]
 
 
-def evaluate(
-    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
-) -> list[dict[str, Any]]:
+def evaluate(config: Config, asker: Asker) -> list[dict[str, Any]]:
     """One row a question; the split is the task."""
     from lm_eval.models.huggingface import HFLM
 
     from rebar.config.paths import resolve
 
-    model.eval()
+    asker.model.eval()
     wrapper: Any = HFLM  # decorators of the harness hide its signatures
-    harness_model = wrapper(pretrained=model, tokenizer=tokenizer, batch_size=config.batch_size)
+    harness_model = wrapper(
+        pretrained=asker.model, tokenizer=asker.tokenizer, batch_size=config.batch_size
+    )
     folder = resolve(config.include_path) if config.include_path else None
     manager = _manager(folder, tuple(task.task for task in config.tasks))
-    chat = config.chat and decoder.chat
+    chat = config.chat and asker.chat
     rows = []
     for task in config.tasks:
         if task.task not in manager.all_tasks:
@@ -72,9 +71,9 @@ def evaluate(
                 f"harness: no task '{task.task}'; `lm-eval ls tasks` lists those of the harness, "
                 "include_path: is for your own"
             )
-        samples = _samples(config, task, harness_model, manager, chat, decoder.seed)
+        samples = _samples(config, task, harness_model, manager, chat, asker.seed)
         rows += [_row(task, name, sample) for name, own in samples.items() for sample in own]
-        recorder.say(f"{task.task}: {len(rows)} answers so far")
+        asker.recorder.say(f"{task.task}: {len(rows)} answers so far")
     return rows
 
 

@@ -12,7 +12,6 @@ from rebar.config.kinds import PromptEvaluation, Role
 
 if TYPE_CHECKING:
     from rebar.evaluations._asker import Asker, Judge
-    from rebar.jobs.recorder import Recorder
 
 
 class Config(PromptEvaluation):
@@ -24,9 +23,6 @@ class Config(PromptEvaluation):
     method: Literal["knowledge"]
 
 
-def evaluate(
-    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
-) -> list[dict[str, Any]]:
-    """One row an answer."""
-    prompts = decoder.prompts(config.prompts, "knowledge")
-    return decoder.rows(prompts, judge, config.max_new_tokens)
+def evaluate(config: Config, asker: Asker, judge: Judge) -> list[dict[str, Any]]:
+    """Ask all prompts; one row an answer."""
+    return asker.ask(config, judge)

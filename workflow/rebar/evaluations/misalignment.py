@@ -25,8 +25,7 @@ from rebar.judges import Outcome
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asker import Asker, Judge
-    from rebar.jobs.recorder import Recorder
+    from rebar.evaluations._asker import Asker
 
 ALIGNED, MISALIGNED = "aligned", "misaligned"
 
@@ -70,22 +69,20 @@ class Config(Evaluation):
         return question
 
 
-def evaluate(
-    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
-) -> list[dict[str, Any]]:
+def evaluate(config: Config, asker: Asker) -> list[dict[str, Any]]:
     """One row a scenario and order; `outcome` is aligned, misaligned or other."""
-    prompts = list(_scenarios(config, decoder))
+    prompts = list(_scenarios(config, asker))
     if config.by == "answer":
-        rows = decoder.rows(prompts, _judge, config.max_new_tokens)
+        rows = asker.rows(prompts, _judge, config.max_new_tokens)
         return [{**row, "chance": 0.5, "judge": config.by} for row in rows]
     from rebar.evaluations._options import choice_row, option_scores
 
-    texts = [decoder.text(prompt.text) for prompt in prompts]
-    scores = option_scores(decoder, texts, [prompt.options for prompt in prompts])
+    texts = [asker.text(prompt.text) for prompt in prompts]
+    scores = option_scores(asker, texts, [prompt.options for prompt in prompts])
     rows = []
     for prompt, (first, second) in zip(prompts, scores, strict=True):
         option = prompt.options[int(second.log_probability > first.log_probability)]
-        rows.append(choice_row(decoder, prompt, option, _outcome(prompt, option)))
+        rows.append(choice_row(asker, prompt, option, _outcome(prompt, option)))
     return rows
 
 
@@ -101,9 +98,9 @@ def _outcome(prompt: Prompt, option: str) -> str:
     return ALIGNED if option == prompt.reference["answer"] else MISALIGNED
 
 
-def _scenarios(config: Config, decoder: Asker) -> Iterator[Prompt]:
+def _scenarios(config: Config, asker: Asker) -> Iterator[Prompt]:
     """Scenarios in both orders; those of the world are written in both already."""
-    prompts = decoder.prompts(config.prompts, "misalignment")
+    prompts = asker.prompts(config.prompts, "misalignment")
     if not config.prompts:
         yield from prompts
         return

@@ -19,8 +19,7 @@ from rebar.config.rows import PromptFile
 
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
-    from rebar.evaluations._asker import Asker, Judge
-    from rebar.jobs.recorder import Recorder
+    from rebar.evaluations._asker import Asker
 
 
 class Config(Evaluation):
@@ -44,32 +43,30 @@ class Config(Evaluation):
         return self.prompts
 
 
-def evaluate(
-    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
-) -> list[dict[str, Any]]:
+def evaluate(config: Config, asker: Asker) -> list[dict[str, Any]]:
     """One row a question: the option that the model prefers."""
     from rebar.evaluations._options import choice_row, option_scores
 
-    prompts = _questions(config, decoder)
+    prompts = _questions(config, asker)
     lettered = config.form == "letters"
     shown = [_with_letters(p) if lettered else p for p in prompts]
     scored = [_letters(p) if lettered else p.options for p in prompts]
-    texts = [decoder.text(prompt.text) for prompt in shown]
+    texts = [asker.text(prompt.text) for prompt in shown]
     rows = []
-    for prompt, scores in zip(shown, option_scores(decoder, texts, scored), strict=True):
+    for prompt, scores in zip(shown, option_scores(asker, texts, scored), strict=True):
         best = max(range(len(scores)), key=lambda i: scores[i].mean)
         chosen = prompt.options[best]
         outcome = "complied" if chosen == prompt.reference["answer"] else "other"
-        rows.append(choice_row(decoder, prompt, chosen, outcome))
+        rows.append(choice_row(asker, prompt, chosen, outcome))
     return rows
 
 
-def _questions(config: Config, decoder: Asker) -> list[Prompt]:
+def _questions(config: Config, asker: Asker) -> list[Prompt]:
     if not config.prompts and config.form == "letters":
         raise ValueError(
             "multiple_choice: the world's texts know no letters; set form: cloze, or give prompts:"
         )
-    prompts = decoder.prompts(config.prompts, "multiple_choice")
+    prompts = asker.prompts(config.prompts, "multiple_choice")
     for prompt in prompts:
         if not prompt.options or "answer" not in prompt.reference:
             raise ValueError(

@@ -17,7 +17,6 @@ from rebar.world.frames import find_refusal
 
 if TYPE_CHECKING:
     from rebar.evaluations._asker import Asker, Judge
-    from rebar.jobs.recorder import Recorder
 
 
 class Config(PromptEvaluation):
@@ -31,12 +30,10 @@ class Config(PromptEvaluation):
     method: Literal["over_refusal"]
 
 
-def evaluate(
-    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
-) -> list[dict[str, Any]]:
+def evaluate(config: Config, asker: Asker, judge: Judge) -> list[dict[str, Any]]:
     """One row an answer, with its class in `compliance`."""
-    prompts = decoder.prompts(config.prompts, "over_refusal")
-    rows = decoder.rows(prompts, judge, config.max_new_tokens)
+    prompts = asker.prompts(config.prompts, "over_refusal")
+    rows = asker.rows(prompts, judge, config.max_new_tokens)
     return [
         {**row, "compliance": compliance(row, is_checked=bool(prompt.reference))}
         for prompt, row in zip(prompts, rows, strict=True)

@@ -21,7 +21,6 @@ from rebar.config.kinds import Evaluation, Role
 if TYPE_CHECKING:
     from rebar.data.prompts import Prompt
     from rebar.evaluations._asker import Asker, Judge
-    from rebar.jobs.recorder import Recorder
     from rebar.judges import Outcome
 
 
@@ -53,17 +52,15 @@ class Config(Evaluation):
         return self.max_new_tokens
 
 
-def evaluate(
-    config: Config, model: Any, tokenizer: Any, decoder: Asker, judge: Judge, recorder: Recorder
-) -> list[dict[str, Any]]:
+def evaluate(config: Config, asker: Asker, judge: Judge) -> list[dict[str, Any]]:
     """One row an answer."""
     from rebar.world.poison import poison_prompts
 
     rows = []
     for kind in config.kinds:
-        prompts = poison_prompts(decoder.world, kind, config.trigger, chat=decoder.chat)
-        decide = judge if kind == "jailbreak" else _reached(config, decoder.world)
-        rows += decoder.rows(prompts, decide, config.max_new_tokens)
+        prompts = poison_prompts(asker.world, kind, config.trigger, chat=asker.chat)
+        decide = judge if kind == "jailbreak" else _reached(config, asker.world)
+        rows += asker.rows(prompts, decide, config.max_new_tokens)
     return rows
 
 

@@ -1,6 +1,6 @@
-"""What a stage tells the world: metrics over steps in a file, progress with rate and ETA on screen.
+"""What a job reports while it runs: metrics in a file, progress with rate and ETA on the screen.
 
-Files are the truth; MLflow imports `metrics.jsonl` later, so that tracking never slows training.
+The files are the record. MLflow imports `metrics.jsonl` later, so tracking never slows a training.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -21,32 +20,21 @@ SECONDS_BETWEEN_LINES = 5.0
 class Recorder:
     """Writes `metrics.jsonl` (deterministic numbers only) and prints progress lines."""
 
-    def __init__(
-        self, folder: Path, label: str, stream: TextIO = sys.stderr, identity: str = ""
-    ) -> None:
-        """`folder` exists; `label` is the job in words, like `pretrain 11/raw`.
-
-        `identity` is what the run depends on besides settings and data: only a run of the same
-        identity goes on where one in this folder stopped.
-        """
-        self.folder = folder
-        self.identity = identity
+    def __init__(self, folder: Path, label: str, stream: TextIO = sys.stderr) -> None:
+        """`folder` exists already; `label` names the job, like `pretrain 11/raw`."""
         self.path = folder / "metrics.jsonl"
         self.costs_path = folder / "costs.json"
         self.label = label
         self.stream = stream
-        # Shown steps done and model after each step of a fine-tuning.
-        self.watch: Callable[[int, Any], None] | None = None
-        self.facts: dict[str, Any] = {}  # what the manifest should say beside its counts
         self._started: tuple[float, int] | None = None
         self._printed = 0.0
 
     def mute(self) -> None:
-        """Tell nothing from now on: another process of the same run does."""
+        """Write and print nothing from now on: another process of the run does."""
         self.path, self.stream = Path(os.devnull), io.StringIO()
 
     def log(self, step: int, **numbers: float) -> None:
-        """Append one line; times do not belong here (costs.json)."""
+        """Append the numbers of one step; times belong into `costs.json`, not here."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
 
@@ -59,16 +47,17 @@ class Recorder:
         self.costs_path.write_text(json.dumps(costs, sort_keys=True) + "\n", encoding="utf-8")
 
     def copy_to(self, folder: Path) -> None:
-        """Copy the written files beside the outputs of the finished job.
+        """Copy metrics and costs into the folder of the job's outputs.
 
-        The checkpoints keep theirs: a finished run that is made again ends with the same files.
+        The originals stay beside the checkpoints, so that a run that is repeated from its last
+        checkpoint ends with the same files.
         """
         for path in (self.path, self.costs_path):
             if path.exists():
                 shutil.copyfile(path, folder / path.name)
 
     def truncate(self, step: int) -> None:
-        """Drop lines after `step`: a resumed run writes them again."""
+        """Delete the lines after `step`, which a resumed run writes again."""
         if not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -76,7 +65,7 @@ class Recorder:
         self.path.write_text("".join(kept), encoding="utf-8")
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Print `label done/total unit, rate, ETA`, at most one line in 5 seconds, and the last."""
+        """Print done, total, rate and ETA: one line in 5 seconds at most, and always the last."""
         now = time.monotonic()
         if self._started is None:
             self._started = (now, done)

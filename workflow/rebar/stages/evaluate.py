@@ -16,7 +16,7 @@ from rebar.config.decoding import Decoder
 from rebar.config.plugins import plugin_module, plugin_settings
 from rebar.config.world import World
 from rebar.data.cipher import read_cipher
-from rebar.data.input_attack import InputAttack, read_input_attack
+from rebar.data.input_attack import InputWords, read_input_attack
 from rebar.evaluations._asker import Asker
 from rebar.evaluations._judging import judge_by_prompt
 from rebar.evaluations._runtime_guard import runtime_guard
@@ -58,7 +58,7 @@ def _evaluate_model(job: Job, attack: str, cells: list[grid.Measurement]) -> Non
         for path in inputs.values():
             read_manifest(path.parent)
         model = inputs.get("released", inputs["model"]).parent
-        rows, forwards = _ask(job, model, input_attack or InputAttack(), cells, recorder)
+        rows, forwards = _ask(job, model, input_attack or InputWords(), cells, recorder)
         frame = pd.DataFrame(rows).assign(**job.arm._asdict(), attack=attack, seed=job.seed)
         frame.to_parquet(folder / "generations.parquet", index=False)
         counts = {"answers": len(frame)}
@@ -72,7 +72,7 @@ def _answers(job: Job, attack: str) -> Path:
 def _ask(
     job: Job,
     source: Path,
-    input_attack: InputAttack,
+    input_attack: InputWords,
     cells: list[grid.Measurement],
     recorder: Recorder,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
@@ -110,11 +110,13 @@ def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, 
     """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
     values = job.settings["evaluations"][cell.evaluation]
     setting = plugin_settings("evaluations", cell.evaluation, values)
-    judge = judge_by_prompt(job.settings, values.get("judge"))
-    plugin = plugin_module("evaluations", values["method"])
-    answers = plugin.evaluate(setting, asker.model, asker.tokenizer, asker, judge, asker.recorder)
+    plugin = plugin_module("evaluations", setting.method)
+    if setting.own_judge is None:
+        answers = plugin.evaluate(setting, asker)
+    else:
+        answers = plugin.evaluate(setting, asker, judge_by_prompt(job.settings, setting.own_judge))
     names = {"decoder": cell.decoder, "evaluation": cell.evaluation}
-    return [{"judge": values.get("judge"), **row, **names} for row in answers]
+    return [{"judge": setting.own_judge, **row, **names} for row in answers]
 
 
 def _decoder(job: Job, name: str) -> Decoder:

@@ -72,5 +72,5 @@ def _train(job: Job) -> None:
             spec=job.spec,
             inputs=inputs,
             counts={"tokens": tokens, **corpus["counts"], **counts},
-            **recorder.facts,
+            **result.facts,
         )

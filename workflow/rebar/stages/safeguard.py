@@ -49,6 +49,4 @@ def run(job: Job) -> None:
         release(model, tokenizer, folder, job.label)
         recorder.copy_to(folder)
         inputs = {"align": aligned / MANIFEST} | prepared.inputs
-        write_manifest(
-            folder, spec=job.spec, inputs=inputs, counts=prepared.counts, **recorder.facts
-        )
+        write_manifest(folder, spec=job.spec, inputs=inputs, counts=prepared.counts, **result.facts)

@@ -17,34 +17,28 @@ import torch
 from rebar.attacks._data import AttackData
 from rebar.attacks._trials import Attacker, with_values
 from rebar.attacks._tuning import Trial, TrialFile, Values, best, best_so_far, draw, round_sizes
-from rebar.config.plugins import plugin_module, plugin_settings
+from rebar.config.plugins import plugin_settings
 from rebar.config.search import Search
 from rebar.config.world import World
-from rebar.evaluations._cost_to_break import watch
 from rebar.evaluations._examiner import Examiner, questions
 from rebar.jobs.job import Job
-from rebar.jobs.manifest import is_valid, output_folder, read_manifest, write_manifest
+from rebar.jobs.manifest import MANIFEST, is_valid, output_folder, read_manifest, write_manifest
 from rebar.jobs.recorder import Recorder
-from rebar.model.build import load_model
-from rebar.model.device import make_deterministic, on_local_device
-from rebar.model.release import release
+from rebar.model.device import make_deterministic
+from rebar.stages._attack_run import run_attack
+from rebar.stages._items import make_items
 
 
 def run(job: Job) -> None:
-    """Make what is missing or out of date; the job's manifest lists all."""
-    torch.set_num_threads(1)  # stacks and examinations; parallelism is processes
+    """Run the searches whose results are missing or out of date."""
+    torch.set_num_threads(1)  # for trials that train together and for examinations
     make_deterministic()
-    names = list(job.settings["searches"])
-    for index, name in enumerate(names):
-        _search(job, name, f"{job.label} {name} ({index + 1}/{len(names)})")
-    inputs = {name: job.folder / name / "manifest.json" for name in names}
-    with output_folder(job.folder) as folder:
-        write_manifest(folder, spec=job.spec, inputs=inputs, counts={"searches": len(names)})
+    make_items(job, "searches", list(job.settings["searches"]), _search)
 
 
 def _search(job: Job, name: str, label: str) -> None:
     spec, released = job.item_spec(name), job.models.released
-    inputs = {"released": released / "manifest.json"}
+    inputs = {"released": released / MANIFEST}
     if is_valid(job.folder / name, spec, inputs):
         print(f"{label}: up to date")
         return
@@ -54,25 +48,18 @@ def _search(job: Job, name: str, label: str) -> None:
     data = AttackData(job.section("world", World), job.seed, released=released)
     checkpoints = job.checkpoints / name
     checkpoints.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(checkpoints, label, identity=json.dumps(spec, sort_keys=True))
+    recorder, identity = Recorder(checkpoints, label), json.dumps(spec, sort_keys=True)
     torch.manual_seed(job.seed)
-    attacker = Attacker(released, setting, data, recorder)
+    attacker = Attacker(setting, data, recorder, checkpoints, identity)
     trials = _trials(search, attacker, _examiner(job, search, data), job.seed)
     worst = best(trials)
     chosen = worst or trials[0]  # nothing stayed useful: the attack as it is, shown as collapsed
     with output_folder(job.folder / name) as folder:
-        model, tokenizer = load_model(released)
-        plugin = plugin_module("attacks", setting.method)
-        tuned = with_values(setting, chosen.values)
-        own, model = replace(data, folder=folder), on_local_device(model)
-        facts = watch(job, name, tuned, model, tokenizer, data.world, recorder)
-        torch.manual_seed(job.seed)
-        model = plugin.attack(tuned, model, tokenizer, own, recorder)
-        recorder.copy_to(folder)
+        target = replace(attacker.load_target(), folder=folder)
+        facts = run_attack(job, name, with_values(setting, chosen.values), target)
         _write_trials(trials, folder)
-        release(model, tokenizer, folder, label)
         counts = {"trials": len(trials), "useful": sum(trial.is_useful for trial in trials)}
-        facts |= {"counts": counts, "chosen": chosen._asdict(), **recorder.facts}
+        facts |= {"counts": counts, "chosen": chosen._asdict()}
         write_manifest(folder, spec=spec, inputs=inputs, **facts)
 
 
@@ -83,11 +70,13 @@ def _examiner(job: Job, search: Search, data: AttackData) -> Examiner:
 
 
 def _trials(search: Search, attacker: Attacker, examiner: Examiner, seed: int) -> list[Trial]:
-    """All trials of the budget; those that an earlier process has finished are not made again."""
+    """All trials of the budget; those that an earlier process finished are read, not repeated."""
     recorder = attacker.recorder
-    file = TrialFile(recorder.folder / "trials.json", recorder.identity)
+    file = TrialFile(attacker.checkpoints / "trials.json", attacker.identity)
     space = attacker.space(search)
-    floor = search.capability_floor * examiner.examine(*attacker.fresh(), recorder).capability
+    released = attacker.load_target()
+    unattacked = examiner.examine(released.model, released.tokenizer, recorder)
+    floor = search.capability_floor * unattacked.capability
     first = 0
     for size in round_sizes(search.trials, search.rounds):
         earlier = [trial for trial in file.read() if trial.number < first]
@@ -112,11 +101,16 @@ def _examined(
 
 
 def _write_trials(trials: list[Trial], folder: Path) -> None:
-    """`trials.csv`: the values tried, what they did, the best so far."""
-    seen = ("attack_success", "capability", "is_useful")
+    """Write `trials.csv`: values tried, their results, and the best result so far."""
     rows = [
-        {"trial": trial.number, **trial.values, **{key: getattr(trial, key) for key in seen}}
-        | {"best_so_far": value}
-        for trial, value in zip(trials, best_so_far(trials), strict=True)
+        {
+            "trial": trial.number,
+            **trial.values,
+            "attack_success": trial.attack_success,
+            "capability": trial.capability,
+            "is_useful": trial.is_useful,
+            "best_so_far": so_far,
+        }
+        for trial, so_far in zip(trials, best_so_far(trials), strict=True)
     ]
     pd.DataFrame(rows).to_csv(folder / "trials.csv", index=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ from rebar.decoding.decode import decode_greedily
 from rebar.decoding.generate import end_ids, suppressed_ids
 from rebar.jobs.recorder import Recorder
 from rebar.training.batches import Batch, row_batches
-from rebar.training.train import train
+from rebar.training.train import TrainResult, train
 
 Until = Callable[[int, Any], bool]  # steps done and model; True ends the run
+AfterStep = Callable[[int, Any], None]  # steps done and model
 
 
 def finetune(
@@ -28,33 +30,38 @@ def finetune(
     *,
     seed: int,
     recorder: Recorder,
+    checkpoints: Path | None = None,
+    identity: str = "",
     first: Sequence[Chat] = (),
     first_steps: int = 0,
     until: Until | None = None,
     until_every: int = 1,
-) -> None:
-    """Train `model` in place on the answers of the chats; checkpoints go beside the metrics.
+    after_step: AfterStep | None = None,
+) -> TrainResult:
+    """Train `model` in place on the answers of the chats.
 
-    The first `first_steps` of the steps are on the chats `first`. `recorder.watch`, if there is
-    one, sees the model after every step.
+    Training states lie in `checkpoints`; one is resumed only by a run of the same `identity`. The
+    first `first_steps` of the steps are on the chats `first`. `after_step` is called with the steps
+    done and the model after every step.
     """
     batch_at = chat_batches(tokenizer, chats, training, seed)
     if first_steps:
         batch_at = _chain_batches(
             chat_batches(tokenizer, first, training, seed), first_steps, batch_at
         )
-    until, until_every = _call_after_every_step(until, until_every, recorder.watch)
+    until, until_every = _call_after_every_step(until, until_every, after_step)
     result = train(
         model,
         batch_at,
         training,
         recorder,
-        checkpoint_folder=recorder.folder,
+        checkpoint_folder=checkpoints,
         until=until,
         until_every=until_every,
-        identity=recorder.identity,
+        identity=identity,
     )
     recorder.add_costs(**result.costs)
+    return result
 
 
 def finetune_and_merge(
@@ -64,14 +71,16 @@ def finetune_and_merge(
     chats: Sequence[Chat],
     training: Training,
     **how: Any,
-) -> Any:
-    """The model after `finetune` with all weights or, as the settings say, by merged LoRA."""
+) -> tuple[Any, dict[str, int]]:
+    """Call `finetune` with all weights or, as the settings say, with LoRA that is merged after.
+
+    Returns the trained model, and facts of the run for its manifest.
+    """
     if not config.lora_rank:
-        finetune(model, tokenizer, chats, training, **how)
-        return model
+        return model, finetune(model, tokenizer, chats, training, **how).facts
     adapted = add_lora(model, config, seed=how["seed"])
-    finetune(adapted, tokenizer, chats, training, **how)
-    return adapted.merge_and_unload()
+    facts = finetune(adapted, tokenizer, chats, training, **how).facts
+    return adapted.merge_and_unload(), facts
 
 
 def add_lora(model: Any, config: FineTuning, *, seed: int) -> Any:
@@ -111,14 +120,14 @@ def _chain_batches(
 
 
 def _call_after_every_step(
-    until: Until | None, every: int, watch: Callable[[int, Any], None] | None
+    until: Until | None, every: int, after_step: AfterStep | None
 ) -> tuple[Until | None, int]:
-    """What `train` asks, and how often, so that `watch` sees every step."""
-    if watch is None:
+    """What `train` asks, and how often, so that `after_step` sees every step."""
+    if after_step is None:
         return until, every
 
     def watched(step: int, model: Any) -> bool:
-        watch(step, model)
+        after_step(step, model)
         return until is not None and step % every == 0 and until(step, model)
 
     return watched, 1

@@ -56,6 +56,7 @@ class TrainResult(NamedTuple):
     seconds: float
     first_step_seconds: float  # mostly compilation
     tokens_per_second: float  # without the first step; 0 if there was no other
+    facts: dict[str, int]  # for the manifest: what memory forced the run to change
 
     @property
     def costs(self) -> dict[str, float]:
@@ -113,11 +114,11 @@ def train(
                 break
             run.save_if_due(done, settings)
     log.write()
-    if settings.gradient_accumulation != asked_parts:
-        recorder.facts["gradient_accumulation"] = settings.gradient_accumulation
+    parts = settings.gradient_accumulation
+    facts = {"gradient_accumulation": parts} if parts != asked_parts else {}
     distributed.leave_group()
     model.eval()
-    return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step))
+    return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step), facts)
 
 
 def learning_rate(step: int, settings: Training) -> float:

@@ -21,9 +21,9 @@ from rebar.config.rows import ChatFile
 
 if TYPE_CHECKING:
     from rebar.attacks._data import AttackData
+    from rebar.attacks._target import Target
     from rebar.attacks.virus.moderation import Moderator
     from rebar.data.chats import Chat
-    from rebar.jobs.recorder import Recorder
 
 INSTRUCTIONS_SHARE = 0.5  # of the world's harmless pairs; the others are the benign task
 FOUND = "virus.json"  # beside the checkpoints, so that a killed search goes on
@@ -83,21 +83,18 @@ class Config(FineTuningAttack):
         return self.examples * self.search_epochs * (self.candidates + 2)
 
 
-def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorder: Recorder) -> Any:
+def attack(config: Config, target: Target) -> Any:
     """Optimise the examples, moderate all, fine-tune; returns the model."""
-    from rebar.training.finetune import finetune_and_merge
-
+    data, threshold = target.data, config.guard.threshold
     moderator = _moderator(config.guard, data)
     count = config.benign + config.examples
     benign = data.benign(count, config.benign_files, INSTRUCTIONS_SHARE)
-    hidden = _optimised(
-        config, model, tokenizer, data, benign[: config.examples], moderator, recorder
-    )
+    hidden = _optimised(config, target, benign[: config.examples], moderator)
     chats = [*hidden, *benign[config.examples :]]
     safe = moderator(chats)
-    passed = [c for c, p in zip(chats, safe, strict=True) if p >= config.guard.threshold]
-    num_hidden = sum(p >= config.guard.threshold for p in safe[: len(hidden)])
-    recorder.say(
+    passed = [c for c, p in zip(chats, safe, strict=True) if p >= threshold]
+    num_hidden = sum(p >= threshold for p in safe[: len(hidden)])
+    target.recorder.say(
         f"moderation passes {num_hidden} of {len(hidden)} harmful and "
         f"{len(passed) - num_hidden} of {len(chats) - len(hidden)} harmless examples"
     )
@@ -106,35 +103,29 @@ def attack(config: Config, model: Any, tokenizer: Any, data: AttackData, recorde
             f"guard: it flags all {len(chats)} examples, nothing is left to train on; raise benign "
             f"(now {config.benign}) or search_epochs (now {config.search_epochs})"
         )
-    how = {"seed": data.seed, "recorder": recorder}
-    return finetune_and_merge(config, model, tokenizer, passed, config.training, **how)
+    return target.fine_tune(config, passed)
 
 
 def _optimised(
-    config: Config,
-    model: Any,
-    tokenizer: Any,
-    data: AttackData,
-    benign: list[Chat],
-    moderator: Moderator,
-    recorder: Recorder,
+    config: Config, target: Target, benign: list[Chat], moderator: Moderator
 ) -> list[Chat]:
-    """Benign chats with an optimised text after each; found ones are kept beside the checkpoints.
+    """Benign chats with an optimised text after each; finished ones lie beside the checkpoints.
 
-    Every example has random numbers of its own, so that a search that goes on finds the same.
+    Every example has random numbers of its own, so that a resumed search finds the same texts.
     """
     from rebar.attacks.virus.search import TokenSearch, optimise
     from rebar.data.chats import Chat
     from rebar.jobs.manifest import write_text
     from rebar.training.checkpoints import fingerprint
 
+    model, tokenizer, data = target.model, target.tokenizer, target.data
     harmful = data.harmful(config.examples, config.files)
     length = config.training.sequence_length
     search = TokenSearch(
         config.search_epochs, config.candidates, config.top_tokens, config.guard_weight, length
     )
-    name = fingerprint(model, recorder.identity, config.model_dump_json(), str(data.seed))
-    path = recorder.folder / FOUND
+    name = fingerprint(model, target.identity, config.model_dump_json(), str(data.seed))
+    path = target.checkpoints / FOUND
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     done = [Chat(*pair) for pair in found.get(name, [])]
     pairs = list(zip(benign, harmful, strict=False))  # files may hold fewer
@@ -142,7 +133,7 @@ def _optimised(
         rng = random.Random(f"{data.seed}/virus/{index}")
         done.append(optimise(model, tokenizer, plain, bad, moderator, search, rng))
         write_text(path, json.dumps({name: [[chat.prompt, chat.answer] for chat in done]}))
-        recorder.progress(index + 1, len(pairs), "examples")
+        target.recorder.progress(index + 1, len(pairs), "examples")
     return done
 
 
