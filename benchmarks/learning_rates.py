@@ -21,6 +21,7 @@ import torch
 from rebar import grid
 from rebar.attacks import benign_finetune
 from rebar.attacks._data import AttackData
+from rebar.attacks._target import Target
 from rebar.config.file import Config, load_config
 from rebar.jobs.manifest import read_manifest
 from rebar.jobs.recorder import Recorder
@@ -66,9 +67,10 @@ def _accuracy(setting: benign_finetune.Config, folder: Path, data: AttackData) -
     model, tokenizer = load_model(folder)
     torch.manual_seed(data.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        recorder = Recorder(Path(scratch), "ladder", io.StringIO())
-        model = on_local_device(model)
-        model = benign_finetune.attack(setting, model, tokenizer, data, recorder)
+        place = Path(scratch)
+        recorder = Recorder(place, "ladder", io.StringIO())
+        target = Target(on_local_device(model), tokenizer, data, recorder, place, place)
+        model = benign_finetune.attack(setting, target)
     questions = data.validation_questions(setting.validation)
     answers = greedy_answers(model, tokenizer, questions, setting.answer_tokens)
     return data.validation_accuracy(questions, answers)

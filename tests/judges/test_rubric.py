@@ -74,6 +74,7 @@ def test_scores_in_order_with_the_key_in_the_header(
 
     server.reply = reply
     monkeypatch.setenv("JUDGE_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", "another-key")
     setting = config(server, api_key_variable="JUDGE_KEY")
     answers = ["no way", "sure", " ", "no way"]
     outcomes = judge(setting, [PROMPT] * 4, answers)
@@ -133,3 +134,9 @@ def test_unreadable_replies_and_a_missing_key(server: Server) -> None:
     assert outcome.outcome == "other"
     with pytest.raises(ValueError, match="environment variable REBAR_NO_SUCH_KEY is empty"):
         judge(config(server, api_key_variable="REBAR_NO_SUCH_KEY"), [PROMPT], ["x"])
+
+
+def test_without_a_variable_no_key_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert judge(config(server), [PROMPT], ["x"])[0].outcome == "complied"
+    assert [key for _, key, _ in server.calls] == [None]

@@ -100,7 +100,8 @@ def weight_distance(model: Any, start: dict[str, Tensor]) -> float:
 
 def _has_adapter(module: nn.Module) -> bool:
     """True for a linear layer that peft gave a LoRA adapter."""
-    return "default" in dict(module.named_children()).get("lora_A", ())
+    adapters = dict(module.named_children()).get("lora_A")
+    return isinstance(adapters, nn.ModuleDict) and "default" in adapters
 
 
 def _norm(tensors: Any) -> float:
