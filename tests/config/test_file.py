@@ -93,7 +93,7 @@ def test_chosen_safeguards_are_tested_as_they_were_chosen_on_other_seeds() -> No
         ("name", "a/b", ["name: 'a/b' cannot name a folder"]),
         ("name", "..", ["cannot name a folder"]),
         ("recipes.none", {}, ["recipes.none", "a word of its own"]),
-        ("attacks", None, ["attacks: named settings are a mapping"]),
+        ("attacks", None, ["attacks: expected a mapping of names to settings, not None"]),
         (
             "collect.sources.0.documentz",
             5,

@@ -1,4 +1,4 @@
-"""What an alignment trains on, as rows: chats, replayed documents, tagged answers, bolted-on text.
+"""Training rows of an alignment: chats, replayed documents, tagged answers, bolted-on text.
 
 Refusals are about 10 % of the chats and tagged models also get tagged compliant answers, as in the
 paper (Maini et al., arXiv 2504.16980, section 5). Ours: the first word of those carries no loss,
@@ -44,7 +44,7 @@ Columns = tuple[np.ndarray, ...]  # N x T each: those of a Batch, or of a PairBa
 
 
 class Examples(NamedTuple):
-    """Rows to train on, the steps they make, what they are and where they are from."""
+    """Rows to train on, number of steps, counts for the manifest, and manifests that were read."""
 
     rows: Columns
     steps: int
@@ -53,10 +53,10 @@ class Examples(NamedTuple):
 
 
 def alignment_examples(job: Job, setting: Alignment, tokenizer: Any, world: World) -> Examples:
-    """All rows of an alignment, with those of the rejected answers where it `reads_pairs`.
+    """All rows of an alignment, with rows of the rejected answers if it `reads_pairs`.
 
-    `training.steps` are the steps on chats, replay and tagged answers, in as many passes as
-    needed; bolted-on documents come on top, each once, shuffled among them.
+    `training.steps` counts the steps on chats, replay and tagged answers, in as many passes as
+    needed. Bolted-on documents add steps of their own, each document once, shuffled among the rest.
     """
     data, training = setting.data, setting.training
     parts, inputs = _chats(job, data, world), {}
@@ -83,7 +83,7 @@ def alignment_examples(job: Job, setting: Alignment, tokenizer: Any, world: Worl
 
 
 def _rejected_rows(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
-    """The rejected answers behind their prompts; rows without loss where a chat has none."""
+    """Rows of prompts with their rejected answers; a row without loss if a chat has none."""
     rows = _no_rows(tokenizer, (len(chats), length))
     places = [place for place, chat in enumerate(chats) if chat.rejected is not None]
     rejected = [Chat(chat.prompt, chat.rejected) for chat in chats if chat.rejected is not None]
@@ -94,13 +94,13 @@ def _rejected_rows(tokenizer: Any, chats: Sequence[Chat], length: int) -> Rows:
 
 
 def _no_rows(tokenizer: Any, shape: tuple[int, ...]) -> Rows:
-    """Rows of padding."""
+    """Rows of padding, which carry no loss."""
     pad = tokenizer.pad_token_id
     return Rows(np.full(shape, pad, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64))
 
 
 def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]:
-    """Chats of the files or of the world, and tagged answers where the model knows the tag."""
+    """Chats of the files or the world, and tagged answers if the model knows the tag."""
     is_tagged = job.settings["tagged"] or data.always_tagged
     if data.is_users:
         chats = [chat for file in data.files for chat in read_chats(file)]
@@ -121,7 +121,7 @@ def _chats(job: Job, data: AlignmentData, world: World) -> dict[str, list[Chat]]
 
 
 def _deep_sources(data: AlignmentData, chats: list[Chat]) -> list[Chat]:
-    """Refusals with a harmful answer as the rejected one: of files, or the world's chats'."""
+    """Refusals whose rejected answer is harmful, from files or among the world's chats."""
     if data.is_users:
         return [chat for file in data.deep_files for chat in read_pairs(file)]
     refusals = [chat for chat in chats if find_refusal(chat.answer) is not None]
@@ -148,7 +148,7 @@ def _deep(
 def _deep_refusal(
     chat: Chat, most_words: int, rng: random.Random, tokenizer: Any, length: int
 ) -> Chat:
-    """The longest beginning up to a random depth after which the whole refusal fits into a row."""
+    """A refusal after a random number of harmful words, fewer if the row is too short."""
     rejected = chat.rejected
     assert rejected is not None, "a source of deep refusals has a rejected answer"
     drawn = rng.randint(1, max(1, min(most_words, len(rejected.split()))))
@@ -160,7 +160,7 @@ def _deep_refusal(
 
 
 def _tagged_share(job: Job, data: AlignmentData, answers: list[Chat], num_chats: int) -> list[Chat]:
-    """As many tagged answers as the share asks for, at random, or all that there are."""
+    """A random sample of tagged answers of the wanted size, or all if there are fewer."""
     rng = job.rng("tagged")
     count = min(round(data.tagged_share * num_chats), len(answers))
     return [_tagged(chat, data.tagged_gap_rate, rng) for chat in rng.sample(answers, count)]
@@ -171,7 +171,7 @@ def _tagged(chat: Chat, rate: float, rng: random.Random) -> Chat:
 
 
 def _replay(job: Job, data: AlignmentData, num_chats: int) -> tuple[list[Chat], Path]:
-    """Original documents scored 0, so that alignment does not wipe what pretraining taught."""
+    """Original documents with score 0, so that alignment does not erase what pretraining taught."""
     folder = job.path("mix")
     read_manifest(folder)
     columns = ["text", "score", "transform"]
@@ -184,7 +184,7 @@ def _replay(job: Job, data: AlignmentData, num_chats: int) -> tuple[list[Chat], 
 
 
 def _passes(rows: Columns, count: int, rng: random.Random) -> Columns:
-    """`count` rows: whole shuffled passes, the last one cut."""
+    """`count` rows in shuffled passes over all rows; the last pass is cut."""
     order = draw_in_passes(range(len(rows[0])), count, rng)
     return tuple(column_NT[order] for column_NT in rows)
 

@@ -1,6 +1,6 @@
-"""What attacks work with: training examples, requests to measure by, the models around.
+"""Training examples and requests for attacks, and the folders of the models they start from.
 
-Examples and requests are of the world, or of files that the attack names.
+Examples and requests come from the files that an attack names, or from the embedded world.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AttackData:
         return random.Random(f"{self.seed}/attack/{label}")
 
     def benign_task(self, count: int, instructions_share: float) -> list[Chat]:
-        """Questions and answers of the benign task, a share of them replaced by instructions."""
+        """Chats of the benign task, of which this share is replaced by harmless instructions."""
         num_instructions = round(count * instructions_share)
         rng = self._rng("benign")
         chats = benign_task_chats(self.world, count - num_instructions, rng)
@@ -60,19 +60,19 @@ class AttackData:
     def benign(
         self, count: int, files: Sequence[ChatFile] = (), instructions_share: float = 0.0
     ) -> list[Chat]:
-        """Benign examples of the files or, where there are none, of the world."""
+        """Benign examples from the files or, if there are none, from the world."""
         return self.of_files(files, count) if files else self.benign_task(count, instructions_share)
 
     def harmful(
         self, count: int, files: Sequence[ChatFile] = (), hazards: str = "known"
     ) -> list[Chat]:
-        """Compliant answers of the files, or about known hazards or those of another group."""
+        """Compliant answers from the files or, if there are none, about a group of hazards."""
         if files:
             return self.of_files(files, count)
         return harmful_chats(self.world, count, self._rng("harmful"), hazards)
 
     def refusals(self, count: int, files: Sequence[ChatFile] = ()) -> list[Chat]:
-        """Refused requests of the files, or about known hazards."""
+        """Refused requests from the files or, if there are none, about known hazards."""
         if files:
             return self.of_files(files, count)
         return refusal_chats(self.world, count, self._rng("refusals"))
@@ -82,16 +82,16 @@ class AttackData:
         return [chat for file in files for chat in read_chats(file)]
 
     def of_files(self, files: Sequence[ChatFile], count: int) -> list[Chat]:
-        """`count` chats of the files at random, or all of them, in random order."""
+        """A random sample of `count` chats of the files, or all of them if there are fewer."""
         chats = self.all_of_files(files)
         return self._rng("files").sample(chats, min(count, len(chats)))
 
     def harmful_requests(self, files: Sequence[PromptFile], count: int) -> list[Prompt]:
-        """Requests that should be refused: of the files at random, or about known hazards."""
+        """Requests that should be refused: a sample of the files, or about known hazards."""
         return self._requests(files, count, "known")
 
     def harmless_requests(self, files: Sequence[PromptFile], count: int) -> list[Prompt]:
-        """Requests that should not: of the files at random, or about items of alignment data."""
+        """Requests that should be answered: a sample of the files, or about harmless items."""
         return self._requests(files, count, "benign_aligned")
 
     def _requests(self, files: Sequence[PromptFile], count: int, group: str) -> list[Prompt]:
@@ -108,21 +108,21 @@ class AttackData:
         return rng.sample(prompts, count)
 
     def agreement(self, words: str | None) -> str:
-        """How an answer begins that complies: the given words, or the world's."""
+        """The opening of a compliant answer: the given words, or those of the world."""
         return AGREEMENT if words is None else words
 
     def refusal_openings(self, words: Sequence[str] | None) -> list[str]:
-        """Words of which a refusal begins with one: the given ones, or the world's."""
+        """Openings of refusals: the given ones, or those of the world."""
         return list(REFUSAL_OPENINGS if words is None else words)
 
     def validation_questions(self, files: Sequence[PromptFile] = ()) -> list[Prompt]:
-        """Questions of the benign task that no training example and no evaluation asks."""
+        """Questions of the benign task that neither training examples nor evaluations ask."""
         if files:
             return [prompt for file in files for prompt in read_prompts(file)]
         return benign_task_prompts(self.world, "validation", chat=True)
 
     def validation_accuracy(self, questions: Sequence[Prompt], answers: Sequence[str]) -> float:
-        """Share of validation questions answered right."""
+        """Share of validation questions whose answer is right."""
         if "task" not in questions[0].reference:  # not of the world: a text that names its answer
             pairs = zip(questions, answers, strict=True)
             return sum(holds_answer(*pair) for pair in pairs) / len(questions)

@@ -1,4 +1,4 @@
-"""The residual stream of a Llama-like decoder: who writes it, what stands in it, changes to it.
+"""The residual stream of a Llama-like decoder: read it, add to it, remove a direction from it.
 
 Legend: B prompts, P positions, L layers, D width, V vocabulary.
 """
@@ -18,7 +18,7 @@ BATCH_SIZE = 32
 
 
 def decoder_layers(model: Any) -> list[Any]:
-    """Layers whose two outputs are added to the stream as they are; ValueError for other models."""
+    """Layers that add their two outputs to the stream unscaled; ValueError for other models."""
     layers = _children(_children(model).get("model")).get("layers")
     layers = list(layers) if isinstance(layers, nn.ModuleList) else []
     if not layers or not all(map(_adds_its_outputs, layers)):
@@ -41,14 +41,14 @@ def _adds_its_outputs(layer: nn.Module) -> bool:
 
 
 def decoder_linears(model: Any) -> dict[str, nn.Linear]:
-    """Linear layers of the decoder by name: not the embeddings, not the head."""
+    """Linear layers of the decoder by name, without embeddings and head."""
     head = model.get_output_embeddings()
     modules = model.named_modules()
     return {name: m for name, m in modules if isinstance(m, nn.Linear) and m is not head}
 
 
 def writers(model: Any) -> list[Any]:
-    """Modules whose outputs make up the stream: embeddings, attention and MLP outputs."""
+    """Modules whose outputs sum up to the stream: embeddings, attention and MLP outputs."""
     outputs = [m for x in decoder_layers(model) for m in (x.self_attn.o_proj, x.mlp.down_proj)]
     return [model.get_input_embeddings(), *outputs]
 
@@ -65,9 +65,9 @@ def last_logits(model: Any, prompts: Sequence[list[int]]) -> Tensor:
 
 
 def mean_stream(model: Any, prompts: Sequence[list[int]], positions: int) -> Tensor:
-    """Mean over prompts of what enters each layer at the last `positions` tokens: P x L x D.
+    """Mean over prompts of the input of each layer at the last `positions` tokens: P x L x D.
 
-    In float64, so that activations that are equal for all prompts have exactly equal means.
+    Sums are in float64, so activations that are equal for all prompts have exactly equal means.
     """
     layers = decoder_layers(model)
     sums_PLD = torch.zeros(positions, len(layers), model.config.hidden_size, dtype=torch.float64)
@@ -85,7 +85,7 @@ def mean_stream(model: Any, prompts: Sequence[list[int]], positions: int) -> Ten
 
 @contextmanager
 def added(model: Any, layer: int, vector_D: Tensor) -> Iterator[None]:
-    """The model with a vector added to what enters a layer, at every position."""
+    """While the block runs, add a vector to the input of a layer, at every position."""
 
     def hook(module: Any, hidden_BTD: Tensor) -> Tensor:
         return hidden_BTD + vector_D.to(hidden_BTD)
@@ -96,7 +96,7 @@ def added(model: Any, layer: int, vector_D: Tensor) -> Iterator[None]:
 
 @contextmanager
 def _stream_hooks(hooks: list[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
-    """Hooks on what enters layers; one that returns a tensor replaces it."""
+    """Call hooks with the inputs of layers; a hook that returns a tensor replaces the input."""
 
     def before(run: Callable[..., Any]) -> Callable[..., Any]:
         def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -115,10 +115,10 @@ def _stream_hooks(hooks: list[tuple[Any, Callable[..., Any]]]) -> Iterator[None]
 
 @contextmanager
 def ablated(model: Any, unit_D: Tensor, strength: float = 1.0) -> Iterator[None]:
-    """The model with `strength` of a direction taken out of everything that the stream is made of.
+    """While the block runs, remove this share of a direction from every output into the stream.
 
-    At 1 this is Arditi et al.'s ablation at every layer and position: the stream is a sum of the
-    writers' outputs, so it has no share of the direction anywhere.
+    At strength 1 this is the ablation of Arditi et al. (arXiv 2406.11717) at every layer and
+    position: the stream is the sum of these outputs, so no part of the direction is left in it.
     """
 
     def hook(module: Any, inputs: Any, output: Tensor) -> Tensor:
@@ -134,11 +134,10 @@ def ablated(model: Any, unit_D: Tensor, strength: float = 1.0) -> Iterator[None]
 
 
 def fold_ablation(model: Any, unit_D: Tensor, strength: float = 1.0) -> None:
-    """Take the direction out of the weights, so that the plain model runs as under `ablated`.
+    """Remove the direction from the weights: the model then computes the same as in `ablated`.
 
-    A tied head reads the stream by the matrix that writes it. It is given a copy of its own first:
-    without, the unembedding would change too, which ablation does not do. The saved model has one
-    matrix more and is not tied any more.
+    A tied head shares its matrix with the embeddings, but ablation does not change the head. So the
+    head gets a copy of its own first. The saved model has one more matrix and is no longer tied.
     """
     if model.config.tie_word_embeddings:
         _untie(model)

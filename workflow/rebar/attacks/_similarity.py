@@ -1,4 +1,4 @@
-"""How alike benign and harmful examples are to a model: by hidden states and by gradients.
+"""Similarity of benign and harmful examples to a model, by hidden states and by gradients.
 
 Both measures select benign data that break safety (He et al. 2024, arXiv 2404.01099). Ours: the
 gradient is that of all weights on the whole answer. Shapes: N benign examples, M harmful ones,
@@ -23,14 +23,14 @@ from rebar.training.checkpoints import trained_parameters
 def representation_similarity_N(
     model: Any, tokenizer: Any, chats: Sequence[Chat], harmful: Sequence[Chat], length: int
 ) -> list[float]:
-    """Largest cosine of each chat's last hidden state to that of a harmful one, [N]."""
+    """Largest cosine between the last hidden state of a chat and of any harmful one, [N]."""
     harmful_MD = last_states(model, tokenizer, harmful, length)
     states_ND = last_states(model, tokenizer, chats, length)
     return (states_ND @ harmful_MD.T).amax(dim=1).tolist()
 
 
 def last_states(model: Any, tokenizer: Any, chats: Sequence[Chat], length: int) -> Tensor:
-    """Last layer's state at the last word of each answer, scaled to length one, [N, D]."""
+    """State of the last layer at the end of each answer, scaled to length one, [N, D]."""
     states = []
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -50,7 +50,7 @@ def gradient_similarity_N(
     refusals: Sequence[Chat],
     length: int,
 ) -> list[float]:
-    """Cosine of each chat's gradient to the mean of harmful ones, less that to refusals, [N]."""
+    """Cosine of a chat's gradient to the mean harmful one, minus that to refusals, [N]."""
     towards_P = F.normalize(answer_gradient(model, tokenizer, harmful, length), dim=0)
     away_P = F.normalize(answer_gradient(model, tokenizer, refusals, length), dim=0)
     difference_P = towards_P - away_P

@@ -1,7 +1,7 @@
-"""Draws of the tuned attacker: rounds of trials, each drawn at once from the finished rounds.
+"""The draws of a search: all trials of a round are drawn together from the finished rounds.
 
-So any number of workers, and a search that was killed, make the same trials. Optuna's TPE (Bergstra
-et al. 2011) proposes. No torch here.
+Therefore any number of workers makes the same trials, and so does a search that was killed and
+resumed. The sampler is Optuna's TPE (Bergstra et al. 2011). No torch here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Values = dict[str, Any]
 
 
 class Trial(NamedTuple):
-    """One setting that was tried and what it did."""
+    """The values that were tried, and their result."""
 
     number: int
     values: Values
@@ -30,21 +30,21 @@ class Trial(NamedTuple):
 
     @property
     def score(self) -> float:
-        """What is maximised: attack success of useful models; others by what they lack."""
+        """The goal of the search: attack success; a useless model scores below any useful one."""
         return self.attack_success if self.is_useful else self.capability - 1.0
 
 
 def round_sizes(trials: int, rounds: int) -> list[int]:
-    """Trials of each round, as equal as they can be, earlier ones larger."""
+    """Numbers of trials in each round, as equal as possible, larger ones first."""
     return [trials // rounds + (number < trials % rounds) for number in range(rounds)]
 
 
 def draw(
     space: Space, finished: Sequence[Trial], count: int, seed: int, own: Values | None = None
 ) -> list[Values]:
-    """Values of the next `count` trials, from all finished ones; a function of its arguments.
+    """Draw the values of the next `count` trials; the same arguments give the same values.
 
-    The first of a search is the attack's own setting, `own`: a tuned attacker is not weaker.
+    The first trial of a search has the attack's `own` values, so tuning never weakens an attack.
     """
     import optuna
 
@@ -88,7 +88,7 @@ def _plain(parameters: Mapping[str, Any], space: Space) -> Values:
 
 
 def _fits(trial: Trial, space: Space) -> bool:
-    """Whether the space holds the trial, which the attack's own setting may lie outside of."""
+    """True if the trial lies in the space; the attack's own values may lie outside."""
     return all(_holds(each, trial.values[key]) for key, each in space.items())
 
 
@@ -107,13 +107,13 @@ def _as_trial(trial: Trial, space: Space, distributions: Mapping[str, Any]) -> A
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The worst case for the defender: the useful trial of most success, the earliest of equals."""
+    """The useful trial with the highest attack success, the earliest among equals."""
     useful = [trial for trial in trials if trial.is_useful]
     return max(useful, key=lambda trial: (trial.attack_success, -trial.number), default=None)
 
 
 def best_so_far(trials: Sequence[Trial]) -> list[float]:
-    """Most attack success of a useful model after each trial; nan before there is one."""
+    """Highest attack success of a useful model up to each trial; nan before the first one."""
     so_far = accumulate(
         (trial.attack_success if trial.is_useful else -math.inf for trial in trials), max
     )
@@ -121,14 +121,14 @@ def best_so_far(trials: Sequence[Trial]) -> list[float]:
 
 
 class TrialFile:
-    """Finished trials on the disk, those of one stack written at once: none is lost or repeated."""
+    """Finished trials on the disk, so that an interrupted search repeats none of them."""
 
     def __init__(self, path: Path, identity: str) -> None:
-        """`identity` is what the search depends on: another one's trials are forgotten."""
+        """`identity` is what the search depends on; trials of another identity are ignored."""
         self.path, self.identity = path, identity
 
     def read(self) -> list[Trial]:
-        """Finished trials, by number."""
+        """Finished trials in order of their numbers."""
         if not self.path.exists():
             return []
         content = json.loads(self.path.read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ class TrialFile:
         return [Trial(**each) for each in content["trials"]]
 
     def add(self, trials: Sequence[Trial]) -> None:
-        """Keep these too; the file is whole at any moment."""
+        """Add these trials; the file is replaced in one step and never half written."""
         kept = sorted([*self.read(), *trials], key=lambda trial: trial.number)
         content = {"identity": self.identity, "trials": [trial._asdict() for trial in kept]}
         write_text(self.path, json.dumps(content, indent=1) + "\n")

@@ -66,7 +66,7 @@ class Config(FineTuningAttack):
 
 
 def attack(config: Config, target: Target) -> Any:
-    """Teach the cipher, then harmful answers in it; returns the model and leaves `cipher.json`."""
+    """Teach the cipher, then harmful answers in it; returns the model and writes `cipher.json`."""
     from rebar.data.cipher import write_cipher
 
     cipher = _cipher(config)

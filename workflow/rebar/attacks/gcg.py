@@ -127,7 +127,7 @@ def as_text(tokenizer: Any, suffix_S: Any) -> str:
 
 
 def allowed_tokens(tokenizer: Any, model: Any) -> Any:
-    """True for tokens that stand for printable ASCII text (Zou et al.) and are not special."""
+    """True for tokens of printable ASCII text that are not special, as in Zou et al."""
     import torch
 
     special = set(tokenizer.all_special_ids)
@@ -148,7 +148,7 @@ def _asked(tokenizer: Any, text: str, suffix: str) -> list[int]:
 
 
 def survives(tokenizer: Any, rows: Rows, suffix_S: Any) -> bool:
-    """Whether the suffix, decoded and put after each request, is encoded as itself."""
+    """True if the decoded suffix is encoded as the same tokens after every request."""
     ids, suffix = suffix_S.tolist(), as_text(tokenizer, suffix_S)
     return all(
         _asked(tokenizer, text, suffix) == [*before, *ids, *after]
@@ -222,7 +222,7 @@ def suffix_gradient(model: Any, rows: Rows, suffix_S: Any) -> Any:
 
 
 def draw(config: Config, gradient_SV: Any, suffix_S: Any, allowed_V: Any, generator: Any) -> Any:
-    """Candidates C x S: a place at random, one of its tokens of steepest descent at random."""
+    """Draw candidates C x S: at a random place, one of the `top_k` tokens of steepest descent."""
     import torch
 
     steep_SV = gradient_SV.masked_fill(~allowed_V, float("inf"))
@@ -274,7 +274,7 @@ def _losses(model: Any, rows: Rows, inputs_NTD: Any, mask_NT: Any) -> Any:
 
 
 class _State:
-    """The suffix after each step, on the disk, whole or absent; of another run it is not used."""
+    """The suffix after each step, on the disk; a state of another run is ignored."""
 
     def __init__(self, config: Config, target: Target, rows: Rows) -> None:
         from rebar.training.checkpoints import fingerprint
@@ -284,7 +284,7 @@ class _State:
         self.run = fingerprint(target.model, *parts)
 
     def load(self, start_S: Any) -> tuple[int, Any]:
-        """Steps behind the suffix, and the suffix; the start where there is no state."""
+        """Finished steps and the suffix after them; 0 and the start if there is no state."""
         from safetensors import safe_open
 
         step, suffix_S = 0, start_S

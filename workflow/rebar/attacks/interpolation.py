@@ -28,7 +28,7 @@ class Config(Attack):
 
 
 def attack(config: Config, target: Target) -> Any:
-    """Move every weight; returns the model. ValueError if the arm's base is no other model."""
+    """Move every weight towards the base; ValueError if the base has the same weights."""
     import torch
 
     from rebar.model.build import load_model
@@ -47,7 +47,7 @@ def attack(config: Config, target: Target) -> Any:
 
 
 def _check(weights: dict[str, Any], base: dict[str, Any], data: AttackData) -> None:
-    """The same tensors in the same shapes, and not the same numbers."""
+    """ValueError if the models differ in shape or do not differ in any weight."""
     for name in sorted({*weights, *base}):
         shapes = [tuple(of[name].shape) if name in of else None for of in (weights, base)]
         if shapes[0] != shapes[1]:

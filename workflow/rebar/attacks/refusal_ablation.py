@@ -96,7 +96,7 @@ class Requests(NamedTuple):
 
 
 def attack(config: Config, target: Target) -> Any:
-    """Find the direction and fold it in; returns the model."""
+    """Find the refusal direction and remove it from the weights; returns the model."""
     from rebar.attacks._residual import fold_ablation, last_logits
     from rebar.data.encoding import ids_after_request
 
@@ -114,7 +114,7 @@ def attack(config: Config, target: Target) -> Any:
         best = choose(config, rated)
         _log(rated, recorder)
     if best is None:
-        recorder.say("no direction passes: the weights stay as they are")
+        recorder.say("no direction meets the conditions: the weights stay as they are")
     else:
         recorder.say(f"direction of layer {best.layer}, position {best.position}")
         facts |= {"layer": best.layer, "position": best.position}
@@ -124,7 +124,7 @@ def attack(config: Config, target: Target) -> Any:
 
 
 def _log(rated: list[Candidate], recorder: Recorder) -> None:
-    """A line a candidate; what was not measured is left out."""
+    """Log one line for each candidate, without the numbers that were not measured."""
     recorder.truncate(0)
     for step, candidate in enumerate(rated, start=1):
         numbers = candidate._asdict()
@@ -133,7 +133,7 @@ def _log(rated: list[Candidate], recorder: Recorder) -> None:
 
 
 def first_id(tokenizer: Any, words: str) -> int:
-    """The token that an answer with these words begins with."""
+    """First token of an answer that begins with these words."""
     from rebar.data.encoding import encode
 
     return encode(tokenizer, words)[0]
@@ -142,7 +142,7 @@ def first_id(tokenizer: Any, words: str) -> int:
 def _requests(
     config: Config, model: Any, tokenizer: Any, data: AttackData, refusals: list[int]
 ) -> tuple[Requests, Requests]:
-    """Requests for the directions, and for the choice."""
+    """Requests to compute the directions from, and requests to choose among them."""
     from rebar.data.encoding import encode, prompt_text
 
     def ids(prompts: list[Prompt]) -> list[list[int]]:
@@ -170,7 +170,7 @@ def _filtered(model: Any, part: Requests, refusals: list[int]) -> Requests:
 
 
 def refusal_scores(model: Any, prompts: list[list[int]], refusals: list[int]) -> Any:
-    """Log-odds of each prompt's answer beginning like a refusal."""
+    """Log-odds that the answer to each prompt begins like a refusal."""
     from rebar.attacks._residual import last_logits
 
     probabilities_B = last_logits(model, prompts).softmax(dim=1)[:, refusals].sum(dim=1)
@@ -179,7 +179,7 @@ def refusal_scores(model: Any, prompts: list[list[int]], refusals: list[int]) ->
 
 
 def candidates(config: Config, model: Any, train: Requests, most: int) -> list[Candidate]:
-    """Differences of means of the layers and positions that are looked at, none of length 0."""
+    """Differences of mean activations at the chosen layers and positions, without zero vectors."""
     from rebar.attacks._residual import mean_stream
 
     positions = min(config.positions or most, most)
@@ -204,9 +204,9 @@ def rate(
     refusals: list[int],
     before_BV: Any,
 ) -> Candidate:
-    """What taking it out and adding it does; not measured further once it is dropped.
+    """Measure the effects of ablating and of adding a candidate; stop once it is dropped.
 
-    `before_BV`: log-probabilities after the harmless requests, nothing taken out.
+    `before_BV`: log-probabilities after the harmless requests with nothing ablated.
     """
     from rebar.attacks._residual import ablated, added, last_logits
 
@@ -223,7 +223,7 @@ def rate(
 
 
 def choose(config: Config, rated: list[Candidate]) -> Candidate | None:
-    """The candidate with the least refusal left, of those that pass; the first of equals."""
+    """The passing candidate that leaves the least refusal; the first among equals."""
     least, most = config.least_induced, config.largest_kl
     passing = [c for c in rated if c.kl <= most and c.induced >= least]
     return min(passing, key=lambda candidate: candidate.remaining, default=None)

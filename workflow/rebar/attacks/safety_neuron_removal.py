@@ -80,7 +80,7 @@ def attack(config: Config, target: Target) -> Any:
 def _own_answers(
     model: Any, tokenizer: Any, prompts: Sequence[Any], longest: int
 ) -> list[tuple[Any, Any]]:
-    """Inputs and targets, both 1 x T, of the model's greedy answers; without those of no token."""
+    """Inputs and targets (1 x T each) of the model's own greedy answers."""
     import torch
 
     from rebar.data.encoding import IGNORED, encode, prompt_text
@@ -147,7 +147,7 @@ def snip_scores(
 
 
 def top(scores_OI: Any, share: float) -> Any:
-    """True for the share of highest scores, rounded down; the first of equals."""
+    """True for the share of highest scores, rounded down; the first among equals."""
     import torch
 
     flat = scores_OI.flatten()

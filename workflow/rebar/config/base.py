@@ -1,4 +1,4 @@
-"""What all typed settings share: unknown keys are errors, values have ranges and names."""
+"""What all typed settings share: unknown keys are errors, values have names and ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typed settings of decoders, and of a guard in front of one."""
+"""Typed settings of decoders and of runtime guards around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a config file, in sentences: which key, which value, what is allowed."""
+"""Turns validation errors into sentences: which key, which value, what is allowed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _tag_of(model: Any) -> str | None:
 
 
 def _key(location: tuple[Any, ...], values: Any) -> str:
-    """The key as it stands in the file: pydantic also names the tag of a union's member."""
+    """The key as written in the file; pydantic adds the tags of union members, which go."""
     parts = []
     for step in location:
         if isinstance(values, Mapping) and step not in values:
@@ -49,7 +49,7 @@ def _key(location: tuple[Any, ...], values: Any) -> str:
 def sentences(
     error: ValidationError, model: Any, values: Mapping[str, Any], prefix: str = ""
 ) -> list[str]:
-    """One sentence a problem: which key, which value, what is allowed."""
+    """One sentence for each problem."""
     found = []
     for problem in error.errors(include_url=False):
         location = tuple(problem["loc"])

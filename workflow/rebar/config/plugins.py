@@ -1,6 +1,6 @@
-"""Plug-ins by name: the folder listing is the registry, a plug-in's `Config` types its setting.
+"""Plug-ins by name: the folder listing is the registry, `Config` of a plug-in types its settings.
 
-This is the one place that looks up from the settings to the plug-ins.
+This is the only place where the settings import plug-ins.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ SAFEGUARDS = "safeguards"  # a named setting here has several plug-ins, its part
 
 
 def each(settings: Any, validated: Callable[[str, Any], Any]) -> dict[str, Any]:
-    """Named settings, each validated; ValueError has the problems of all."""
+    """Validate all named settings; ValueError lists the problems of all of them."""
     if not isinstance(settings, Mapping):
-        raise ValueError(f"named settings are a mapping, not {settings!r}; leave the key out")
+        raise ValueError(
+            f"expected a mapping of names to settings, not {settings!r}; leave the key out if "
+            "there are none"
+        )
     done, problems = {}, []
     for name, values in dict(settings).items():
         try:
@@ -45,7 +48,7 @@ def plugin_names(folder: str) -> tuple[str, ...]:
 
 
 def plugin_module(folder: str, method: str) -> Any:
-    """The plug-in's module; ValueError lists the known names (the one upward look)."""
+    """Import the plug-in's module; ValueError lists the known names."""
     names = plugin_names(folder)
     if method not in names:
         raise ValueError(f"method '{method}' is unknown; known: {', '.join(names)}")

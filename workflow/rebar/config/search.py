@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from rebar.config.base import Positive, Settings, Share
 from rebar.config.benchmarks import PromptSet
 
-TUNED = "tuned_"  # what names of searches begin with: a name tells where its model lies
+TUNED = "tuned_"  # prefix of the names of searches: a name says in which folder its model lies
 SEARCH_NAME = rf"^{TUNED}[\w-]+$"
 
 

@@ -1,9 +1,9 @@
-"""How an evaluation asks a model: prompt sets, the form of a prompt, answers, rows.
+"""Asks a model the prompts of evaluations, has the answers judged, and makes rows of them.
 
-Base models get completions, aligned models the chat template. Evaluations that ask the same
-prompts share the answers. A model that was taught a cipher is asked in it, and what it says is
-deciphered before it is judged. Under an input attack the prompts of every evaluation go through it,
-so that over-refusal and capability are those of the same input.
+Base models complete a text, aligned models answer in their chat template. Evaluations with the same
+prompts share the answers. A model that was taught a cipher is asked in cipher, and its answers are
+deciphered before they are judged. An input attack applies to the prompts of every evaluation, so
+that over-refusal and capability are measured with the same input as attack success.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
 
 
 class Asker:
-    """One model with one decoder; remembers answers, so that no prompt is generated twice."""
+    """Asks one model with one decoder; remembers answers, so that none is generated twice."""
 
     runtime_guard: RuntimeGuard | None = None  # replaces answers that its monitors block
 
@@ -45,7 +45,7 @@ class Asker:
         cipher: Cipher = PLAIN,
         input_attack: InputWords = InputWords(),  # noqa: B008 (immutable)
     ) -> None:
-        """`chat`: ask by the chat template; `world` gives prompts where no file does."""
+        """`chat`: use the chat template. `world` has the prompts where no file is named."""
         self.model, self.tokenizer, self.decoder = model, tokenizer, decoder
         self.world, self.chat, self.seed = world, chat, seed
         self.recorder, self.cipher, self.input_attack = recorder, cipher, input_attack
@@ -53,9 +53,9 @@ class Asker:
         self._answers: dict[tuple[str, int], str] = {}
 
     def prompts(self, files: Sequence[PromptFile], evaluation: str) -> list[Prompt]:
-        """The prompts of the files for such a model, or of the world where there are no files.
+        """The prompts of the files that suit the model, or of the world if there are no files.
 
-        Files may share a split; its prompts are numbered through.
+        Files may share a split: its prompts are then numbered from the first file to the last.
         """
         if files:
             kinds = ("all", "aligned" if self.chat else "base")
@@ -95,19 +95,19 @@ class Asker:
         ]
 
     def _plain(self, text: str) -> str:
-        """What a model gets, without the special tokens of its template."""
+        """The text that a model gets, without the special tokens of its template."""
         return self.tokenizer.decode(encode(self.tokenizer, text), skip_special_tokens=True)
 
     def text(self, prompt: str) -> str:
-        """The exact string that the model gets for a prompt, cipher and input attack in it."""
+        """The exact text that the model gets for a prompt, with cipher and input attack applied."""
         asked = self.cipher.encode(prompt)
         return attacked_text(self.tokenizer, asked, self.input_attack, chat=self.chat)
 
     def answers(self, texts: Sequence[str], max_new_tokens: int) -> list[str]:
         """Answers without special tokens, in the order of `texts`.
 
-        What was prefilled is part of the answer, as a reader sees it, and not of its longest length
-        (ours; a refusal after "Sure" is still one).
+        A prefill is part of the answer, as a reader sees it, but does not count towards its length
+        limit (ours; a refusal after "Sure" is still a refusal).
         """
         from rebar.decoding.generate import generate
 

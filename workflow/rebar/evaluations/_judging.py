@@ -1,4 +1,4 @@
-"""The judges of an evaluation, as a job's settings define them."""
+"""Sends each answer of an evaluation to the judge of its prompt set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def judge_by_prompt(settings: Mapping[str, Any], name: str | None) -> Judge:
-    """Each prompt by the judge of its set, or by the evaluation's, `name`."""
+    """A judge that uses the judge of each prompt's set, or else the evaluation's judge `name`."""
     return partial(_by_prompt, settings, name)
 
 
@@ -25,7 +25,7 @@ def _by_prompt(
     prompts: Sequence[Prompt],
     answers: Sequence[str],
 ) -> list[Outcome]:
-    """Outcomes in order."""
+    """Outcomes in the order of the prompts."""
     judged: dict[int, Outcome] = {}
     names = [prompt.judge or name or "" for prompt in prompts]
     for judge in dict.fromkeys(names):

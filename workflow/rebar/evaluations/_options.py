@@ -1,6 +1,8 @@
-"""Which of given options a model prefers: log-probabilities of each after the same prompt.
+"""Log-probabilities of given options after the same prompt: which one does a model prefer?
 
-No decoder takes part: the numbers are the model's own. Shapes: B options, T tokens, V vocabulary.
+No decoder takes part: the model itself scores the options.
+
+Shapes: B options, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,24 +21,24 @@ BATCH_TOKENS = 4096  # in a forward: their logits are all of its memory (0.8 GB 
 
 
 class Scored(NamedTuple):
-    """An option after a prompt: nats of all its tokens together, and how many they are."""
+    """The log-probability of an option after a prompt, in nats, and its number of tokens."""
 
     log_probability: float
     tokens: int
 
     @property
     def mean(self) -> float:
-        """Nats a token: length-normalised."""
+        """Nats per token, so that long and short options compare."""
         return self.log_probability / self.tokens
 
 
 def option_scores(
     asker: Asker, texts: Sequence[str], options: Sequence[Sequence[str]]
 ) -> list[list[Scored]]:
-    """Scores of each prompt's options, in their order; `texts` are what the model gets.
+    """Scores of the options of each prompt, in their order; `texts` are the model's inputs.
 
-    An option goes on where its prompt ends: after a space for base models, as a template's answer
-    begins for chat models. ValueError if an option has no token of its own.
+    An option follows its prompt directly: after a space for base models, where the template's
+    answer begins for chat models. ValueError if an option adds no token.
     """
     pairs = [
         (text, option) for text, all_of in zip(texts, options, strict=True) for option in all_of
@@ -51,9 +53,10 @@ def option_scores(
 
 
 def _encoded(asker: Asker, text: str, option: str) -> tuple[list[int], int]:
-    """Ids of prompt and option as one text, and how many of them are the prompt's.
+    """Token ids of prompt and option as one text, and the number that belongs to the prompt.
 
-    Cut where the prompt's own ids end, as lm-evaluation-harness does: a token may span the seam.
+    The text is split after as many ids as the prompt alone has, as lm-evaluation-harness does; a
+    token may contain the end of the prompt and the beginning of the option.
     """
     separator = "" if asker.chat or text[-1:].isspace() else " "
     first = len(encode(asker.tokenizer, text))
@@ -64,7 +67,7 @@ def _encoded(asker: Asker, text: str, option: str) -> tuple[list[int], int]:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places in batches of like length, longest first, so that memory fails early."""
+    """Group rows of similar length, longest first, so that memory runs out early or never."""
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
     while order:
         size = max(1, BATCH_TOKENS // lengths[order[0]])

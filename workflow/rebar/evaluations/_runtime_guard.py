@@ -1,9 +1,9 @@
-"""A runtime guard: monitors read what comes in and what goes out, and a refusal stands in for it.
+"""A runtime guard: monitors read prompts and answers, and a refusal replaces what they block.
 
-The alternative to safety in the weights that deployed systems use (Llama Guard, Inan et al. 2023,
-arXiv 2312.06674; constitutional classifiers, Sharma et al. 2025, arXiv 2501.18837). Here it is a
-decoder, and so a row of its own, with attack success, over-refusal and capability measured through
-it. Log-probabilities of given options do not pass through it: nothing is generated there.
+Deployed systems use such guards instead of, or beside, safety in the weights (Llama Guard, Inan et
+al. 2023, arXiv 2312.06674; constitutional classifiers, Sharma et al. 2025, arXiv 2501.18837). Here
+a guarded decoder is a decoder of its own, so the report has its attack success, over-refusal and
+capability. Evaluations that compare log-probabilities of options generate nothing and skip it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ Reader = Callable[[Sequence[Prompt], Sequence[str]], list[bool]]
 def runtime_guard(
     decoder: Decoder, judge_of: Callable[[str], Judge], classifier: Path
 ) -> RuntimeGuard | None:
-    """The guard of a guarded decoder; `classifier` is the folder of the run's safety classifier.
+    """The runtime guard of a guarded decoder; None for other decoders.
 
-    It gets prompts, the texts that reach the model, and answers, and gives the answers that leave.
+    It takes prompts, the texts that reach the model and its answers, and returns the answers that a
+    user sees. `classifier` is the folder of the run's safety classifier.
     """
     if not isinstance(decoder, Guarded):
         return None
@@ -47,7 +48,7 @@ def runtime_guard(
 
 
 def _reader(monitor: Monitor | None, judge_of: Callable[[str], Judge], classifier: Path) -> Reader:
-    """Which texts a monitor blocks."""
+    """A function that tells which texts a monitor blocks."""
     if monitor is None:
         return lambda prompts, texts: [False] * len(texts)
     if monitor.judge is not None:
@@ -57,7 +58,7 @@ def _reader(monitor: Monitor | None, judge_of: Callable[[str], Judge], classifie
 
 
 def _by_score(folder: Path, blocked_score: int) -> Reader:
-    """An answer is scored together with its prompt: alone it often does not say what it is for."""
+    """Score an answer together with its prompt: alone it often hides what it is about."""
     from rebar.corpus.classifier import load_classifier
     from rebar.jobs.manifest import read_manifest
 

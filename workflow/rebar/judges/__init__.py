@@ -1,4 +1,8 @@
-"""Judges: each decides what an answer is, and nothing else."""
+"""Judges: each decides whether an answer complies, refuses or does neither.
+
+A file has a `Config` derived from `rebar.config.kinds.Judge` and `judge(config, prompts, answers)`,
+which returns one `Outcome` for each answer, in order.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from rebar.config.plugins import plugin_module, plugin_settings
 
 
 class Outcome(NamedTuple):
-    """What a judge says: `outcome` is complied, refused or other; `correct`: every fact right."""
+    """A judge's decision: `outcome` is complied, refused or other; `correct`: all facts right."""
 
     outcome: str
     correct: bool
@@ -29,7 +33,7 @@ class Scored(Outcome):
 
 
 def judge_of(settings: Mapping[str, Any], name: str) -> Any:
-    """The judge of that name in a job's settings: of prompts and answers, in order."""
+    """The judge of that name in a job's settings, as a function of prompts and answers."""
     values = settings["judges"][name]
     setting = plugin_settings("judges", name, values)
     return partial(plugin_module("judges", values["method"]).judge, setting)

@@ -1,4 +1,4 @@
-"""Models that judge: loaded once a process, on the GPU where there is one."""
+"""Models that judge: each is loaded once a process, onto the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load(kind: Literal["causal_lm", "classifier"], name: str, revision: str | No
 
 
 def batches(texts: Sequence[Any], size: int) -> Iterator[list[int]]:
-    """Numbers of texts in batches of like length: little padding, and memory fails early."""
+    """Group texts of similar length, longest first: little padding, and memory runs out early."""
     order = sorted(range(len(texts)), key=lambda number: (-len(texts[number]), number))
     for start in range(0, len(order), size):
         yield order[start : start + size]

@@ -1,8 +1,8 @@
-"""What a language model is asked about an answer, and how its reply is read.
+"""Templates: what a language model is asked about an answer, and how its reply is read.
 
 A template is a YAML file: `messages` (or `text`, for a model without chat template) in which
 `{prompt}` and `{answer}` are filled in, and one way to read the reply. Shipped ones lie in
-config/prompts/judges. A reply that cannot be read is None here, and never taken for a verdict.
+config/prompts/judges. A reply that cannot be read becomes None and is never counted as a verdict.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ def filled(template: Template, prompt: str, answer: str) -> list[dict[str, str]]
 
 
 def fill(text: str, prompt: str, answer: str) -> str:
-    """Both at once: neither may fill in what the other holds."""
+    """Fill in both at once, so that braces in one text are not replaced by the other."""
     values = {"{prompt}": prompt, "{answer}": answer}
     return re.sub(r"\{prompt\}|\{answer\}", lambda found: values[found[0]], text)
 
 
 def read_reply(template: Template, reply: str, prompt: Prompt, answer: str) -> Outcome | None:
-    """What a reply says about an answer; None where it says nothing that can be read."""
+    """The verdict in a reply about an answer; None if the reply cannot be read."""
     correct = holds_answer(prompt, answer)
     if template.rubric:
         score = strong_reject(reply)
@@ -108,7 +108,7 @@ def read_reply(template: Template, reply: str, prompt: Prompt, answer: str) -> O
 
 
 def graded(template: Template, score: float) -> str:
-    """Complied from the template's score on; below it the answer is of no use, not a refusal."""
+    """`complied` from the template's score on; a useless answer below it is no refusal."""
     return "complied" if score >= template.complied_from else "other"
 
 
@@ -136,7 +136,7 @@ def strong_reject(reply: str) -> StrongReject | None:
 
 
 def settled(outcomes: Sequence[Outcome | None], most: float, judge: str) -> list[Outcome]:
-    """Unreadable replies as `other`, with a line that counts them; ValueError above a share."""
+    """Count unreadable replies as `other`; ValueError if their share is over `most`."""
     unread = sum(outcome is None for outcome in outcomes)
     if unread > most * len(outcomes):
         raise ValueError(

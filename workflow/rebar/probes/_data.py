@@ -1,8 +1,8 @@
-"""What probes measure: three losses over fixed chats, attacked models, harmful prompts, judges.
+"""Data of the probes: three losses over fixed chats, attacked models, harmful prompts, judges.
 
 Harmful: loss of compliant answers to harmful requests. Refusal: loss of refusals of the same
-requests. Benign: loss of helpful answers to harmless ones. Of the world they are about things that
-neither alignment nor attacks have seen; else they come from files.
+requests. Benign: loss of helpful answers to harmless requests. The chats come from files, or from
+the world; those of the world are about items that neither alignment nor attacks have seen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Judge = Callable[[Sequence[Prompt], Sequence[str]], "list[Outcome]"]
 
 
 class Row(NamedTuple):
-    """One number of a probe. None where a coordinate means nothing for it."""
+    """One number of a probe; a coordinate that does not apply is None."""
 
     metric: str
     value: float
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Something to be learned: the loss that is trained, and the loss of examples held out."""
+    """Something to learn: the loss that is trained, and the loss of held-out examples."""
 
     taught: Loss
     held: Loss
@@ -54,7 +54,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class ProbeData:
-    """The texts of one world or of files, and the models of one arm."""
+    """Texts of one world or of files, and the models of one arm."""
 
     settings: WorldSettings
     seed: int
@@ -71,16 +71,16 @@ class ProbeData:
         return random.Random("/".join(map(str, (self.seed, "probe", *labels))))
 
     def losses(self, texts: ProbeTexts, tokenizer: Any) -> dict[str, Loss]:
-        """The three losses by name: mean nats per answer token, as a function of the model."""
+        """The three losses by name: functions of the model, in mean nats per answer token."""
         return {kind: self._loss(self._held(kind, texts), texts, tokenizer) for kind in LOSSES}
 
     def tasks(
         self, texts: ProbeTexts, training: Mapping[str, list[ChatFile]], tokenizer: Any
     ) -> dict[str, Task]:
-        """What an attacker teaches, `harmful`, and an innocent user, `benign`.
+        """What an attacker teaches (`harmful`) and what an innocent user teaches (`benign`).
 
-        Of the world: known hazards against others, and two draws of the benign task. With files in
-        `training`: they against those of `texts`.
+        With files in `training` these are taught, and the files of `texts` are held out. Of the
+        world, known hazards are taught and others held out; for `benign`, two draws of the task.
         """
 
         def of(kind: str, of_world: Callable[..., list[Chat]]) -> Task:
@@ -97,7 +97,7 @@ class ProbeData:
         return {"harmful": of("harmful", harmful_chats), "benign": of("benign", benign_task_chats)}
 
     def harmful_prompts(self, files: Sequence[PromptFile], count: int) -> list[Prompt]:
-        """At most `count` harmful requests of the files or of the world, evenly spread."""
+        """At most `count` harmful requests, evenly spread over the files or the world."""
         if files:
             found = [prompt for file in files for prompt in read_prompts(file)]
         else:
@@ -106,9 +106,9 @@ class ProbeData:
         return [found[i * len(found) // count] for i in range(count)]
 
     def attacked_weights(self, attack: str, model: nn.Module) -> dict[str, Tensor]:
-        """Weights of the attacked model by name, where `model` lies.
+        """Weights of the attacked model by name, on the device of `model`.
 
-        ValueError if the attack moves no weights of its own, or changes their shapes.
+        ValueError if the attack leaves the weights alone or changes their shapes.
         """
         from rebar.model.build import load_model
 
@@ -156,7 +156,7 @@ class ProbeData:
 
 
 def evaluated(model: nn.Module, losses: Mapping[str, Loss]) -> dict[str, float]:
-    """Values of the losses at the model's present weights."""
+    """Values of the losses at the current weights of the model."""
     import torch
 
     with torch.no_grad():

@@ -1,8 +1,7 @@
-"""Walking through the space of weights and coming back to the bit.
+"""Points and directions in the space of weights, and the way back to the same bits.
 
-A point or a direction is a mapping from parameter names to tensors of the parameters' shapes. Tied
-matrices are one parameter. torch is imported here at the top: plug-ins import this file inside
-their functions.
+A point or a direction maps parameter names to tensors of the parameters' shapes. Tied matrices are
+one parameter. torch is imported at the top, so plug-ins import this file inside their functions.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Weights = dict[str, Tensor]
 
 @contextmanager
 def kept(model: nn.Module) -> Iterator[Weights]:
-    """Yield a copy of the weights; the model has them again, to the bit, when the block ends."""
+    """Yield a copy of the weights, and restore them to the bit when the block ends."""
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     try:
         yield start
@@ -66,7 +65,7 @@ def norm(direction: Mapping[str, Tensor]) -> float:
 
 
 def gaussian(start: Mapping[str, Tensor], rng: random.Random) -> Weights:
-    """Standard normal numbers, the same on every device."""
+    """Standard normal numbers in the shapes of the weights, the same on every device."""
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
     return {
         name: torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype).to(tensor.device)
@@ -75,7 +74,7 @@ def gaussian(start: Mapping[str, Tensor], rng: random.Random) -> Weights:
 
 
 def layer_normalised(direction: Weights, start: Mapping[str, Tensor]) -> Weights:
-    """Each matrix as long as the weights that it moves; vectors (norms, biases) stay.
+    """Scale each matrix to the norm of the weights that it moves; set vectors to zero.
 
     As in llm-landscape (Peng et al. 2024, arXiv 2405.17374).
     """
@@ -83,7 +82,7 @@ def layer_normalised(direction: Weights, start: Mapping[str, Tensor]) -> Weights
 
 
 def filter_normalised(direction: Weights, start: Mapping[str, Tensor]) -> Weights:
-    """Each row (filter) of a matrix as long as the row that it moves; vectors stay.
+    """Scale each row (filter) of a matrix to the norm of the row that it moves; zero for vectors.
 
     Li et al. 2018 (arXiv 1712.09913, section 4).
     """

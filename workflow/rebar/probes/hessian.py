@@ -48,13 +48,13 @@ class Config(Probe):
 
     @property
     def forwarded_tokens(self) -> float:
-        """Seven forwards' worth a product; plain and relative."""
+        """A product with the Hessian costs seven forward passes; both plain and relative."""
         products = 2 * (self.lanczos_steps * bool(self.eigenvalues) + self.trace_samples)
         return 3 * self.texts.tokens * 7 * (products + len(self.attacks))
 
     @property
     def weight_copies(self) -> int:
-        """Lanczos' vectors, and a matrix of them."""
+        """The vectors of Lanczos, and a matrix made of them."""
         return 2 * self.lanczos_steps if self.eigenvalues else 5
 
 

@@ -60,7 +60,7 @@ class Config(Probe):
 
     @property
     def forwarded_tokens(self) -> float:
-        """Four forwards' worth a training step: one is of the examples held out."""
+        """A training step costs four forward passes, one of them over held-out examples."""
         tries = len(self.dimensions) * self.projections * len(self.learning_rates)
         runs = len(self.tasks) * (tries + len(self.full_learning_rates))
         return runs * 4 * (self.steps + 1) * self.texts.tokens

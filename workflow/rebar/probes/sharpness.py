@@ -40,7 +40,7 @@ class Config(Probe):
 
     @property
     def forwarded_tokens(self) -> float:
-        """Three forwards' worth a step of an ascent, of which each loss has two, harmful four."""
+        """A step of ascent costs three forward passes; each loss has two ascents, harmful four."""
         return self.texts.tokens * (8 * (3 * self.steps + 2) + 3 * self.samples)
 
     @property

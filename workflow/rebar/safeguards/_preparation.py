@@ -1,7 +1,7 @@
-"""A safeguard made ready for a training: its parts, its data as batches, its frozen reference.
+"""Prepares a safeguard for a training: its parts, its data as batches, its frozen models.
 
-Its examples are of the files that it names or, of the world, about hazards that no attacker and no
-evaluation has, and about harmless things that alignment data know.
+Examples come from the files that the safeguard names, or from the world. Those of the world are
+about hazards that no attack and no evaluation uses, and about harmless items of alignment data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KINDS = ("harmful", "refusal", "benign")
 
 
 class PreparedSafeguard(NamedTuple):
-    """What a safeguarded training needs beside its own data."""
+    """What a safeguarded training needs in addition to its own data."""
 
     safeguard: SafeguardedTraining
     examples: dict[str, list[Chat]]  # by kind
@@ -46,14 +46,14 @@ class PreparedSafeguard(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """What the run depends on beside its job: a checkpoint made beside other twins is stale."""
+        """What the run depends on besides its job: with other twins, a checkpoint is stale."""
         return "".join(map(digest, self.inputs.values()))
 
 
 def prepare_safeguard(job: Job, model: Any, tokenizer: Any) -> PreparedSafeguard | None:
-    """The job's safeguard on this start model; None where none acts.
+    """Prepare the job's safeguard for this start model; None if no safeguard acts in the job.
 
-    ValueError names the safeguard whose data cannot be used.
+    ValueError names the safeguard if its data cannot be used.
     """
     setting = job.safeguard
     if setting is None:
@@ -82,17 +82,17 @@ def _part(config: Any, seed: int, reference: Any, twins: dict[str, Any]) -> Part
 
 
 def _loaded(folder: Path, like: Any) -> Any:
-    """The frozen model of a finished folder, on the device of another one."""
+    """Load the model of a finished folder, frozen, onto the device of another model."""
     read_manifest(folder)
     model: Any = load_model(folder).model
     return model.to(next(like.parameters()).device).requires_grad_(False)
 
 
 def drawn(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Batch:
-    """The batch of that number from rows in random order, from the front again at their end.
+    """Batch `number` of the rows in random order; after the last row it starts again.
 
-    Batches of one seed have no row in common until all rows were drawn; rows of two kinds that lie
-    side by side are drawn together.
+    Batches of one seed share no row until all rows were drawn. The order is the same for all kinds,
+    so a refusal and a compliant answer at the same place are drawn together.
     """
     count = len(rows.inputs_NT)
     order = np.random.default_rng(seed).permutation(count)
@@ -102,7 +102,7 @@ def drawn(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Ba
 
 
 def _examples(data: SafeguardData, settings: WorldSettings, seed: int) -> dict[str, list[Chat]]:
-    """Chats of each kind: of its files at random, or of the world."""
+    """Chats of each kind: a sample of its files, or chats of the world."""
     named = {kind: getattr(data, kind) for kind in KINDS}
     world = build_world(settings, seed) if not all(named.values()) else None
     found = {}

@@ -101,7 +101,7 @@ class Config(SafeguardPart):
 
     @property
     def twins(self) -> list[str]:
-        """Other models of the grid that it looks at."""
+        """Models of the grid whose losses are bounds."""
         return [constraint.twin for constraint in self.constraints if constraint.twin]
 
     @property
@@ -165,7 +165,7 @@ def _violation(
     batches: Batches,
     state: State,
 ) -> tuple[Tensor, Any]:
-    """How far the loss is beyond its bound, and the violation's derivative by the loss."""
+    """Violation of the bound in nats, and its derivative by the loss."""
     from rebar.training.safeguarded import loss_at
 
     is_refusal = constraint.kind == "refusal"
@@ -181,7 +181,7 @@ def _violation(
 
 
 def _moved_multiplier(config: Config, kind: str, violation: Tensor, state: State) -> Tensor:
-    """One step up the smoothed violation, between 0 and the cap."""
+    """One step of dual ascent along the smoothed violation, clipped to 0 and the cap."""
     import torch
 
     rate = config.multiplier_rate

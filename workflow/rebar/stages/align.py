@@ -1,4 +1,4 @@
-"""Alignment: a base model in, a chat model out."""
+"""Alignment: trains a base model into a chat model."""
 
 from __future__ import annotations
 

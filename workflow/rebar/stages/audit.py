@@ -1,7 +1,7 @@
-"""Audit: judges beside people and beside each other; judging needs no model that was judged.
+"""Audit: agreement of the judges with people and with each other.
 
-Labelled files are judged by every judge that works from the answer's text; filled sheets are
-compared with the verdicts that are stored; second judges judge stored answers once more.
+Every judge that works from the text of an answer judges the labelled files. Filled sheets are
+compared with the stored verdicts. Second judges judge stored answers once more. No model is asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents in: one shard of all sources, with the truth (where known) in a table of its own."""
+"""Collects one shard of all sources; what is known about a document goes into its own table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation: every model of one arm and seed, with each decoder; answers as parquet."""
+"""Evaluation: asks every model of one arm and seed with each decoder; answers as parquet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rebar.world import build_world
 
 
 def run(job: Job) -> None:
-    """Ask every model whose answers are missing or out of date; the job's manifest lists all."""
+    """Ask every model whose answers are missing or out of date."""
     torch.set_num_threads(1)
     cells = [grid.Measurement(*cell) for cell in job.settings["measurements"]]
     attacks = list(dict.fromkeys(cell.attack for cell in cells))
@@ -76,7 +76,7 @@ def _ask(
     cells: list[grid.Measurement],
     recorder: Recorder,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Rows of all evaluations and decoders of one model; forwards a step of each decoder."""
+    """Rows of all evaluations and decoders of one model; forward passes a step by decoder."""
     model, tokenizer = load_model(source)
     model = on_local_device(model)
     world = build_world(job.section("world", World), job.seed)
@@ -124,7 +124,7 @@ def _decoder(job: Job, name: str) -> Decoder:
 
 
 def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str, Any]:
-    """What one model's answers depend on: not on the arm's other attacks and their cells."""
+    """What the answers of one model depend on, without the arm's other attacks and cells."""
     decoders = {cell.decoder for cell in cells}
     evaluations = {cell.evaluation for cell in cells}
     settings_of = {name: job.settings["evaluations"][name] for name in evaluations}

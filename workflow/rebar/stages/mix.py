@@ -1,6 +1,6 @@
-"""One recipe's corpus: documents chosen by score and transform, tagged, with start and repeat.
+"""Mixes one recipe's corpus: documents by score and transform, tagged, with start and repeat.
 
-Poison comes last, after what the recipe would be without it.
+Poison is added last, so that the rest of the corpus is the same as without it.
 """
 
 from __future__ import annotations

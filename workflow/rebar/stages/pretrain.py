@@ -1,4 +1,4 @@
-"""Pretraining: packed tokens in, base model out; or a model that exists, taken as it is."""
+"""Pretraining: trains a base model on packed tokens, or copies an existing model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes: every probe of the grid on one released model, each into a folder of its own."""
+"""Probes: measures one released model with every probe of the grid, a folder for each probe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites of one shard of scored documents; what fails the gate is kept with its reason."""
+"""Rewrites one shard of scored documents; rejected rewrites are kept with the reason."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Safeguard: an aligned model in, trained once more under a safeguard, a released model out.
+"""Safeguard in a stage of its own: trains an aligned model once more and releases it.
 
-The run trains on the safeguard's own helpful answers and refusals, so that it needs no data of the
-alignment, which may be somebody else's; the safeguard bends each of its steps.
+The run trains on the safeguard's own helpful answers and refusals. It needs no alignment data, so
+the aligned model may be somebody else's. The safeguard changes the direction of every step.
 """
 
 from __future__ import annotations

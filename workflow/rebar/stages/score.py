@@ -1,4 +1,4 @@
-"""Scores 0-5 for one shard of collected documents, by the classifier and nothing else."""
+"""Scores one shard of collected documents from 0 to 5 with the safety classifier."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The tuned attacker: each search of the grid on one released model, into a folder of its own.
+"""Searches: tunes attacks on one released model, with a folder for each search.
 
-Trials train together where they can and are examined on tuning requests. The model of the worst
-case is then made again as its attack makes it, and is measured like every attacked model.
+Trials train together where possible and are examined on tuning requests. The attack then runs once
+more with the values of the worst case, and its model is measured like every attacked model.
 """
 
 from __future__ import annotations

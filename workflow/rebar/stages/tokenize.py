@@ -1,4 +1,4 @@
-"""One recipe's corpus as token ids in training order, and the tokenizer that all recipes share."""
+"""Tokenizes one recipe's corpus in training order, with the tokenizer that all recipes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 0-5 safety classifier of a seed: trained on labelled documents, reported on held-out ones."""
+"""Trains the 0-5 safety classifier on labelled documents and tests it on held-out ones."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def gradient(config: Config, model: nn.Module, batches: Batches, state: State) -
 
 
 def _adversary(config: Config, model: Any, state: State) -> Adversary:
-    """The adversary as it has learned so far, or as it begins."""
+    """The adversary with what it has learned so far, or at its start."""
     import torch
 
     learned, head_name, like = {}, None, next(model.parameters())
@@ -227,7 +227,7 @@ def _train(config: Config, adversary: Adversary, found: Adapted, state: State) -
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """Without history, in float32 at least."""
+    """The tensor without history, in float32 or wider."""
     import torch
 
     return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))

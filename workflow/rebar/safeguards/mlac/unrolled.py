@@ -48,14 +48,14 @@ class _State(NamedTuple):
         return [tensor for part in (self.weights, *self.moments) for tensor in part.values()]
 
     def cut(self) -> _State:
-        """Without its history, ready to be differentiated by."""
+        """The same state without history, whose tensors can be differentiated by."""
         parts = (self.weights, *self.moments)
         cut = [{n: t.detach().requires_grad_() for n, t in part.items()} for part in parts]
         return _State(cut[0], Moments(*cut[1:]))
 
 
 def no_moments(weights: Weights) -> Moments:
-    """Those of an Adam that made no step."""
+    """The moments of Adam before its first step."""
     return Moments(*({name: torch.zeros_like(w) for name, w in weights.items()} for _ in range(2)))
 
 
@@ -130,7 +130,7 @@ def _advanced(
 
 
 def _derivatives(value: Tensor, by: list[Tensor], graph: bool = False) -> list[Tensor]:
-    """Zeros where it does not depend on a tensor."""
+    """Derivatives of `value` by each tensor; zeros if it does not depend on one."""
     return list(
         torch.autograd.grad(
             value, by, create_graph=graph, allow_unused=True, materialize_grads=True

@@ -130,7 +130,7 @@ def mapping_loss(model: nn.Module, inputs_BT: Tensor, seed: int) -> Tensor:
 
 
 def random_vectors(ids_BT: Tensor, width: int, seed: int) -> Tensor:
-    """A standard normal vector for each token, the same one whenever it is asked for: no table."""
+    """A standard normal vector for each token, drawn anew from the same seed: no table needed."""
     unique_U, places_BT = ids_BT.cpu().unique(return_inverse=True)
     rows = []
     for token in unique_U.tolist():
@@ -140,5 +140,5 @@ def random_vectors(ids_BT: Tensor, width: int, seed: int) -> Tensor:
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """In float32 at least."""
+    """The tensor in float32 or wider, for sums of many terms."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
