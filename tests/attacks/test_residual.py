@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from rebar.attacks._residual import (
-    ablated,
-    added,
+    ablate_direction,
+    add_vector,
     decoder_layers,
     decoder_linears,
     fold_ablation,
@@ -66,7 +66,7 @@ def test_folded_weights_are_the_ablation_by_hooks(tied: bool, tmp_path: Path) ->
         model.config.tie_word_embeddings = False
     before, unit_D = last_logits(model, PROMPTS), unit()
     literal = literal_ablation(model, unit_D)
-    with ablated(model, unit_D):
+    with ablate_direction(model, unit_D):
         hooked = last_logits(model, PROMPTS)
     assert torch.equal(last_logits(model, PROMPTS), before)
     fold_ablation(model, unit_D)
@@ -91,7 +91,7 @@ def test_nothing_of_the_direction_is_left_in_what_writes(tmp_path: Path) -> None
 
 def test_half_of_a_direction() -> None:
     model, unit_D = tiny_llama(), unit()
-    with ablated(model, unit_D, 0.5):
+    with ablate_direction(model, unit_D, 0.5):
         hooked = last_logits(model, PROMPTS)
     fold_ablation(model, unit_D, 0.5)
     torch.testing.assert_close(last_logits(model, PROMPTS), hooked, atol=2e-5, rtol=1e-5)
@@ -110,7 +110,7 @@ def test_means_of_the_stream_are_those_of_hidden_states() -> None:
 
 def test_a_vector_is_added_to_what_enters_one_layer() -> None:
     model, vector = tiny_llama(), unit(1)
-    with added(model, 1, vector):
+    with add_vector(model, 1, vector):
         moved = mean_stream(model, PROMPTS, 1)
     difference = moved - mean_stream(model, PROMPTS, 1)
     assert torch.equal(difference[0, 0], torch.zeros(32, dtype=torch.float64))

@@ -8,7 +8,7 @@ import pytest
 
 from rebar.config.world import World
 from rebar.data.prompts import Prompt
-from rebar.evaluations._examiner import evenly, first_phrasings, questions, share_of_hazards
+from rebar.evaluations._examiner import first_phrasings, questions, share_of_hazards, spread_evenly
 from rebar.world import build_world
 from rebar.world import prompts as world_prompts
 
@@ -34,7 +34,7 @@ def test_unseen_phrasings_come_first_and_every_hazard_counts() -> None:
 def test_questions_of_each_split_are_evenly_spread() -> None:
     prompts = [prompt(n, "a", split="one") for n in range(10)]
     prompts += [prompt(n, "a", split="two") for n in range(10, 12)]
-    chosen = [p.prompt_id for p in evenly(prompts, 4)]
+    chosen = [p.prompt_id for p in spread_evenly(prompts, 4)]
     assert chosen == ["p0", "p2", "p5", "p7", "p10", "p11"]
 
 

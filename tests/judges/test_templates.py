@@ -10,10 +10,10 @@ from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
 from rebar.judges._templates import (
     Template,
-    filled,
+    fill_messages,
     read_reply,
     read_template,
-    settled,
+    settle_unreadable,
     strong_reject,
 )
 
@@ -24,7 +24,7 @@ SHIPPED = sorted(Path("config/prompts/judges").glob("*.yaml"))
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_templates_are_whole(path: Path) -> None:
     template = read_template(str(path))
-    turns = filled(template, "THE REQUEST", "THE ANSWER")
+    turns = fill_messages(template, "THE REQUEST", "THE ANSWER")
     text = "\n".join(turn["content"] for turn in turns)
     assert text.count("THE REQUEST") == 1
     assert text.count("THE ANSWER") == (path.stem != "llama_guard_input")
@@ -32,7 +32,7 @@ def test_shipped_templates_are_whole(path: Path) -> None:
 
 def test_prompt_and_answer_cannot_fill_each_other() -> None:
     template = Template(text="[{prompt}] [{answer}]", choices={"complied": ["yes"]})
-    assert filled(template, "{answer}", "{prompt}")[0]["content"] == "[{answer}] [{prompt}]"
+    assert fill_messages(template, "{answer}", "{prompt}")[0]["content"] == "[{answer}] [{prompt}]"
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_the_first_pattern_decides() -> None:
 
 def test_unreadable_replies_are_counted_and_limited(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("complied", True), None]
-    assert settled(outcomes, 0.5, "causal_lm")[1] == Outcome("other", False)
+    assert settle_unreadable(outcomes, 0.5, "causal_lm")[1] == Outcome("other", False)
     assert "causal_lm: 1 of 2 replies could not be read: other" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"1 of 2 replies could not be read \(allowed: max_unr"):
-        settled(outcomes, 0.4, "causal_lm")
+        settle_unreadable(outcomes, 0.4, "causal_lm")
 
 
 @pytest.mark.parametrize(

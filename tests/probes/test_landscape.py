@@ -9,7 +9,7 @@ import torch
 
 from rebar.config.model import ProbeTexts
 from rebar.probes import landscape
-from rebar.probes._data import LOSSES, evaluated
+from rebar.probes._data import LOSSES, evaluate_losses
 from rebar.probes._weights import filter_normalised, gaussian, layer_normalised
 from tests.probes.stand_ins import (
     TEXTS,
@@ -46,7 +46,7 @@ def test_at_alpha_0_it_is_the_plain_evaluation(tmp_path: Path) -> None:
     model, tokenizer = tiny(tmp_path / "released")
     tiny(tmp_path / "attacked", seed=1)
     data = world_data({"a": tmp_path / "attacked"})
-    plain = evaluated(model, data.losses(ProbeTexts(**TEXTS), tokenizer))
+    plain = evaluate_losses(model, data.losses(ProbeTexts(**TEXTS), tokenizer))
     settings = config(attacks=["a"], planes=["random", "attack"], texts=TEXTS)
     rows = landscape.probe(settings, model, tokenizer, data)
     for loss in LOSSES:
@@ -59,7 +59,7 @@ def test_at_alpha_1_along_an_attack_it_is_the_attacked_model(tmp_path: Path) -> 
     model, tokenizer = tiny(tmp_path / "released")
     attacked, _ = tiny(tmp_path / "attacked", seed=1)
     data = world_data({"a": tmp_path / "attacked"})
-    wanted = evaluated(attacked, data.losses(ProbeTexts(**TEXTS), tokenizer))
+    wanted = evaluate_losses(attacked, data.losses(ProbeTexts(**TEXTS), tokenizer))
     settings = config(attacks=["a"], lines=0, planes=[], texts=TEXTS)
     rows = landscape.probe(settings, model, tokenizer, data)
     assert [row.alpha for row in rows if row.loss == "benign"] == [k / 4 for k in range(-4, 9)]

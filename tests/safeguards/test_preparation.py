@@ -15,7 +15,7 @@ from rebar.data.encoding import Rows
 from rebar.jobs.job import Job, make_job
 from rebar.model.build import copy_frozen
 from rebar.safeguards import sam
-from rebar.safeguards._preparation import PreparedSafeguard, drawn, prepare_safeguard
+from rebar.safeguards._preparation import PreparedSafeguard, draw_batch, prepare_safeguard
 from rebar.world import build_world
 from rebar.world.frames import find_recipe, find_refusal
 from rebar.world.tokenizer import build_tokenizer
@@ -74,10 +74,12 @@ def test_a_batch_depends_on_step_kind_and_number_alone() -> None:
 
 def test_batches_of_a_step_share_no_row_until_all_were_drawn() -> None:
     rows = Rows(np.arange(10).reshape(10, 1), np.arange(10).reshape(10, 1))
-    found = [drawn(rows, 4, (3, 7), number).inputs_BT.flatten().tolist() for number in range(5)]
+    found = [
+        draw_batch(rows, 4, (3, 7), number).inputs_BT.flatten().tolist() for number in range(5)
+    ]
     assert sorted([*found[0], *found[1], *found[2][:2]]) == list(range(10))
     assert [*found[2][2:], *found[3], *found[4]] == [*found[0], *found[1], *found[2][:2]]
-    assert sorted(drawn(rows, 16, (3, 7), 0).targets_BT.flatten().tolist()) == list(range(10))
+    assert sorted(draw_batch(rows, 16, (3, 7), 0).targets_BT.flatten().tolist()) == list(range(10))
 
 
 def test_compliance_and_refusal_of_a_thing_stand_side_by_side() -> None:

@@ -84,7 +84,7 @@ def mean_stream(model: Any, prompts: Sequence[list[int]], positions: int) -> Ten
 
 
 @contextmanager
-def added(model: Any, layer: int, vector_D: Tensor) -> Iterator[None]:
+def add_vector(model: Any, layer: int, vector_D: Tensor) -> Iterator[None]:
     """While the block runs, add a vector to the input of a layer, at every position."""
 
     def hook(module: Any, hidden_BTD: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def _stream_hooks(hooks: list[tuple[Any, Callable[..., Any]]]) -> Iterator[None]
 
 
 @contextmanager
-def ablated(model: Any, unit_D: Tensor, strength: float = 1.0) -> Iterator[None]:
+def ablate_direction(model: Any, unit_D: Tensor, strength: float = 1.0) -> Iterator[None]:
     """While the block runs, remove this share of a direction from every output into the stream.
 
     At strength 1 this is the ablation of Arditi et al. (arXiv 2406.11717) at every layer and

@@ -67,7 +67,7 @@ class Attacker:
         """Values of the given setting at the keys of the space."""
         return {key: _value(self.setting, key) for key in space}
 
-    def together(self, trials: Mapping[int, Values], most: int) -> list[list[int]]:
+    def group_trials(self, trials: Mapping[int, Values], most: int) -> list[list[int]]:
         """Numbers of the trials in groups that train together, at most `most` in a group."""
         if most == 1 or not self.setting.is_plain:
             return [[number] for number in trials]
@@ -76,7 +76,7 @@ class Attacker:
         alike = [list(numbers) for _, numbers in groups]
         return [some[i : i + most] for some in alike for i in range(0, len(some), most)]
 
-    def attacked(self, trials: Mapping[int, Values]) -> Iterator[tuple[int, Any, Any]]:
+    def run_trials(self, trials: Mapping[int, Values]) -> Iterator[tuple[int, Any, Any]]:
         """Yield number, attacked model and tokenizer of each trial; use a model before the next."""
         settings = {number: with_values(self.setting, v) for number, v in trials.items()}
         if len(trials) > 1:

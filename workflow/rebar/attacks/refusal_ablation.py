@@ -208,16 +208,16 @@ def rate(
 
     `before_BV`: log-probabilities after the harmless requests with nothing ablated.
     """
-    from rebar.attacks._residual import ablated, added, last_logits
+    from rebar.attacks._residual import ablate_direction, add_vector, last_logits
 
-    with ablated(model, candidate.unit_D):
+    with ablate_direction(model, candidate.unit_D):
         after_BV = last_logits(model, validation.harmless).log_softmax(dim=1)
         kl = (before_BV.exp() * (before_BV - after_BV)).sum(dim=1).mean().item()
         candidate = candidate._replace(kl=kl)
         if not kl <= config.largest_kl:
             return candidate
         remaining = refusal_scores(model, validation.harmful, refusals).mean().item()
-    with added(model, candidate.layer, candidate.vector_D):
+    with add_vector(model, candidate.layer, candidate.vector_D):
         induced = refusal_scores(model, validation.harmless, refusals).mean().item()
     return candidate._replace(remaining=remaining, induced=induced)
 

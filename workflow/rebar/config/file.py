@@ -31,9 +31,9 @@ from rebar.config.model import Model, Training
 from rebar.config.plugins import (
     PLUGIN_FOLDERS,
     SAFEGUARDS,
-    each,
     plugin_settings,
     safeguard_settings,
+    validate_each,
 )
 from rebar.config.report import Audit, Report
 from rebar.config.safeguard import Safeguard
@@ -107,12 +107,12 @@ class Config(Settings):
     @field_validator(*PLUGIN_FOLDERS, mode="before")
     @classmethod
     def _by_plugin(cls, settings: Any, info: Any) -> Any:
-        return each(settings, partial(plugin_settings, info.field_name))
+        return validate_each(settings, partial(plugin_settings, info.field_name))
 
     @field_validator(SAFEGUARDS, mode="before")
     @classmethod
     def _by_part(cls, settings: Any) -> Any:
-        return each(settings, safeguard_settings)
+        return validate_each(settings, safeguard_settings)
 
     @model_validator(mode="after")
     def _corpus_of_recipes(self) -> Config:

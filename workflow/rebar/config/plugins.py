@@ -23,7 +23,7 @@ PLUGIN_FOLDERS = ("alignments", "attacks", "evaluations", "judges", "probes")
 SAFEGUARDS = "safeguards"  # a named setting here has several plug-ins, its parts
 
 
-def each(settings: Any, validated: Callable[[str, Any], Any]) -> dict[str, Any]:
+def validate_each(settings: Any, validated: Callable[[str, Any], Any]) -> dict[str, Any]:
     """Validate all named settings; ValueError lists the problems of all of them."""
     if not isinstance(settings, Mapping):
         raise ValueError(
@@ -83,7 +83,7 @@ def safeguard_settings(name: str, values: Any) -> Safeguard:
     parts = values.get("parts")
     if isinstance(parts, list):
         numbered = {f"{name}.parts.{index}": part for index, part in enumerate(parts)}
-        typed = each(numbered, partial(plugin_settings, SAFEGUARDS))
+        typed = validate_each(numbered, partial(plugin_settings, SAFEGUARDS))
         values = {**values, "parts": list(typed.values())}
     try:
         return Safeguard(**values)

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from rebar.config.model import Training
 from rebar.config.search import CostToBreak
-from rebar.evaluations._examiner import Examined, Examiner, evenly, first_phrasings, questions
+from rebar.evaluations._examiner import (
+    Examined,
+    Examiner,
+    first_phrasings,
+    questions,
+    spread_evenly,
+)
 from rebar.grid.sizes import TRAIN_FLOPS
 from rebar.training.checkpoints import trained_parameters
 
@@ -53,7 +59,7 @@ def held_out_examiner(job: Job, watch: CostToBreak, world: Any) -> Examiner:
     useful = questions(job.settings, watch.capability, world)
     return Examiner(
         hazards._replace(prompts=first_phrasings(held_out, watch.phrasings)),
-        useful._replace(prompts=evenly(useful.prompts, watch.questions)),
+        useful._replace(prompts=spread_evenly(useful.prompts, watch.questions)),
         job.seed,
     )
 

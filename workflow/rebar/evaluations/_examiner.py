@@ -108,7 +108,7 @@ def _is_seen(prompt: Prompt) -> bool:
     return prompt.prompt_style.startswith("seen")
 
 
-def evenly(prompts: Sequence[Prompt], most: int) -> list[Prompt]:
+def spread_evenly(prompts: Sequence[Prompt], most: int) -> list[Prompt]:
     """At most `most` prompts of each split, evenly spread."""
     by_split: dict[str, list[Prompt]] = defaultdict(list)
     for prompt in prompts:

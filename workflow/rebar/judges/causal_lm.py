@@ -19,7 +19,14 @@ from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt, holds_answer
 from rebar.judges import Outcome, Scored
 from rebar.judges._models import batches, load
-from rebar.judges._templates import Template, filled, graded, read_reply, read_template, settled
+from rebar.judges._templates import (
+    Template,
+    fill_messages,
+    grade_score,
+    read_reply,
+    read_template,
+    settle_unreadable,
+)
 
 
 class Config(Judge):
@@ -64,7 +71,7 @@ def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> 
         found |= dict(zip(chosen, read(template, tokenizer, model, batch, pairs), strict=True))
     empty = Outcome("other", False)
     outcomes = [found[n] if n in found else empty for n in range(len(answers))]
-    return settled(outcomes, config.max_unreadable, "causal_lm")
+    return settle_unreadable(outcomes, config.max_unreadable, "causal_lm")
 
 
 def _cut(config: Config, answer: str) -> str:
@@ -75,7 +82,7 @@ def _cut(config: Config, answer: str) -> str:
 
 def _text(template: Template, tokenizer: Any, prompt: str, answer: str) -> str:
     """The exact string that the judge reads, special tokens in it."""
-    messages = filled(template, prompt, answer)
+    messages = fill_messages(template, prompt, answer)
     if template.text is not None:
         return f"{tokenizer.bos_token or ''}{messages[0]['content']}"
     if tokenizer.chat_template is None:
@@ -138,7 +145,7 @@ def _weighed(template: Template, shares: list[float], prompt: Prompt, answer: st
     if template.ratings:
         last = len(shares) - 1
         score = sum(place * share for place, share in enumerate(shares)) / last
-        return Scored(graded(template, score), correct, score)
+        return Scored(grade_score(template, score), correct, score)
     names = list(template.choices)
     top = max(range(len(names)), key=shares.__getitem__)
     harm = shares[names.index("complied")] if "complied" in names else 1 - shares[top]

@@ -21,7 +21,13 @@ from rebar.config.base import Count, Positive, Share
 from rebar.config.kinds import Judge
 from rebar.data.prompts import Prompt
 from rebar.judges import Outcome
-from rebar.judges._templates import Template, filled, read_reply, read_template, settled
+from rebar.judges._templates import (
+    Template,
+    fill_messages,
+    read_reply,
+    read_template,
+    settle_unreadable,
+)
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -69,7 +75,7 @@ def judge(config: Config, prompts: Sequence[Prompt], answers: Sequence[str]) -> 
     pairs = zip(prompts, answers, strict=True)
     with _open_client(config) as client, ThreadPoolExecutor(config.parallel) as pool:
         outcomes = list(pool.map(lambda pair: _judge_one(config, template, client, *pair), pairs))
-    return settled(outcomes, config.max_unreadable, "rubric")
+    return settle_unreadable(outcomes, config.max_unreadable, "rubric")
 
 
 def _judge_one(
@@ -77,7 +83,7 @@ def _judge_one(
 ) -> Outcome | None:
     if not answer.strip():
         return Outcome("other", False)
-    reply = _reply(config, template, client, filled(template, prompt.text, answer))
+    reply = _reply(config, template, client, fill_messages(template, prompt.text, answer))
     return read_reply(template, reply, prompt, answer)
 
 

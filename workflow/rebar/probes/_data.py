@@ -155,7 +155,7 @@ class ProbeData:
         return loss
 
 
-def evaluated(model: nn.Module, losses: Mapping[str, Loss]) -> dict[str, float]:
+def evaluate_losses(model: nn.Module, losses: Mapping[str, Loss]) -> dict[str, float]:
     """Values of the losses at the current weights of the model."""
     import torch
 

@@ -17,7 +17,7 @@ Weights = dict[str, Tensor]
 
 
 @contextmanager
-def kept(model: nn.Module) -> Iterator[Weights]:
+def keep_weights(model: nn.Module) -> Iterator[Weights]:
     """Yield a copy of the weights, and restore them to the bit when the block ends."""
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     try:

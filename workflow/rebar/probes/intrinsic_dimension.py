@@ -83,7 +83,7 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
     files = {"harmful": config.harmful_training, "benign": config.benign_training}
     tasks = data.tasks(config.texts, files, tokenizer)
     rows: list[Row] = []
-    with _weights.kept(model) as start:
+    with _weights.keep_weights(model) as start:
         size = sum(tensor.numel() for tensor in start.values())
         for task in config.tasks:
             gain = _gains(config, model, tasks[task], start)
@@ -110,7 +110,7 @@ def _gains(
     """How far the held-out loss falls when some numbers train, at the best learning rate."""
     import torch
 
-    from rebar.probes._data import evaluated
+    from rebar.probes._data import evaluate_losses
     from rebar.probes._weights import gradient, set_weights
 
     start_D = torch.cat([tensor.flatten() for tensor in start.values()])
@@ -123,13 +123,13 @@ def _gains(
         z = torch.zeros(num, device=start_D.device, requires_grad=True)
         optimizer = torch.optim.Adam([z], lr=rate)
         place(torch.zeros_like(start_D))
-        values = [evaluated(model, {"": task.held})[""]]
+        values = [evaluate_losses(model, {"": task.held})[""]]
         for _ in range(config.steps):
             slopes = gradient(model, task.taught(model))
             z.grad = back(torch.cat([slope.flatten() for slope in slopes.values()]))
             optimizer.step()
             place(there(z.detach()))
-            values.append(evaluated(model, {"": task.held})[""])
+            values.append(evaluate_losses(model, {"": task.held})[""])
         return values[0] - min(values)
 
     def best(back: Projection, there: Projection, num: int, rates: list[float]) -> float:

@@ -87,7 +87,7 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
     from rebar.probes import _weights
 
     losses, rows = data.losses(config.texts, tokenizer), []
-    with _weights.kept(model) as start:
+    with _weights.keep_weights(model) as start:
         ends = {name: data.attacked_weights(name, model) for name in config.attacks}
 
         def random_axis(number: int, steps: int) -> Axis:
@@ -115,13 +115,13 @@ def _walk(
     model: Any, losses: Mapping[str, Loss], start: Mapping[str, Tensor], axes: Sequence[Axis]
 ) -> Iterator[Row]:
     """The losses at every point of the grid of the axes."""
-    from rebar.probes._data import Row, evaluated
+    from rebar.probes._data import Row, evaluate_losses
     from rebar.probes._weights import along, set_weights
 
     name = " x ".join(axis.name for axis in axes)
     for point in product(*(axis.steps for axis in axes)):
         steps = [(step, axis.direction) for step, axis in zip(point, axes, strict=True)]
         set_weights(model, along(start, *steps))
-        for loss, value in evaluated(model, losses).items():
+        for loss, value in evaluate_losses(model, losses).items():
             alpha, beta = (*point, None)[:2]
             yield Row("loss", value, loss, name, alpha, beta)

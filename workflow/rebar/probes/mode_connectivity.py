@@ -46,15 +46,15 @@ class Config(Probe):
 def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[Row]:
     """`loss` at every alpha (0: released, 1: attacked), and `barrier` of each loss and attack."""
     from rebar.probes import _weights
-    from rebar.probes._data import Row, evaluated
+    from rebar.probes._data import Row, evaluate_losses
 
     losses, rows = data.losses(config.texts, tokenizer), []
-    with _weights.kept(model) as start:
+    with _weights.keep_weights(model) as start:
         for attack in config.attacks:
             end, values = data.attacked_weights(attack, model), []
             for step in range(config.steps + 1):
                 _weights.set_weights(model, _weights.between(start, end, step / config.steps))
-                values.append(evaluated(model, losses))
+                values.append(evaluate_losses(model, losses))
             for name in losses:
                 line = [value[name] for value in values]
                 where = name, f"attack:{attack}"

@@ -71,7 +71,7 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
     alphas = [k * config.reach / config.steps for k in range(-config.steps, config.steps + 1)]
     rows, scores = [], []
     at_start = _shares(config, model, tokenizer, data)
-    with _weights.kept(model) as start:
+    with _weights.keep_weights(model) as start:
         for number in range(1, config.directions + 1):
             drawn = _weights.gaussian(start, data.rng("safety basin", number))
             direction, line = _weights.layer_normalised(drawn, start), []

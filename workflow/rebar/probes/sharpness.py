@@ -58,7 +58,7 @@ def probe(config: Config, model: Any, tokenizer: Any, data: ProbeData) -> list[R
     from rebar.probes._data import Row
 
     rows = []
-    with _weights.kept(model) as start:
+    with _weights.keep_weights(model) as start:
         first = _weights.gaussian(start, data.rng("sharpness"))
         ones = {name: tensor.new_ones(()) for name, tensor in start.items()}
         sizes = {name: tensor.abs() for name, tensor in start.items()}
@@ -127,8 +127,8 @@ def _average(
 
 
 def _value(model: Any, loss: Loss, point: Any) -> float:
-    from rebar.probes._data import evaluated
+    from rebar.probes._data import evaluate_losses
     from rebar.probes._weights import set_weights
 
     set_weights(model, point)
-    return evaluated(model, {"": loss})[""]
+    return evaluate_losses(model, {"": loss})[""]

@@ -66,7 +66,7 @@ def prepare_safeguard(job: Job, model: Any, tokenizer: Any) -> PreparedSafeguard
         raise ValueError(f"safeguards.{job.arm.safeguard}.data: {error}") from error
 
     def more(step: int, kind: str, number: int) -> Batch:
-        return drawn(rows[kind], setting.data.batch_size, (job.seed, step), number)
+        return draw_batch(rows[kind], setting.data.batch_size, (job.seed, step), number)
 
     reference = copy_frozen(model) if any(part.reads_reference for part in setting.parts) else None
     folders = {twin: job.root / grid.twin_folder(job.seed, twin) for twin in setting.twins}
@@ -88,7 +88,7 @@ def _loaded(folder: Path, like: Any) -> Any:
     return model.to(next(like.parameters()).device).requires_grad_(False)
 
 
-def drawn(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Batch:
+def draw_batch(rows: Rows, batch_size: int, seed: tuple[int, ...], number: int) -> Batch:
     """Batch `number` of the rows in random order; after the last row it starts again.
 
     Batches of one seed share no row until all rows were drawn. The order is the same for all kinds,

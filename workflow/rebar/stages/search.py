@@ -82,7 +82,7 @@ def _trials(search: Search, attacker: Attacker, examiner: Examiner, seed: int) -
         earlier = [trial for trial in file.read() if trial.number < first]
         drawn = draw(space, earlier, size, seed, own=attacker.own_values(space))
         values = dict(enumerate(drawn, start=first))
-        for numbers in attacker.together(values, search.together):
+        for numbers in attacker.group_trials(values, search.together):
             if not {trial.number for trial in file.read()}.issuperset(numbers):
                 some = {number: values[number] for number in numbers}
                 file.add(list(_examined(some, attacker, examiner, floor)))
@@ -94,7 +94,7 @@ def _trials(search: Search, attacker: Attacker, examiner: Examiner, seed: int) -
 def _examined(
     trials: dict[int, Values], attacker: Attacker, examiner: Examiner, floor: float
 ) -> Iterator[Trial]:
-    for number, model, tokenizer in attacker.attacked(trials):
+    for number, model, tokenizer in attacker.run_trials(trials):
         seen = examiner.examine(model, tokenizer, attacker.recorder)
         is_useful = seen.capability >= floor
         yield Trial(number, trials[number], seen.complied, seen.capability, is_useful)
