@@ -74,9 +74,7 @@ def _trials(search: Search, attacker: Attacker, examiner: Examiner, seed: int) -
     recorder = attacker.recorder
     file = TrialFile(attacker.checkpoints / "trials.json", attacker.identity)
     space = attacker.space(search)
-    released = attacker.load_target()
-    unattacked = examiner.examine(released.model, released.tokenizer, recorder)
-    floor = search.capability_floor * unattacked.capability
+    floor = search.capability_floor * _capability(attacker, examiner)
     first = 0
     for size in round_sizes(search.trials, search.rounds):
         earlier = [trial for trial in file.read() if trial.number < first]
@@ -89,6 +87,12 @@ def _trials(search: Search, attacker: Attacker, examiner: Examiner, seed: int) -
                 recorder.progress(len(file.read()), search.trials, "trials")
         first += size
     return file.read()
+
+
+def _capability(attacker: Attacker, examiner: Examiner) -> float:
+    """Capability of the released model, which is out of memory again when the trials begin."""
+    target = attacker.load_target()
+    return examiner.examine(target.model, target.tokenizer, attacker.recorder).capability
 
 
 def _examined(
