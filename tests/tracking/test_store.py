@@ -107,7 +107,7 @@ def test_a_run_says_how_long_its_job_took_and_from_which_commit_it_is(
     monkeypatch.setattr(runs_module, "commit_of", lambda folder: "0123456789abcdef-dirty")
     store.import_results(job)
     found = {run.info.run_name: run for run in runs("demo")}
-    pretrain, attack = found["pretrain raw seed 3"], found["attack raw benign sft seed 3"]
+    pretrain, attack = found["pretrain raw seed 3"], found["attack benign sft raw seed 3"]
     times = {(run.info.start_time, run.info.end_time) for run in (pretrain, attack)}
     assert times == {(1_700_000_000_000, 1_700_000_004_000), (1_700_000_014_500, 1_700_000_020_000)}
     assert attack.data.metrics["train_seconds"] == 1.5 and "seconds" not in attack.data.metrics
@@ -122,18 +122,23 @@ def test_a_run_says_how_long_its_job_took_and_from_which_commit_it_is(
         ("pretrain", {"recipe": "raw", "safeguard": "none"}, "pretrain raw seed 11"),
         (
             "attack",
-            {"recipe": "raw", "safeguard": "sam", "alignment": "sft", "attack": "prefill"},
-            "attack raw sam prefill sft seed 11",
+            {
+                "recipe": "raw",
+                "safeguard": "sam",
+                "alignment": "sft",
+                "attack": "harmful_finetune_100",
+            },
+            "attack harmful_100 sft raw sam seed 11",
         ),
         (
             "evaluate",
             {"recipe": "raw", "safeguard": "none", "alignment": "none", "attack": "none"},
-            "evaluate raw unattacked seed 11",
+            "evaluate unattacked raw seed 11",
         ),
         (
             "evaluate",
             {"recipe": "raw", "safeguard": "none", "alignment": "sft"},
-            "evaluate raw sft seed 11",
+            "evaluate sft raw seed 11",
         ),
         ("summarize", None, "summarize"),
     ],
@@ -290,14 +295,14 @@ def test_models_carry_card_digests_and_lineage(job: Job) -> None:
     made = models("demo")
     base, aligned = made["models/3/raw/none/base"], made["models/3/raw/none/sft/aligned"]
     assert len(made) == 2 and {model.status.value for model in made.values()} == {"READY"}
-    assert aligned.name == "align-raw-sft-seed-3"
+    assert aligned.name == "align-sft-raw-seed-3"
     assert aligned.tags["card"] == "# align"
     folder = job.root / "models/3/raw/none/sft/aligned"
     assert aligned.tags["weights_sha256"] == digest(folder / "model.safetensors")
     assert aligned.tags["rebar.manifest_sha256"] == digest(folder / "manifest.json")
     assert aligned.tags["parent_model"] == base.model_id
-    assert aligned.source_run_id == found["align raw sft seed 3"].info.run_id
-    attack = found["attack raw benign sft seed 3"]
+    assert aligned.source_run_id == found["align sft raw seed 3"].info.run_id
+    attack = found["attack benign sft raw seed 3"]
     (used,) = store.MlflowClient().get_run(attack.info.run_id).inputs.model_inputs
     assert used.model_id == aligned.model_id
     assert attack.data.tags["arm"] == "raw/none/sft"
@@ -311,7 +316,7 @@ def test_runs_are_found_by_recipe_attack_and_seed(job: Job) -> None:
     client = store.MlflowClient()
     where = "tags.recipe = 'raw' and tags.attack = 'benign' and tags.seed = '3'"
     (run,) = client.search_runs([client.get_experiment_by_name("demo").experiment_id], where)
-    assert run.info.run_name == "attack raw benign sft seed 3"
+    assert run.info.run_name == "attack benign sft raw seed 3"
 
 
 def test_the_reports_table_is_the_description_of_its_run(job: Job) -> None:

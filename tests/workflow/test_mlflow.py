@@ -32,7 +32,7 @@ def test_a_run_is_found_by_its_recipe_and_opened(
     monkeypatch.setenv("PYTHONPATH", str(clone / "workflow"))
     with ui(clone) as address, page(tmp_path) as tab:
         open_runs(tab, address, recipe="safelm", group="model 0/safelm/none")
-        text = tab.wait_for_text("attack safelm harmful_finetune_10 sft seed 0")
+        text = tab.wait_for_text("attack harmful_10 sft safelm seed 0")
         assert "raw/none" not in text and "pretrain raw" not in text
         tab.click("pretrain safelm seed 0")
         model = "pretrain-safelm-seed-0"
@@ -41,5 +41,5 @@ def test_a_run_is_found_by_its_recipe_and_opened(
         assert "count.tokens" in text
         assert "recipe\n: safelm" in text
         tab.open(f"{address}/#/experiments/1/models")
-        tab.wait_for_text("align-raw-sft-seed-0", model)
+        tab.wait_for_text("align-sft-raw-seed-0", model)
     assert {file.name for file in clone.glob("*.db")} == {"mlflow.db"}

@@ -32,8 +32,8 @@ GROUPS = {"model": ("seed", "recipe", "safeguard"), "seed": ("seed",)}
 
 
 # What distinguishes a run from others of its stage, in the order of its name. The UI shows about 20
-# characters, so the seed comes last: it is one number in most grids.
-NAME_KEYS = ("recipe", "safeguard", "attack", "probe", "search", "alignment")
+# characters, and runs below the group of their seed, recipe and safeguard: these come last.
+NAME_KEYS = ("attack", "probe", "search", "alignment", "recipe", "safeguard")
 UNATTACKED = "unattacked"
 
 Measured = tuple[int, grid.Arm, str]  # seed, arm and attack of an evaluated model
@@ -150,11 +150,13 @@ def _model_in(names: Mapping[str, Any]) -> Measured:
 
 
 def run_name(spec: dict[str, Any]) -> str:
-    """The stage, then what distinguishes the run: `attack raw benign_finetune sft seed 11`.
+    """The stage, then what distinguishes the run: `attack harmful_100 sft raw seed 11`.
 
-    Names that are `none` are left out, so that the first 20 characters tell most runs apart.
+    Names that are `none` and the word `_finetune` are left out, so that the first 20 characters
+    tell most runs of a group apart.
     """
-    names = {key: str(value) for key, value in spec["wildcards"].items()}
+    wildcards = spec["wildcards"].items()
+    names = {key: str(value).replace("_finetune", "") for key, value in wildcards}
     if names.get("attack") == NONE:
         names["attack"] = UNATTACKED  # the job that evaluates all models of an arm has no attack
     words = [names[key] for key in NAME_KEYS if names.get(key, NONE) != NONE]
