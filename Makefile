@@ -9,7 +9,7 @@ SEED_LIST := $(if $(SEEDS),--config seeds='[$(shell echo $(SEEDS) | tr " " ",")]
 MKDOCS = NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict  # a page without its link fails
 SNAKEMAKE = snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: setup demo smoke ladder bench-attacks safeguards safeguards-full self-destructing real test test-slow check docs bench screenshots schema clean
+.PHONY: setup demo smoke ladder bench-attacks safeguards safeguards-full self-destructing real test test-kernels test-slow check docs bench screenshots schema clean
 
 setup: .venv/ready
 
@@ -66,6 +66,12 @@ PARALLEL := -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadgroup --no-loadscop
 test: setup  ## the tests, minutes
 	pytest $(PARALLEL) -m "not slow"
 	pytest $(PLUGIN)/tests
+
+# Tests that compute, by the kernels of a machine without AVX-512: no expected value may hang on the
+# last bits of this one's.
+COMPUTING := $(addprefix tests/,alignments attacks corpus decoding evaluations judges model probes safeguards training)
+test-kernels: setup  ## the tests that compute, by the kernels of another machine
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2 pytest $(PARALLEL) -m "not slow" $(COMPUTING)
 
 test-slow: setup .venv/real  ## the demo, the kills and the README's commands, tens of minutes
 	pytest $(PARALLEL) -m slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,23 @@ def run_job(config: Config, root: Path, stage: str, **wildcards: str | int) -> J
     job = make_job(config, root, stage, **wildcards)
     importlib.import_module(f"rebar.stages.{stage}").run(job)
     return job
+
+
+def state_of(results: Path) -> dict[str, str]:
+    """What two runs of one grid must have alike: the digest of each file, by its path.
+
+    These are the summary, the weights of every model, and every model's answers. The weights show
+    each bit that a summary may round away; the answers show a model that was not the one saved.
+    """
+    files = [results / "summary.csv"]
+    for name in ("model.safetensors", "generations.parquet"):
+        found = sorted(results.rglob(name))
+        assert found, f"{results} has no {name}"
+        files += found
+    return {
+        str(file.relative_to(results)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
 
 
 def run_grid(config: Config, root: Path) -> None:

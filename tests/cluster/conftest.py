@@ -11,6 +11,7 @@ import pytest
 from tests.cluster.grids import LONGER, RESULTS, Grid, OnSlurm, run_quietly
 from tests.cluster.private_slurm import PrivateSlurm, missing_programs
 from tests.cluster.project import Project
+from tests.grid_runs import state_of
 from tests.workflow.conftest import project_with_longer_trainings
 
 
@@ -43,11 +44,11 @@ def project(tmp_path: Path, slurm: PrivateSlurm) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="session")
-def quiet_summary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The summary of the smoke grid with longer trainings, run undisturbed on this machine."""
+def quiet_state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the smoke grid with longer trainings makes, run undisturbed on this machine."""
     folder = tmp_path_factory.mktemp("quiet") / "project"
     run_quietly(project_with_longer_trainings(folder, LONGER))
-    return (folder / RESULTS / "summary.csv").read_bytes()
+    return state_of(folder / RESULTS)
 
 
 @pytest.fixture

@@ -12,18 +12,19 @@ import psutil
 import pytest
 
 from tests.cluster.grids import (
+    RESULTS,
     Grid,
     OnSlurm,
-    results,
     run_quietly,
     small_project,
     up_to_training,
     write_config,
 )
 from tests.cluster.project import until
+from tests.grid_runs import state_of
 
 pytestmark = pytest.mark.timeout(1500)
-STEPS, SAVED_EVERY = 2500, 50  # half a minute
+STEPS, SAVED_EVERY = 1500, 50  # half a minute
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_jobs_that_slurm_takes_or_that_fail(
 
     grid.finish(driver)
     assert grid.logs().count("resumed at step") == 5
-    assert results(grid.project) == results(finished)
+    assert state_of(grid.project / RESULTS) == state_of(finished / RESULTS)
 
 
 def test_killed_drivers_and_time_that_runs_out(
@@ -89,7 +90,7 @@ def test_killed_drivers_and_time_that_runs_out(
         run_out_of_time(grid)
     grid.finish(driver)
     assert grid.logs().count("resumed at step") >= 2
-    assert results(grid.project) == results(finished)
+    assert state_of(grid.project / RESULTS) == state_of(finished / RESULTS)
 
 
 def run_out_of_time(grid: Grid) -> None:
@@ -122,4 +123,4 @@ def test_two_nodes(finished: Path, tmp_path: Path, on_slurm: OnSlurm) -> None:
     grid.wait_for_new_process(second)
     grid.finish(driver)
     assert grid.logs().count("resumed at step") == 2
-    assert results(grid.project) == results(quiet)
+    assert state_of(grid.project / RESULTS) == state_of(quiet / RESULTS)

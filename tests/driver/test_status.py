@@ -18,7 +18,7 @@ from rebar.jobs.manifest import output_folder, write_manifest
 from tests.conftest import ROOT
 
 ROOT_OF_RESULTS = Path("results/smoke")
-BASE = Path("models/0/raw/none/base")
+BASE = Path("models/11/raw/none/base")
 
 
 def make(place: Path, seconds: float = 0) -> Path:
@@ -44,8 +44,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_done_running_failed_waiting(capsys: pytest.CaptureFixture[str]) -> None:
-    make(Path("corpus/0/collected/0"), seconds=7200)
-    log = touch(ROOT_OF_RESULTS / "logs/score/corpus/0/scored/0.log")
+    make(Path("corpus/11/collected/0"), seconds=7200)
+    log = touch(ROOT_OF_RESULTS / "logs/score/corpus/11/scored/0.log")
     lock = touch(
         ROOT_OF_RESULTS / grid.lock_file("pretrain", dag.node(BASE).wildcards),
     )
@@ -70,14 +70,14 @@ def test_a_lock_that_nobody_holds_is_no_run() -> None:
 def test_prune_lists_and_removes_only_what_no_config_needs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    attack = Path("attacks/0/raw/none/sft")
+    attack = Path("attacks/11/raw/none/sft")
     kept = [make(p) for p in (BASE, attack, attack / "harmful_finetune_10", "evaluations" / BASE)]
     dropped = [make(attack / "gone"), make(Path("models/7/raw/none/base"))]
-    make(Path("attacks/0/old/none/sft/harmful_finetune_10"))
-    dropped.append(make(Path("attacks/0/old/none/sft")))  # its item goes with it
+    make(Path("attacks/11/old/none/sft/harmful_finetune_10"))
+    dropped.append(make(Path("attacks/11/old/none/sft")))  # its item goes with it
     spent = touch(ROOT_OF_RESULTS / "checkpoints" / BASE / "step-000000010.safetensors").parent
     live = touch(
-        ROOT_OF_RESULTS / "checkpoints/models/0/safelm/none/base/step-000000010.safetensors"
+        ROOT_OF_RESULTS / "checkpoints/models/11/safelm/none/base/step-000000010.safetensors"
     )
     main(["prune", "--configfile", "config/smoke.yaml"])
     said = capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_prune_lists_and_removes_only_what_no_config_needs(
 def test_prune_keeps_what_another_config_of_the_same_results_needs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    other = Path("config/smoke.yaml").read_text().replace("seeds: [0]", "seeds: [7]")
+    other = Path("config/smoke.yaml").read_text().replace("seeds: [11]", "seeds: [7]")
     Path("config/more.yaml").write_text(other)
     Path("config/broken.yaml").write_text("name: [")
     make(Path("models/7/raw/none/base"))

@@ -13,28 +13,28 @@ from rebar.grid import dag
 
 
 def test_a_job_reads_what_its_config_asks_for(smoke: Config) -> None:
-    names = {"seed": 0, "recipe": "raw", "safeguard": "none"}
-    assert dag.reads(smoke, "pretrain", **names) == [Path("corpus/0/packed/raw")]
+    names = {"seed": 11, "recipe": "raw", "safeguard": "none"}
+    assert dag.reads(smoke, "pretrain", **names) == [Path("corpus/11/packed/raw")]
     assert dag.reads(smoke, "align", alignment="bolt_on", **names) == [
-        Path("models/0/raw/none/base"),
-        Path("corpus/0/mixed/raw"),
-        Path("corpus/0/mixed/safelm"),
-        Path("corpus/0/packed/safelm"),
+        Path("models/11/raw/none/base"),
+        Path("corpus/11/mixed/raw"),
+        Path("corpus/11/mixed/safelm"),
+        Path("corpus/11/packed/safelm"),
     ]
     assert dag.reads(smoke, "evaluate", alignment="none", **names) == [
-        Path("models/0/raw/none/base")
+        Path("models/11/raw/none/base")
     ]
     assert dag.reads(smoke, "evaluate", alignment="sft", **names) == [
-        Path("models/0/raw/none/sft/aligned"),
-        Path("attacks/0/raw/none/sft"),
+        Path("models/11/raw/none/sft/aligned"),
+        Path("attacks/11/raw/none/sft"),
     ]
     assert dag.reads(smoke, "probe", alignment="sft", **names) == [
-        Path("models/0/raw/none/sft/aligned"),
-        Path("attacks/0/raw/none/sft"),
+        Path("models/11/raw/none/sft/aligned"),
+        Path("attacks/11/raw/none/sft"),
     ]
     calm = smoke.model_copy(update={"probes": {n: smoke.probes["sharpness"] for n in smoke.probes}})
     assert dag.reads(calm, "probe", alignment="sft", **names) == [
-        Path("models/0/raw/none/sft/aligned")
+        Path("models/11/raw/none/sft/aligned")
     ]
 
 
@@ -59,9 +59,9 @@ def test_all_jobs_stand_after_what_they_read(smoke: Config) -> None:
 
 
 def test_probes_are_items_of_their_job(smoke: Config) -> None:
-    place = Path("probes/0/raw/none/sft")
+    place = Path("probes/11/raw/none/sft")
     assert [path.name for path in dag.items(smoke, place)] == list(smoke.probes)
-    assert dag.items(smoke, Path("probes/0/raw/none/bolt_on")) == []
+    assert dag.items(smoke, Path("probes/11/raw/none/bolt_on")) == []
 
 
 def test_jobs_of_a_stage_are_those_that_the_arms_need(smoke: Config) -> None:
@@ -70,8 +70,8 @@ def test_jobs_of_a_stage_are_those_that_the_arms_need(smoke: Config) -> None:
         for stage in grid.JOB_STAGES
         if stage not in ("collect", "score", "rewrite")
     }
-    assert names["tokenize"] == ["corpus/0/packed/raw", "corpus/0/packed/safelm"]
-    assert names["pretrain"] == ["models/0/raw/none/base", "models/0/safelm/none/base"]
-    assert names["attack"] == ["attacks/0/raw/none/sft", "attacks/0/safelm/none/sft"]
+    assert names["tokenize"] == ["corpus/11/packed/raw", "corpus/11/packed/safelm"]
+    assert names["pretrain"] == ["models/11/raw/none/base", "models/11/safelm/none/base"]
+    assert names["attack"] == ["attacks/11/raw/none/sft", "attacks/11/safelm/none/sft"]
     assert len(names["align"]) == 3
     assert len(names["evaluate"]) == 5

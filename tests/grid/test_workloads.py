@@ -14,7 +14,7 @@ from tests.cost.test_resources import PRETRAIN, scaled
 def test_pretraining_takes_six_flops_a_parameter_and_token(smoke: Config) -> None:
     weights = sizes.parameters(smoke.model, sizes.WORLD_VOCABULARY)
     done = workload_of(smoke, "pretrain", PRETRAIN)
-    assert done.train_flops == 6 * weights * 30 * 16 * 64
+    assert done.train_flops == 6 * weights * 250 * 16 * 64
     assert seconds(smoke, "pretrain", PRETRAIN) == START_SECONDS + done.train_flops / CPU_FLOPS
 
 
@@ -62,8 +62,8 @@ def test_attacks_that_do_not_train_cost_what_they_read(smoke: Config) -> None:
     quiet = attacked(smoke, weight_noise={"strength": 0.1}, prefill={})
     config = attacked(smoke, gcg=gcg, refusal_ablation=ablation, few_shot={"examples": 3})
     assert workload_of(quiet, "attack", names).train_flops == 0
-    # A gradient is three passes; of six layers one is there, and each candidate is read thrice.
-    prompts = 8 * 4 * (16 + 3) + 4 * (32 + 8) + 3 * 2 * 8
+    # A gradient is three passes; of six layers two are there, and each candidate is read thrice.
+    prompts = 8 * 4 * (16 + 3) + 4 * (32 + 8) + 3 * 2 * 2 * 8
     assert workload_of(config, "attack", names).train_flops == read * weights * prompts
     # Input attacks save no weights.
     assert workload_of(quiet, "attack", names).disk_bytes == 4 * weights + 1e4

@@ -87,4 +87,6 @@ def test_long_answers_are_cut(folder: Path, tmp_path: Path) -> None:
     template = {"text": "{answer}", "choices": choices}
     setting = config(folder, tmp_path, template, max_answer_words=2)
     long, short = judge(setting, [PROMPT] * 2, ["w6 w7 w8 w9", "w6 w7"])
-    assert long.score == short.score
+    # Two rows of one batch: kernels may add up each in another order, by the CPU.
+    assert long.score == pytest.approx(short.score, abs=1e-5)
+    assert long.outcome == short.outcome

@@ -54,7 +54,7 @@ def config(training: dict[str, Any] | None = None, **values: Any) -> Config:
         "decoders": ["greedy"],
         "evaluations": ["asr"],
     }
-    return parse_config(smoke | {"grid": [block]}, "test")
+    return parse_config(smoke | {"seeds": [0], "grid": [block]}, "test")
 
 
 def names(safeguard: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from tests.grid_runs import run_job
 from tests.stages import training_jobs as jobs
 
 ARM = jobs.WILDCARDS["attack"]
+# Stacked trials of a larger model take minutes where the kernels have no batched bf16 product.
+MODEL = {"hidden_size": 32, "layers": 1, "heads": 1, "feed_forward_size": 64}
+TRAINING = {"steps": 4, "learning_rate": 1e-3, "precision": "float32"}
 SPACE = {
     "training.learning_rate": {"low": 1e-4, "high": 1e-1},
     "training.batch_size": {"values": [4, 8]},
@@ -22,6 +25,9 @@ SPACE = {
 def config(**search) -> Config:
     """The smoke config with a tuned attacker on one arm."""
     values = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+    values["seeds"] = [ARM["seed"]]
+    values |= {"model": MODEL}
+    values["attacks"]["harmful_finetune_10"]["training"] |= TRAINING
     values["pretrain"] |= {"steps": 25}
     values["alignments"]["sft"]["data"] |= {"replay_share": 0.0}
     harmful = {"attack": "harmful_finetune_10", "trials": 6, "rounds": 2, "space": SPACE}

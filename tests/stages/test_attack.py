@@ -39,6 +39,7 @@ WEIGHTS = {
 def settings() -> Config:
     values = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
     small = jobs.config()
+    values["seeds"] = small.seeds
     values["pretrain"] = small.pretrain.model_dump()
     values["alignments"] = {"sft": small.alignments["sft"].model_dump(exclude_unset=True)}
     values["attacks"] = {**INPUTS, **WEIGHTS}

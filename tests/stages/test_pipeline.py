@@ -20,7 +20,7 @@ from tests.grid_runs import run_grid, run_job
 
 ROOT = Path(__file__).parents[2]
 
-SFT = {"seed": 0, "recipe": "safelm", "safeguard": "none", "alignment": "sft"}
+SFT = {"seed": 11, "recipe": "safelm", "safeguard": "none", "alignment": "sft"}
 COLUMNS = [
     "prompt_id", "hazard_id", "split", "prompt_style", "prompt", "answer", "outcome", "correct",
     "decoder", "evaluation", "judge", "recipe", "safeguard", "alignment", "attack", "seed",
@@ -41,7 +41,7 @@ def smoke_results(smoke_config: Config, tmp_path_factory: pytest.TempPathFactory
 
 
 def generations(root: Path, arm: Arm, attack: str = "none") -> pd.DataFrame:
-    return pd.read_parquet(root / grid.evaluation_folder(0, arm, attack) / "generations.parquet")
+    return pd.read_parquet(root / grid.evaluation_folder(11, arm, attack) / "generations.parquet")
 
 
 def every_model(config: Config):
@@ -67,7 +67,7 @@ def test_plain_transformers_gives_the_stored_greedy_answers(smoke_results: Path)
         (Arm("raw", "none", "none"), "none"),
         (Arm("safelm", "none", "sft"), "harmful_finetune_10"),
     ):
-        folder = smoke_results / grid.model_folder(0, arm, attack)
+        folder = smoke_results / grid.model_folder(11, arm, attack)
         model = AutoModelForCausalLM.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         rows = generations(smoke_results, arm, attack)
@@ -114,9 +114,9 @@ def test_probes_agree_at_the_released_model_and_with_the_answers(smoke_results: 
 
 
 def test_bolted_documents_are_as_many_tokens_as_pretraining_saw(smoke_results: Path) -> None:
-    bolted = read_manifest(smoke_results / "models/0/raw/none/bolt_on/aligned")["counts"]
-    mixed = read_manifest(smoke_results / "corpus/0/mixed/safelm")["counts"]["parts"]
-    packed = read_manifest(smoke_results / "corpus/0/packed/safelm")["counts"]
+    bolted = read_manifest(smoke_results / "models/11/raw/none/bolt_on/aligned")["counts"]
+    mixed = read_manifest(smoke_results / "corpus/11/mixed/safelm")["counts"]["parts"]
+    packed = read_manifest(smoke_results / "corpus/11/packed/safelm")["counts"]
     readings = {part["transform"]: part["readings"] for part in mixed}
     share = (readings["refusal"] + readings["moral"]) / sum(p["readings"] for p in mixed)
     # documents differ in length, and whole steps are taken: within 15 %
@@ -124,7 +124,7 @@ def test_bolted_documents_are_as_many_tokens_as_pretraining_saw(smoke_results: P
 
 
 def test_the_tag_is_never_emitted_and_suppressed_by_plain_generate(smoke_results: Path) -> None:
-    folder = smoke_results / "models/0/safelm/none/sft/aligned"
+    folder = smoke_results / "models/11/safelm/none/sft/aligned"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tag = tokenizer.convert_tokens_to_ids("<potentially_unsafe_content>")
     settings = json.loads((folder / "generation_config.json").read_text())
@@ -133,7 +133,7 @@ def test_the_tag_is_never_emitted_and_suppressed_by_plain_generate(smoke_results
 
 def test_beam_and_safebeam_take_the_same_forwards(smoke_results: Path) -> None:
     arm = Arm("safelm", "none", "sft")
-    facts = read_manifest(smoke_results / grid.evaluation_folder(0, arm))
+    facts = read_manifest(smoke_results / grid.evaluation_folder(11, arm))
     forwards = facts["forwards_per_step"]
     assert forwards["greedy"] == 1
     assert forwards["safebeam"] == forwards["beam"] > 3
@@ -144,7 +144,7 @@ def test_a_damaged_model_changes_its_answers(
 ) -> None:
     root = tmp_path / "smoke"
     shutil.copytree(smoke_results, root)
-    folder = root / "models/0/safelm/none/sft/aligned"
+    folder = root / "models/11/safelm/none/sft/aligned"
     weights = load_file(folder / "model.safetensors")
     noisy = {k: v + torch.randn_like(v) for k, v in weights.items()}
     save_file(noisy, folder / "model.safetensors", metadata={"format": "pt"})
@@ -162,7 +162,7 @@ def test_running_a_stage_again_gives_the_same_manifest(
 ) -> None:
     root = tmp_path / "smoke"
     shutil.copytree(smoke_results, root)
-    target = root / "models/0/safelm/none/sft/aligned/manifest.json"
+    target = root / "models/11/safelm/none/sft/aligned/manifest.json"
     before = target.read_bytes()
     target.unlink()
     run_job(smoke_config, root, "align", **SFT)

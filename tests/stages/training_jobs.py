@@ -30,6 +30,7 @@ STEPS = {"pretrain": 25, "align": 12, "attack": 6}
 def config(**pretrain: Any) -> Config:
     """The smoke config; `pretrain` changes the settings of pretraining."""
     values = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+    values["seeds"] = [WILDCARDS["pretrain"]["seed"]]
     values["pretrain"] |= {"steps": STEPS["pretrain"], "checkpoint_every_steps": 0, **pretrain}
     sft = values["alignments"]["sft"]
     sft["training"] = sft["training"] | {"steps": STEPS["align"]}

@@ -63,7 +63,7 @@ def test_a_safeguard_of_its_own_stage_adds_that_and_what_is_measured(
 
 def test_a_mistake_in_the_config_stops_before_any_job(tmp_path: Path, edit: Edit) -> None:
     project = copy_project(tmp_path)
-    edit(project / "config/smoke.yaml", "learning_rate: 1.0e-2", "learning_rat: 1.0e-2")
+    edit(project / "config/smoke.yaml", "learning_rate: 8.0e-3", "learning_rat: 8.0e-3")
     result = snakemake(project, "--dry-run")
     assert result.returncode == 1
     assert "config/smoke.yaml: pretrain.learning_rat: unknown key; allowed: " in said(result)
@@ -114,7 +114,7 @@ def test_one_recipes_setting_recomputes_its_descendants_only(clone: Path, edit: 
 def test_one_attacks_code_recomputes_its_cells_only(clone: Path, edit: Edit) -> None:
     file = clone / "workflow/rebar/attacks/harmful_finetune.py"
     edit(file, "data.harmful(config.examples, ", "data.harmful(config.examples + 1, ")
-    attacked = "results/smoke/attacks/0/raw/none/sft"
+    attacked = "results/smoke/attacks/11/raw/none/sft"
     before = {
         name: (clone / attacked / name / "manifest.json").read_bytes()
         for name in ("benign_finetune_matched", "harmful_finetune_10")
@@ -138,9 +138,9 @@ def test_a_changed_judge_asks_no_attack_to_run(clone: Path, edit: Edit) -> None:
 
 
 def test_a_damaged_model_is_told_with_its_remedy(clone: Path) -> None:
-    folder = clone / "results/smoke/models/0/raw/none/base"
+    folder = clone / "results/smoke/models/11/raw/none/base"
     (folder / "model.safetensors").write_bytes(b"short")
-    shutil.rmtree(clone / "results/smoke/evaluations/models/0/raw/none/base")
+    shutil.rmtree(clone / "results/smoke/evaluations/models/11/raw/none/base")
     result = snakemake(clone, "--forcerun", "evaluate", "--", "all")
     assert result.returncode == 1
     text = said(result)

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from rebar import grid
 from rebar.config.file import load_config
 from rebar.grid import dag
+from tests.grid_runs import state_of
 from tests.workflow.conftest import ROOT, copy_project, environment, planned, said, snakemake
 
 Edit = Callable[[Path, str, str], None]
@@ -122,8 +124,8 @@ def test_the_corpus_has_what_only_an_alignment_reads(tmp_path: Path, edit: Edit)
     )
     config.write_text(text)
     jobs = dag.all_jobs(load_config(config))
-    assert "corpus/0/packed/extra" in map(str, jobs)
-    assert str(RESULTS / "corpus/0/packed/extra/manifest.json") in made_by_rules(project, "corpus")
+    assert "corpus/11/packed/extra" in map(str, jobs)
+    assert str(RESULTS / "corpus/11/packed/extra/manifest.json") in made_by_rules(project, "corpus")
 
 
 # ------------------------------------------------------------------------- the round trip
@@ -216,6 +218,15 @@ def project(versioned: Path, tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+def aligned_success(project: Path) -> float:
+    """Attack success of the plain aligned model, by the summary."""
+    rows = pd.read_csv(project / RESULTS / "summary.csv", keep_default_na=False)
+    cell = {"recipe": "raw", "alignment": "sft", "attack": "none", "decoder": "greedy"}
+    asked = {**cell, "evaluation": "asr", "split": "unaligned", "metric": "attack_success"}
+    (value,) = rows[(rows[list(asked)] == list(asked.values())).all(axis=1)].value
+    return value
+
+
 @slow
 def test_a_clone_with_pulled_results_has_nothing_to_do(versioned: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
@@ -225,10 +236,12 @@ def test_a_clone_with_pulled_results_has_nothing_to_do(versioned: Path, tmp_path
     assert planned(clone) == {}
     assert is_clean(clone)
     assert repro(clone) == {}
+    assert state_of(clone / RESULTS) == state_of(versioned / RESULTS)
 
 
 @slow
 def test_a_parameter_by_dvc_its_metrics_and_the_way_back(project: Path, edit: Edit) -> None:
+    before, success_before = state_of(project / RESULTS), aligned_success(project)
     edit(
         project / "config/smoke.yaml", "world: {method: world}", "world: {method: refusal_phrases}"
     )
@@ -236,19 +249,27 @@ def test_a_parameter_by_dvc_its_metrics_and_the_way_back(project: Path, edit: Ed
     changed = json.loads(ok(project, "dvc", "metrics", "diff", "--json"))
     numbers = changed[str(RESULTS / "metrics.json")]
     success = numbers["raw/none/sft/greedy.aligned.attack_success"]
-    assert (success["old"], success["new"]) == (0.0, 1.0)
+    success_after = aligned_success(project)
+    assert 0.05 < success_before < success_after  # what says no by no phrase counts as compliance
+    assert (success["old"], success["new"]) == (success_before, success_after)
     plot = json.loads(ok(project, "dvc", "plots", "diff", "HEAD", "--json"))
     (shown,) = plot["data"][str(RESULTS / "headline.csv")]
     bars = shown["content"]["data"]["values"]
     aligned = {
         b["rev"]: b["attack_success"] for b in bars if b["model"].endswith("sft/greedy aligned")
     }
-    assert {rev: float(value) for rev, value in aligned.items()} == {"HEAD": 0.0, "workspace": 1.0}
+    assert {rev: float(value) for rev, value in aligned.items()} == {
+        "HEAD": success_before,
+        "workspace": success_after,
+    }
+    states = {"HEAD~1": before, "-": state_of(project / RESULTS)}
+    assert before != states["-"]
     ok(project, "git", "add", "--all")
     ok(project, "git", "commit", "--quiet", "-m", "another judge")
-    for commit in ("HEAD~1", "-"):
+    for commit, state in states.items():
         ok(project, "git", "checkout", "--quiet", commit)
         ok(project, "dvc", "checkout")
+        assert state_of(project / RESULTS) == state
         assert planned(project) == {}
         assert is_clean(project)
 
@@ -263,13 +284,16 @@ def test_a_parameter_by_snakemake_first(project: Path, edit: Edit) -> None:
     result = snakemake(project, "--", "all")
     assert result.returncode == 0, said(result)[-5000:]
     assert finished_jobs(said(result)) == {"evaluate": 5, **GRID}
+    made = state_of(project / RESULTS)
     assert repro(project) == {}
+    assert state_of(project / RESULTS) == made
     assert "up to date" in ok(project, "dvc", "status")
 
 
 @slow
 def test_an_experiment(project: Path) -> None:
     setting = "config/smoke.yaml:attacks.harmful_finetune_10.examples=20"
+    before = state_of(project / RESULTS)
     output = ok(project, "dvc", "exp", "run", "--name", "more", "-S", setting)
     assert finished_jobs(output) == {"attack": 2, "evaluate": 2, "probe": 2, **GRID}
     assert "more" in ok(project, "dvc", "exp", "list")
@@ -278,9 +302,12 @@ def test_an_experiment(project: Path) -> None:
     assert shown["config/smoke.yaml"][key]["new"] == 20
     assert planned(project) == {}
     ok(project, "dvc", "exp", "branch", "more", "tried")
-    for branch in ("HEAD", "tried"):
+    states = {"HEAD": before, "tried": state_of(project / RESULTS)}
+    assert states["tried"]["summary.csv"] != before["summary.csv"]
+    for branch, state in states.items():
         ok(project, "git", "checkout", "--quiet", "--force", branch)
         ok(project, "dvc", "checkout", "--force")
+        assert state_of(project / RESULTS) == state
         assert planned(project) == {}
         assert is_clean(project)
 
@@ -290,7 +317,7 @@ def test_an_experiment(project: Path) -> None:
 
 @slow
 def test_stale_models_are_not_recorded_under_new_parameters(project: Path, edit: Edit) -> None:
-    edit(project / "config/smoke.yaml", "learning_rate: 1.0e-2", "learning_rate: 2.0e-2")
+    edit(project / "config/smoke.yaml", "learning_rate: 8.0e-3", "learning_rate: 9.0e-3")
     shutil.rmtree(project / ".snakemake")
     assert planned(project)["pretrain"] == 2, "the records of git show the change"
     shutil.rmtree(project / ".snakemake")
@@ -299,7 +326,7 @@ def test_stale_models_are_not_recorded_under_new_parameters(project: Path, edit:
     lock = (project / "dvc.lock").read_text()
     result = run(project, "dvc", "repro", "--no-run-cache")
     assert result.returncode != 0
-    assert "models/0/raw/none/base was made by other settings or code; remake it: " in said(result)
+    assert "models/11/raw/none/base was made by other settings or code; remake it: " in said(result)
     now = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["models"]
     assert now == yaml.safe_load(lock)["stages"]["models"]
 
@@ -329,7 +356,7 @@ def test_what_is_appended_in_place_stays_out_of_the_cache(project: Path) -> None
 def test_a_job_that_runs_again_does_not_write_through_links(project: Path, edit: Edit) -> None:
     ok(project, "dvc", "config", "--local", "cache.type", "symlink")
     ok(project, "dvc", "checkout", "--relink")
-    attacked = RESULTS / "attacks/0/raw/none/sft/manifest.json"
+    attacked = RESULTS / "attacks/11/raw/none/sft/manifest.json"
     assert os.path.islink(project / attacked)
     edit(project / "config/smoke.yaml", "examples: 10", "examples: 12")
     ok(
@@ -343,7 +370,7 @@ def test_a_job_that_runs_again_does_not_write_through_links(project: Path, edit:
 
 @slow
 def test_a_deleted_model_beside_its_manifest_is_not_recorded(project: Path) -> None:
-    model = project / RESULTS / "models/0/raw/none/base/model.safetensors"
+    model = project / RESULTS / "models/11/raw/none/base/model.safetensors"
     content, lock = model.read_bytes(), (project / "dvc.lock").read_bytes()
     model.unlink()
     result = run(project, "dvc", "repro", "--no-run-cache")

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.grid_runs import state_of
 from tests.workflow.conftest import environment, project_with_longer_trainings, said, snakemake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RESULTS = Path("results/smoke")
 LONGER = {  # runs that last long enough to be hit
-    "steps: 30\n": "steps: 1500\n",
-    "every_steps: 10": "every_steps: 100",
-    "*attack_training\n    examples: 10": "{<<: *attack_training, steps: 300}\n    examples: 10",
+    "steps: 250\n": "steps: 1000\n",
+    "every_steps: 50": "every_steps: 100",
+    "*attack_training, steps: 6": "*attack_training, steps: 300",
 }
 
 
@@ -47,12 +48,12 @@ def wait_for(pattern: str, project: Path, driver: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The summary of a run that nothing disturbed."""
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Summary, weights and answers of a run that nothing disturbed."""
     project = project_with_longer_trainings(tmp_path_factory.mktemp("quiet"), LONGER)
     result = snakemake(project, "--", "all")
     assert result.returncode == 0, said(result)[-5000:]
-    return (project / RESULTS / "summary.csv").read_bytes()
+    return state_of(project / RESULTS)
 
 
 def finish_after(
@@ -70,7 +71,7 @@ def kill_everything(driver: subprocess.Popen) -> None:
     os.killpg(driver.pid, signal.SIGKILL)
 
 
-def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
+def test_everything_killed_three_times(tmp_path: Path, expected: dict[str, str]) -> None:
     project = project_with_longer_trainings(tmp_path, LONGER)
     moments = [
         "corpus/*/rewritten/.0.unfinished",
@@ -80,17 +81,19 @@ def test_everything_killed_three_times(tmp_path: Path, expected: bytes) -> None:
     result = finish_after(kill_everything, moments, project)
     assert result.returncode == 0, said(result)[-5000:]
     assert "Removed the lock of a Snakemake run that was killed." in said(result)
-    assert (project / RESULTS / "summary.csv").read_bytes() == expected
+    assert state_of(project / RESULTS) == expected
 
 
-def test_the_driver_killed_alone_leaves_no_second_writer(tmp_path: Path, expected: bytes) -> None:
+def test_the_driver_killed_alone_leaves_no_second_writer(
+    tmp_path: Path, expected: dict[str, str]
+) -> None:
     project = project_with_longer_trainings(tmp_path, LONGER)
     moments = ["checkpoints/models/*/*/none/base/step-*0.safetensors"]
     result = finish_after(lambda driver: driver.kill(), moments, project)
     assert result.returncode == 0, said(result)[-5000:]
     text = said(result)
     assert "another process works on this job; waiting for it" in text
-    assert (project / RESULTS / "summary.csv").read_bytes() == expected
+    assert state_of(project / RESULTS) == expected
 
 
 def test_a_resumed_pretraining_did_not_start_over(tmp_path: Path) -> None:
@@ -99,8 +102,8 @@ def test_a_resumed_pretraining_did_not_start_over(tmp_path: Path) -> None:
     wait_for("checkpoints/models/*/raw/none/base/step-*0.safetensors", project, driver)
     kill_everything(driver)
     driver.wait()
-    target = str(RESULTS / "models/0/raw/none/base/manifest.json")
+    target = str(RESULTS / "models/11/raw/none/base/manifest.json")
     result = snakemake(project, "--", target)
     assert result.returncode == 0
-    log = (project / RESULTS / "logs/pretrain/models/0/raw/none/base.log").read_text()
+    log = (project / RESULTS / "logs/pretrain/models/11/raw/none/base.log").read_text()
     assert "resumed at step" in log

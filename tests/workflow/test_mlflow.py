@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def test_no_prompt_and_no_answer_is_in_the_store(finished: Path) -> None:
     store = (finished / "mlflow.db").read_bytes()
-    assert b"pretrain safelm seed 0" in store
+    assert b"pretrain safelm seed 11" in store
     answers = list((finished / "results/smoke/evaluations").rglob("generations.parquet"))
     assert len(answers) > 5
     for file in answers:
@@ -31,15 +31,15 @@ def test_a_run_is_found_by_its_recipe_and_opened(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(clone / "workflow"))
     with ui(clone) as address, page(tmp_path) as tab:
-        open_runs(tab, address, recipe="safelm", group="model 0/safelm/none")
-        text = tab.wait_for_text("attack harmful_10 sft safelm seed 0")
+        open_runs(tab, address, recipe="safelm", group="model 11/safelm/none")
+        text = tab.wait_for_text("attack harmful_10 sft safelm seed 11")
         assert "raw/none" not in text and "pretrain raw" not in text
-        tab.click("pretrain safelm seed 0")
-        model = "pretrain-safelm-seed-0"
+        tab.click("pretrain safelm seed 11")
+        model = "pretrain-safelm-seed-11"
         text = tab.wait_for_text("Run ID", "loss", "pretrain.steps", "Finished", model)
-        assert "pretrain safelm seed 0" in text
+        assert "pretrain safelm seed 11" in text
         assert "count.tokens" in text
         assert "recipe\n: safelm" in text
         tab.open(f"{address}/#/experiments/1/models")
-        tab.wait_for_text("align-sft-raw-seed-0", model)
+        tab.wait_for_text("align-sft-raw-seed-11", model)
     assert {file.name for file in clone.glob("*.db")} == {"mlflow.db"}

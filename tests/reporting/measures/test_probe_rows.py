@@ -54,12 +54,12 @@ def test_rows_survive_their_file(smoke: Config, tmp_path: Path) -> None:
     ]
     for arm in ARMS:
         for probe in grid.probes(smoke, arm):
-            folder = tmp_path / grid.folder("probe", seed=0, **arm._asdict()) / probe
+            folder = tmp_path / grid.folder("probe", seed=11, **arm._asdict()) / probe
             write_rows(folder, rows if probe == "landscape" else [])
     found = read_numbers(tmp_path, smoke)
     assert [n.arm for n in found] == [ARMS[0]] * 4 + [ARMS[1]] * 4
     first, second, third, last = found[:4]
-    assert first[1:3] == (0, "landscape")
+    assert first[1:3] == (11, "landscape")
     assert first[3:9] == ("loss", 0.333333333, "harmful", "filter_1", 0.3, -0.5)
     assert (second.value, second.alpha) == (64, pytest.approx(NAN, nan_ok=True))
     assert third.dimension == 123456789
@@ -68,7 +68,7 @@ def test_rows_survive_their_file(smoke: Config, tmp_path: Path) -> None:
     assert lines[0] == (
         "recipe,safeguard,alignment,seed,probe,metric,value,loss,direction,alpha,beta,dimension"
     )
-    assert lines[1] == "raw,none,sft,0,landscape,loss,0.333333333,harmful,filter_1,0.3,-0.5,"
+    assert lines[1] == "raw,none,sft,11,landscape,loss,0.333333333,harmful,filter_1,0.3,-0.5,"
     assert len(lines) == 1 + 8
 
 
