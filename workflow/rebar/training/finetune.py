@@ -38,11 +38,11 @@ def finetune(
     until_every: int = 1,
     after_step: AfterStep | None = None,
 ) -> TrainResult:
-    """Train `model` in place on the answers of the chats.
+    """Train `model` in place on the answers of the chats; return what the run did.
 
-    Training states lie in `checkpoints`; one is resumed only by a run of the same `identity`. The
-    first `first_steps` of the steps are on the chats `first`. `after_step` is called with the steps
-    done and the model after every step.
+    Checkpoints are written to the folder `checkpoints`; only a run with the same `identity` resumes
+    one. The first `first_steps` steps use the chats `first`. `after_step` is called after every
+    step with the number of steps done and the model; `until` ends the run by returning True.
     """
     batch_at = chat_batches(tokenizer, chats, training, seed)
     if first_steps:
@@ -72,9 +72,9 @@ def finetune_and_merge(
     training: Training,
     **how: Any,
 ) -> tuple[Any, dict[str, int]]:
-    """Call `finetune` with all weights or, as the settings say, with LoRA that is merged after.
+    """Fine-tune with all weights or, if the settings say so, with LoRA that is then merged.
 
-    Returns the trained model, and facts of the run for its manifest.
+    Returns the trained model, and facts about the run for its manifest.
     """
     if not config.lora_rank:
         return model, finetune(model, tokenizer, chats, training, **how).facts
@@ -122,12 +122,13 @@ def _chain_batches(
 def _call_after_every_step(
     until: Until | None, every: int, after_step: AfterStep | None
 ) -> tuple[Until | None, int]:
-    """What `train` asks, and how often, so that `after_step` sees every step."""
+    """`until` and its interval, changed so that `train` calls `after_step` after every step."""
     if after_step is None:
         return until, every
 
     def watched(step: int, model: Any) -> bool:
         after_step(step, model)
+        # `train` now calls every step, so the interval of `until` is kept here.
         return until is not None and step % every == 0 and until(step, model)
 
     return watched, 1

@@ -90,7 +90,7 @@ def train(
     Raises ValueError if loss or gradient are not finite or if a single row does not fit into
     memory, and SystemExit after the checkpoint signal, once the state is saved.
     """
-    clock, asked_parts = _Clock(), settings.gradient_accumulation
+    clock, configured_parts = _Clock(), settings.gradient_accumulation
     _set_up(settings, recorder)
     name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
     optimizer, log = build_optimizer(model, settings), _Log(settings, recorder, safeguard)
@@ -115,7 +115,7 @@ def train(
             run.save_if_due(done, settings)
     log.write()
     parts = settings.gradient_accumulation
-    facts = {"gradient_accumulation": parts} if parts != asked_parts else {}
+    facts = {"gradient_accumulation": parts} if parts != configured_parts else {}
     distributed.leave_group()
     model.eval()
     return TrainResult(done, log.loss, start, *clock.read(settings.tokens_per_step), facts)
