@@ -112,7 +112,7 @@ def test_a_run_says_how_long_its_job_took_and_from_which_commit_it_is(
     assert times == {(1_700_000_000_000, 1_700_000_004_000), (1_700_000_014_500, 1_700_000_020_000)}
     assert attack.data.metrics["train_seconds"] == 1.5 and "seconds" not in attack.data.metrics
     tags = {key: attack.data.tags[f"mlflow.source.{key}"] for key in ("name", "git.commit")}
-    assert tags == {"name": "rebar@0123456789ab-dirty", "git.commit": "0123456789abcdef-dirty"}
+    assert tags == {"name": "0123456-dirty", "git.commit": "0123456789abcdef-dirty"}
 
 
 @pytest.mark.parametrize(

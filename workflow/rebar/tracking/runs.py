@@ -172,8 +172,8 @@ def run_tags(path: str, spec: dict[str, Any]) -> dict[str, str]:
     code = {f"code.{key}": value for key, value in spec["code"].items()}
     if commit := commit_of(Path(__file__).parent):
         code["mlflow.source.git.commit"] = commit
-        code["mlflow.source.name"] = f"rebar@{commit[:12]}{'-dirty' * commit.endswith('-dirty')}"
-        code["mlflow.source.type"] = "LOCAL"  # the UI then shows the name as it is
+        code["mlflow.source.name"] = f"{commit[:7]}{'-dirty' * commit.endswith('-dirty')}"
+        code["mlflow.source.type"] = "LOCAL"  # the UI then shows the name, seven characters of it
     return {PATH_TAG: path, SPEC_TAG: fingerprint(spec), "stage": spec["stage"], **names, **code}
 
 
