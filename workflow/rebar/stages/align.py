@@ -34,7 +34,7 @@ class Trained(NamedTuple):
 def run(job: Job) -> None:
     """Train the base model on the alignment's examples, by the loss of its plug-in."""
     name, base = job.wildcards["alignment"], job.models.base
-    setting = plugin_settings("alignments", name, job.settings["alignments"][name])
+    setting: Alignment = plugin_settings("alignments", name, job.settings["alignments"][name])
     read_manifest(base)
     model, tokenizer = load_model(base)
     model = on_local_device(model)

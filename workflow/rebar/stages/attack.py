@@ -26,7 +26,7 @@ def run(job: Job) -> None:
 
 def _attack(job: Job, name: str, label: str) -> None:
     spec = job.item_spec(name)
-    setting = plugin_settings("attacks", name, job.settings["attacks"][name])
+    setting: Attack = plugin_settings("attacks", name, job.settings["attacks"][name])
     inputs = _inputs(job, setting)
     if is_valid(job.folder / name, spec, inputs):
         print(f"{label}: up to date")

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from rebar import grid
 from rebar.config.base import NONE
 from rebar.config.decoding import Decoder
+from rebar.config.kinds import Evaluation
 from rebar.config.plugins import plugin_module, plugin_settings
 from rebar.config.world import World
 from rebar.data.cipher import read_cipher
@@ -109,7 +110,7 @@ def _ask(
 def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
     """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
     values = job.settings["evaluations"][cell.evaluation]
-    setting = plugin_settings("evaluations", cell.evaluation, values)
+    setting: Evaluation = plugin_settings("evaluations", cell.evaluation, values)
     plugin = plugin_module("evaluations", setting.method)
     if setting.own_judge is None:
         answers = plugin.evaluate(setting, asker)
@@ -128,7 +129,9 @@ def item_spec(job: Job, attack: str, cells: list[grid.Measurement]) -> dict[str,
     decoders = {cell.decoder for cell in cells}
     evaluations = {cell.evaluation for cell in cells}
     settings_of = {name: job.settings["evaluations"][name] for name in evaluations}
-    typed = [plugin_settings("evaluations", name, v) for name, v in settings_of.items()]
+    typed: list[Evaluation] = [
+        plugin_settings("evaluations", name, values) for name, values in settings_of.items()
+    ]
     judges = {judge for setting in typed for judge in setting.judges}
     judges |= {*grid.guard_judges(_decoder(job, name) for name in decoders)}
     used = {"decoders": decoders, "evaluations": evaluations, "judges": judges}

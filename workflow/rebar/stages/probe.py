@@ -26,7 +26,7 @@ def run(job: Job) -> None:
 
 def _probe(job: Job, name: str, label: str) -> None:
     spec, released = job.item_spec(name), job.models.released
-    setting = plugin_settings("probes", name, job.settings["probes"][name])
+    setting: Probe = plugin_settings("probes", name, job.settings["probes"][name])
     attacked = {attack: job.path("attack") / attack for attack in setting.looks_along}
     models = {"released": released, **attacked}
     inputs = {model: folder / MANIFEST for model, folder in models.items()}

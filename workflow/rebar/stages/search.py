@@ -17,6 +17,7 @@ import torch
 from rebar.attacks._data import AttackData
 from rebar.attacks._trials import Attacker, with_values
 from rebar.attacks._tuning import Trial, TrialFile, Values, best, best_so_far, draw, round_sizes
+from rebar.config.kinds import FineTuningAttack
 from rebar.config.plugins import plugin_settings
 from rebar.config.search import Search
 from rebar.config.world import World
@@ -44,7 +45,8 @@ def _search(job: Job, name: str, label: str) -> None:
         return
     read_manifest(released)
     search = Search(**job.settings["searches"][name])
-    setting = plugin_settings("attacks", search.attack, job.settings["attacks"][search.attack])
+    values = job.settings["attacks"][search.attack]
+    setting: FineTuningAttack = plugin_settings("attacks", search.attack, values)
     data = AttackData(job.section("world", World), job.seed, released=released)
     checkpoints = job.checkpoints / name
     checkpoints.mkdir(parents=True, exist_ok=True)
