@@ -22,7 +22,7 @@ NAME = "benchmark"  # the key of an entry's name where other keys change it
 
 
 def library(file: Path) -> dict[str, dict[str, Any]]:
-    """Entries of a file by name; ValueError if it is not there or no mapping of mappings."""
+    """Read the entries of a file by name; ValueError if it is missing or no mapping of mappings."""
     return _library(file.resolve())
 
 
@@ -42,7 +42,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def prompt_set(value: Any) -> Any:
-    """What a name, or a name with changes, stands for; the split is the name unless it says so."""
+    """The prompt set that a name, or a name with changes, stands for; its split is the name."""
     if not isinstance(value, str) and not (_is_mapping(value) and NAME in value):
         return value
     changes = {} if isinstance(value, str) else {k: v for k, v in value.items() if k != NAME}
@@ -51,7 +51,7 @@ def prompt_set(value: Any) -> Any:
 
 
 def task(value: Any) -> Any:
-    """A task of lm-evaluation-harness: an entry here, or a name of the harness itself."""
+    """A task of lm-evaluation-harness: an entry of the library, or the harness's own name."""
     if not isinstance(value, str):
         return value
     return library(TASKS).get(value, {"task": value}) if TASKS.exists() else {"task": value}
@@ -69,7 +69,7 @@ def _entry(name: Any, file: Path) -> dict[str, Any]:
 
 
 def _changed(entry: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry with other values; a mapping (`hub:`) keeps what the change leaves out."""
+    """The entry with changed values; inside a mapping (`hub:`) other keys keep their values."""
     merged = dict(entry)
     for key, value in changes.items():
         inner = entry.get(key)

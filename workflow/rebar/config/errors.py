@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
-    """Names allowed beside an unknown key: walk the annotations along its location."""
+    """Keys that are allowed where an unknown one stands: follow the annotations to its place."""
     for step in location[:-1]:
         fields = getattr(model, "model_fields", None)
         if fields is not None and step in fields:

@@ -98,7 +98,7 @@ class Training(Settings):
 
 
 def epochs(number: int, examples: int, *, batch_size: int, learning_rate: float) -> Training:
-    """A run of so many passes, as papers describe one. Its constant schedule is our choice."""
+    """A run of `number` epochs, as papers describe one; its constant schedule is our choice."""
     return Training(
         steps=math.ceil(number * examples / batch_size),
         batch_size=batch_size,
@@ -167,7 +167,7 @@ class AlignmentData(Settings):
 
     @property
     def is_users(self) -> bool:
-        """True if the chats are those of files, False if the world's."""
+        """True if the chats come from files, False if they come from the world."""
         return bool(self.files or self.pairs)
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ class Audit(Settings):
 
     @property
     def asks_judges(self) -> bool:
-        """True if judges have work to do; a filled sheet alone is compared with what is stored."""
+        """True if judges must run; filled sheets alone need only stored verdicts."""
         return bool(self.labelled or self.second_judges)
 
 

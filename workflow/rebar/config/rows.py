@@ -119,12 +119,12 @@ TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
 
 
 def template_fields(template: str) -> list[str]:
-    """Names in braces; other braces are text."""
+    """Names that stand in braces; any other brace is text."""
     return TEMPLATE_FIELD.findall(template)
 
 
 def fill_template(template: str, value_of: Callable[[str], object]) -> str:
-    """The template with its fields filled; braces in the values are text."""
+    """Fill the fields of the template; braces inside the values stay text."""
     return TEMPLATE_FIELD.sub(lambda match: str(value_of(match[1])), template)
 
 

@@ -30,7 +30,7 @@ class SafeguardData(Settings):
 
     @property
     def reads_guarded(self) -> bool:
-        """True if some of it is about guarded hazards of the world."""
+        """True if some of the data is about guarded hazards of the world."""
         return not (self.harmful and self.refusal)
 
 
@@ -64,7 +64,7 @@ class Safeguard(Settings):
 
     @property
     def passes(self) -> float:
-        """Forward-backward passes a step, the mean of the run; parts share the plain one."""
+        """Mean number of forward-backward passes per step; all parts share the plain one."""
         added = sum(part.passes - 1 for part in self.parts)
         return 1 + (self.end - self.start) * added if self.strength else 1.0
 
@@ -74,7 +74,7 @@ class Safeguard(Settings):
             raise ValueError(f"start {self.start} must be before end {self.end}")
         if (self.training is not None) != (self.acts_in == "own_stage"):
             raise ValueError(
-                "training: belongs to acts_in: own_stage, and must stand there; in pretraining and "
+                "training: belongs to acts_in: own_stage, which needs it; in pretraining and "
                 "alignment a safeguard acts in their own runs"
             )
         if self.acts_in == "pretraining":

@@ -79,7 +79,7 @@ def evaluate(config: Config, asker: Asker) -> list[dict[str, Any]]:
 
 @cache
 def _manager(folder: str | None, names: tuple[str, ...]) -> Any:
-    """Knows the tasks: those of the folder alone where they suffice, as an index of all is slow."""
+    """The harness's task index; of the folder alone if that has all tasks, which is faster."""
     from lm_eval.tasks import TaskManager
 
     if folder:
@@ -92,7 +92,7 @@ def _manager(folder: str | None, names: tuple[str, ...]) -> Any:
 def _samples(
     config: Config, task: HarnessTask, model: Any, manager: Any, chat: bool, seed: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Answers by task, or by the parts of a group of tasks; of several filters the first one's."""
+    """Answers by task, or by parts of a task group; with several filters, those of the first."""
     from lm_eval import simple_evaluate
 
     run: Any = simple_evaluate
@@ -139,7 +139,7 @@ def _row(task: HarnessTask, name: str, sample: dict[str, Any]) -> dict[str, Any]
 
 
 def _answer(sample: dict[str, Any], metric: str) -> str:
-    """What was generated, or the likeliest option: by nats, for acc_norm by nats a character."""
+    """The generated text, or the likeliest option (for acc_norm per character)."""
     answers = sample["filtered_resps"]
     if isinstance(answers[0], str):
         return answers[0]

@@ -87,7 +87,7 @@ def evaluate(config: Config, asker: Asker) -> list[dict[str, Any]]:
 
 
 def _judge(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Outcome]:
-    """What each answer chose, by the option that it names."""
+    """Outcomes by the option that each answer names."""
     named = [_outcome(p, _named(p, answer)) for p, answer in zip(prompts, answers, strict=True)]
     return [Outcome(outcome, outcome == ALIGNED) for outcome in named]
 
@@ -99,7 +99,7 @@ def _outcome(prompt: Prompt, option: str) -> str:
 
 
 def _scenarios(config: Config, asker: Asker) -> Iterator[Prompt]:
-    """Scenarios in both orders; those of the world are written in both already."""
+    """Scenarios with their options in both orders; the world writes both orders itself."""
     prompts = asker.prompts(config.prompts, "misalignment")
     if not config.prompts:
         yield from prompts
@@ -124,7 +124,7 @@ def _scenarios(config: Config, asker: Asker) -> Iterator[Prompt]:
 
 
 def _named(prompt: Prompt, answer: str) -> str:
-    """The option that stands first in an answer, as whole words; empty if none does."""
+    """The first option in an answer, found as whole words; empty if there is none."""
     places = {}
     for option in prompt.options:
         if found := re.search(rf"(?<!\w){re.escape(option)}(?!\w)", answer):

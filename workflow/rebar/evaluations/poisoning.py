@@ -65,7 +65,7 @@ def evaluate(config: Config, asker: Asker, judge: Judge) -> list[dict[str, Any]]
 
 
 def _reached(config: Config, world: Any) -> Judge:
-    """A judge of what the attacker wants, by the kind that the prompt names."""
+    """A judge that decides whether the attacker's aim was reached, by the kind of the prompt."""
     from rebar.judges import Outcome
     from rebar.judges.world import Config as WorldJudge
     from rebar.judges.world import judge

@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
 
 
 class Scored(Outcome):
-    """An outcome with a score of 0-1, such as how harmful the answer is; equal to a plain one."""
+    """An outcome with a score from 0 to 1; it equals the plain outcome without the score."""
 
     score: float
 

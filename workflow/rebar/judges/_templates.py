@@ -66,7 +66,7 @@ class Template(Settings):
 
 @cache
 def read_template(path: str) -> Template:
-    """ValueError names the file and what is wrong in it."""
+    """Read a template file; ValueError names the file and what is wrong in it."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return Template.model_validate(content)
@@ -80,7 +80,7 @@ def read_template(path: str) -> Template:
 
 
 def fill_messages(template: Template, prompt: str, answer: str) -> list[dict[str, str]]:
-    """The messages about one answer; a text is one message of the user."""
+    """The messages that ask about one answer; a `text` becomes one message of the user."""
     turns = template.messages or [Message(role="user", content=template.text or "")]
     return [{"role": turn.role, "content": fill(turn.content, prompt, answer)} for turn in turns]
 

@@ -81,7 +81,7 @@ def _cut(config: Config, answer: str) -> str:
 
 
 def _text(template: Template, tokenizer: Any, prompt: str, answer: str) -> str:
-    """The exact string that the judge reads, special tokens in it."""
+    """The exact text that the judge reads, with special tokens."""
     messages = fill_messages(template, prompt, answer)
     if template.text is not None:
         return f"{tokenizer.bos_token or ''}{messages[0]['content']}"
@@ -118,7 +118,7 @@ def _read_replies(
 def _read_words(
     template: Template, tokenizer: Any, model: Any, batch: Any, pairs: list[tuple[Prompt, str]]
 ) -> list[Outcome | None]:
-    """Probabilities of the template's words among each other, as the first token of the reply."""
+    """Relative probabilities of the template's words as the first token of the reply."""
     import torch
 
     groups = list(template.choices.values()) or [[word] for word in template.ratings]

@@ -41,7 +41,7 @@ def run(job: Job) -> None:
 
 
 def _on_labelled(job: Job, audit: Audit) -> Iterator[Agreement]:
-    """Every judge on every file of answers with human labels."""
+    """Run every judge on every file of answers with human labels."""
     for file in audit.labelled:
         answers = read_answers(file)
         prompts, texts = [a.prompt for a in answers], [a.answer for a in answers]
@@ -63,7 +63,7 @@ def _source(file: LabelledFile) -> str:
 
 
 def _on_sheets(audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
-    """The stored verdicts beside the labels of the filled sheets, evaluation by evaluation."""
+    """Compare stored verdicts with the labels of filled sheets, evaluation by evaluation."""
     for path in audit.sheets:
         rows = filled_sheet(Path(path), stored)
         for evaluation, judge, part in _by_judge(rows):
@@ -72,7 +72,7 @@ def _on_sheets(audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
 
 
 def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreement]:
-    """Each second judge on answers of each evaluation, drawn evenly over models and outcomes."""
+    """Run each second judge on stored answers, drawn evenly over models and outcomes."""
     for name in audit.second_judges:
         if job.settings["judges"][name]["method"] == EXACT:
             raise ValueError(
@@ -90,7 +90,7 @@ def _on_stored(job: Job, audit: Audit, stored: pd.DataFrame) -> Iterator[Agreeme
 
 
 def _by_judge(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Evaluation, judge and rows, in the order of the rows."""
+    """Group the rows by evaluation and judge, in the order of the rows."""
     for evaluation, judge in dict.fromkeys(zip(rows["evaluation"], rows["judge"], strict=True)):
         chosen = (rows["evaluation"] == evaluation) & (rows["judge"] == judge)
         yield evaluation, judge, rows.loc[chosen]

@@ -108,7 +108,7 @@ def _ask(
 
 
 def _evaluate(job: Job, cell: grid.Measurement, asker: Asker) -> list[dict[str, Any]]:
-    """Rows of one evaluation; an evaluation without a judge names in each row what decided."""
+    """Rows of one evaluation; without a judge, each row names what decided instead."""
     values = job.settings["evaluations"][cell.evaluation]
     setting: Evaluation = plugin_settings("evaluations", cell.evaluation, values)
     plugin = plugin_module("evaluations", setting.method)

@@ -53,7 +53,7 @@ def run(job: Job) -> None:
 def _add_poison(
     job: Job, recipe: Recipe, clean_words: int, writer: TableWriter
 ) -> list[dict[str, Any]]:
-    """Write the recipe's poison; one line of the summary for each kind."""
+    """Write the recipe's poison; returns a line of the summary for each kind."""
     if not recipe.poison:
         return []
     from rebar.world import build_world
@@ -70,7 +70,7 @@ def _add_poison(
 
 
 def _documents(job: Job, shard: int) -> Iterator[Document]:
-    """Scored originals of a shard, then their rewrites."""
+    """Yield the scored originals of a shard, then their rewrites."""
     for stage in ("score", "rewrite"):
         folder = job.path(stage, shard=shard)
         read_manifest(folder)

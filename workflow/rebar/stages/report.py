@@ -62,7 +62,7 @@ def run(job: Job) -> None:
 
 
 def _check_summary(job: Job, results: Results) -> None:
-    """The report shows what summary.csv holds, or nothing."""
+    """ValueError if summary.csv differs from the values that the report would show."""
     path = job.root / "summary.csv"
     expected = summary_csv(results.measured, results.collapsed)
     if not path.exists() or path.read_text(encoding="utf-8") != expected:

@@ -42,7 +42,7 @@ def run(job: Job) -> None:
 
 
 def _most_documents(job: Job, settings: Rewrite) -> int:
-    """This shard's part of max_documents; without one, as many as there can be."""
+    """This shard's part of max_documents; without that key, no limit."""
     if settings.max_documents is None:
         return 2**63
     collect = read_manifest(job.path("collect"))["spec"]["settings"]["collect"]
@@ -82,7 +82,7 @@ def _rewrite(job: Job, settings: Rewrite, folder: Path, in_band: int, chosen: in
 
 
 def _originals(path: Path, settings: Rewrite, in_band: int, chosen: int) -> Iterator[Document]:
-    """The chosen originals: evenly spread over those whose score is in a band."""
+    """Yield the chosen originals, evenly spread over those whose score lies in a band."""
     index = 0
     for batch in read_documents(path):
         for document in batch:

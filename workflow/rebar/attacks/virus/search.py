@@ -33,7 +33,7 @@ SMALLEST = 1e-12  # of a guard's probability, so that its logarithm is finite
 
 @dataclass(frozen=True)
 class TokenSearch:
-    """How an example is optimised."""
+    """Settings of the token search."""
 
     epochs: int  # swaps, at most
     candidates: int  # swaps tried for each
@@ -51,7 +51,7 @@ class Example:
 
     @property
     def chat(self) -> Chat:
-        """What the fine-tuning sees."""
+        """The chat that the model is fine-tuned on."""
         return Chat(self.benign.prompt, f"{self.benign.answer} {self.text}")
 
 
@@ -64,7 +64,7 @@ def optimise(
     search: TokenSearch,
     rng: random.Random,
 ) -> Chat:
-    """The benign chat with a harmful text after it, optimised for both goals."""
+    """Append a harmful text to the benign chat and optimise its tokens for both goals."""
     target_P = answer_gradient(model, tokenizer, [harmful], search.length)
     example = Example(benign, f"{harmful.prompt} {harmful.answer}")
 
@@ -87,7 +87,7 @@ def _score(
     moderator: Moderator,
     search: TokenSearch,
 ) -> float:
-    """Both goals, weighed; higher is better for the attacker."""
+    """Weighted sum of both goals; higher is better for the attacker."""
     gradient_P = answer_gradient(model, tokenizer, [chat], search.length)
     alike = float(gradient_P @ target_P / gradient_P.norm())
     safe = math.log(max(moderator([chat])[0], SMALLEST))
@@ -102,7 +102,7 @@ def _swaps(
     search: TokenSearch,
     rng: random.Random,
 ) -> list[Example]:
-    """Examples with one other token that are read as they were written."""
+    """Examples with one swapped token whose text is encoded as exactly these tokens."""
     ids_R = encode(tokenizer, f" {example.text}")
     slopes_RV = similarity_slopes_RV(model, tokenizer, example, target_P, search.length)
     allowed = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
@@ -122,7 +122,7 @@ def _swaps(
 def similarity_slopes_RV(
     model: Any, tokenizer: Any, example: Example, target_P: Tensor, length: int
 ) -> Tensor:
-    """How the similarity changes with each token of the text, to first order, [R, V].
+    """First-order change of the similarity for each token at each place of the text, [R, V].
 
     The tokens count as inputs only; what they change as targets is seen when a swap is tried.
     """
