@@ -1,20 +1,26 @@
-# All attacks on one released model, in one process.
+# All attacks on one released model, in one process. The base model is read by attacks that go back
+# towards it.
 rule attack:
     input:
-        reads("attack"),
+        released=if_needed(
+            "attack",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/released/manifest.json",
+        ),
+        base=if_needed(
+            "attack", "<results>/models/{seed}/{recipe}/{safeguard}/base/manifest.json"
+        ),
     output:
-        made("attack"),
+        "<results>/attacks/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
     log:
-        log_of("attack"),
+        "<results>/logs/attack/attacks/{seed}/{recipe}/{safeguard}/{alignment}.log",
     conda:
         ENVIRONMENT
-    threads: asks("attack", "cpus")
+    threads: threads_of("attack")
     resources:
-        runtime=asks("attack", "minutes"),
-        mem_mb=asks("attack", "mem_mb"),
-        gpu=asks("attack", "gpus"),
-        nodes=asks("attack", "nodes"),
+        **resources_of("attack"),
     params:
-        job=job("attack"),
+        job=job_of("attack"),
     shell:
-        run("attack")
+        f"python -m rebar attack --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"

@@ -1,126 +1,130 @@
 # From sources to packed token streams.
 rule collect:
     input:
-        source_files("collect"),
+        sources=local_sources("collect"),
     output:
-        made("collect"),
+        "<results>/corpus/{seed}/collected/{shard}/manifest.json",
     log:
-        log_of("collect"),
+        "<results>/logs/collect/corpus/{seed}/collected/{shard}.log",
     conda:
         ENVIRONMENT
-    threads: asks("collect", "cpus")
+    threads: threads_of("collect")
     resources:
-        runtime=asks("collect", "minutes"),
-        mem_mb=asks("collect", "mem_mb"),
-        gpu=asks("collect", "gpus"),
-        nodes=asks("collect", "nodes"),
+        **resources_of("collect"),
     params:
-        job=job("collect"),
+        job=job_of("collect"),
     shell:
-        run("collect")
+        f"python -m rebar collect --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule train_classifier:
     input:
-        source_files("train_classifier"),
+        labelled=local_sources("train_classifier"),
     output:
-        made("train_classifier"),
+        "<results>/classifier/{seed}/manifest.json",
     log:
-        log_of("train_classifier"),
+        "<results>/logs/train_classifier/classifier/{seed}.log",
     conda:
         ENVIRONMENT
-    threads: asks("train_classifier", "cpus")
+    threads: threads_of("train_classifier")
     resources:
-        runtime=asks("train_classifier", "minutes"),
-        mem_mb=asks("train_classifier", "mem_mb"),
-        gpu=asks("train_classifier", "gpus"),
-        nodes=asks("train_classifier", "nodes"),
+        **resources_of("train_classifier"),
     params:
-        job=job("train_classifier"),
+        job=job_of("train_classifier"),
     shell:
-        run("train_classifier")
+        f"python -m rebar train_classifier --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule score:
     input:
-        reads("score"),
+        documents="<results>/corpus/{seed}/collected/{shard}/manifest.json",
+        classifier="<results>/classifier/{seed}/manifest.json",
     output:
-        made("score"),
+        "<results>/corpus/{seed}/scored/{shard}/manifest.json",
     log:
-        log_of("score"),
+        "<results>/logs/score/corpus/{seed}/scored/{shard}.log",
     conda:
         ENVIRONMENT
-    threads: asks("score", "cpus")
+    threads: threads_of("score")
     resources:
-        runtime=asks("score", "minutes"),
-        mem_mb=asks("score", "mem_mb"),
-        gpu=asks("score", "gpus"),
-        nodes=asks("score", "nodes"),
+        **resources_of("score"),
     params:
-        job=job("score"),
+        job=job_of("score"),
     shell:
-        run("score")
+        f"python -m rebar score --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule rewrite:
     input:
-        reads("rewrite"),
-        prompts=prompt_files(CONFIG.rewrite),
+        scored="<results>/corpus/{seed}/scored/{shard}/manifest.json",
+        classifier="<results>/classifier/{seed}/manifest.json",
+        prompts=rewriting_prompts(),
     output:
-        made("rewrite"),
+        "<results>/corpus/{seed}/rewritten/{shard}/manifest.json",
     log:
-        log_of("rewrite"),
+        "<results>/logs/rewrite/corpus/{seed}/rewritten/{shard}.log",
     conda:
         ENVIRONMENT
-    threads: asks("rewrite", "cpus")
+    threads: threads_of("rewrite")
     resources:
-        runtime=asks("rewrite", "minutes"),
-        mem_mb=asks("rewrite", "mem_mb"),
-        gpu=asks("rewrite", "gpus"),
-        nodes=asks("rewrite", "nodes"),
+        **resources_of("rewrite"),
     params:
-        job=job("rewrite"),
+        job=job_of("rewrite"),
     shell:
-        run("rewrite")
+        f"python -m rebar rewrite --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule mix:
     input:
-        reads("mix"),
+        scored=expand(
+            "<results>/corpus/{seed}/scored/{shard}/manifest.json",
+            shard=SHARDS,
+            allow_missing=True,
+        ),
+        rewritten=expand(
+            "<results>/corpus/{seed}/rewritten/{shard}/manifest.json",
+            shard=SHARDS,
+            allow_missing=True,
+        ),
     output:
-        made("mix"),
+        "<results>/corpus/{seed}/mixed/{recipe}/manifest.json",
     log:
-        log_of("mix"),
+        "<results>/logs/mix/corpus/{seed}/mixed/{recipe}.log",
     conda:
         ENVIRONMENT
-    threads: asks("mix", "cpus")
+    threads: threads_of("mix")
     resources:
-        runtime=asks("mix", "minutes"),
-        mem_mb=asks("mix", "mem_mb"),
-        gpu=asks("mix", "gpus"),
-        nodes=asks("mix", "nodes"),
+        **resources_of("mix"),
     params:
-        job=job("mix"),
+        job=job_of("mix"),
     shell:
-        run("mix")
+        f"python -m rebar mix --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule tokenize:
     input:
-        reads("tokenize"),
+        documents="<results>/corpus/{seed}/mixed/{recipe}/manifest.json",
+        tokenizer_sample=expand(
+            "<results>/corpus/{seed}/collected/{shard}/manifest.json",
+            shard=SHARDS,
+            allow_missing=True,
+        ),
     output:
-        made("tokenize"),
+        "<results>/corpus/{seed}/packed/{recipe}/manifest.json",
     log:
-        log_of("tokenize"),
+        "<results>/logs/tokenize/corpus/{seed}/packed/{recipe}.log",
     conda:
         ENVIRONMENT
-    threads: asks("tokenize", "cpus")
+    threads: threads_of("tokenize")
     resources:
-        runtime=asks("tokenize", "minutes"),
-        mem_mb=asks("tokenize", "mem_mb"),
-        gpu=asks("tokenize", "gpus"),
-        nodes=asks("tokenize", "nodes"),
+        **resources_of("tokenize"),
     params:
-        job=job("tokenize"),
+        job=job_of("tokenize"),
     shell:
-        run("tokenize")
+        f"python -m rebar tokenize --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"

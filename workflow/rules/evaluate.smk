@@ -1,20 +1,33 @@
-# All models of one arm and seed, in one process.
+# All models of one arm and seed, in one process: the released one, and those after each attack. The
+# classifier is read where a decoder monitors with it.
 rule evaluate:
     input:
-        reads("evaluate"),
+        released=if_needed(
+            "evaluate",
+            "<results>/models/{seed}/{recipe}/{safeguard}/base/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/released/manifest.json",
+        ),
+        attacked=if_needed(
+            "evaluate",
+            "<results>/attacks/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
+        ),
+        tuned=if_needed(
+            "evaluate",
+            "<results>/searches/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
+        ),
+        classifier=if_needed("evaluate", "<results>/classifier/{seed}/manifest.json"),
     output:
-        made("evaluate"),
+        "<results>/evaluations/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
     log:
-        log_of("evaluate"),
+        "<results>/logs/evaluate/evaluations/{seed}/{recipe}/{safeguard}/{alignment}.log",
     conda:
         ENVIRONMENT
-    threads: asks("evaluate", "cpus")
+    threads: threads_of("evaluate")
     resources:
-        runtime=asks("evaluate", "minutes"),
-        mem_mb=asks("evaluate", "mem_mb"),
-        gpu=asks("evaluate", "gpus"),
-        nodes=asks("evaluate", "nodes"),
+        **resources_of("evaluate"),
     params:
-        job=job("evaluate"),
+        job=job_of("evaluate"),
     shell:
-        run("evaluate")
+        f"python -m rebar evaluate --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"

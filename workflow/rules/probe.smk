@@ -1,20 +1,27 @@
-# All probes of one released model, in one process.
+# All probes of one released model, in one process. Attacked models are read by probes that look
+# along an attack.
 rule probe:
     input:
-        reads("probe"),
+        released=if_needed(
+            "probe",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/released/manifest.json",
+        ),
+        attacked=if_needed(
+            "probe",
+            "<results>/attacks/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
+        ),
     output:
-        made("probe"),
+        "<results>/probes/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
     log:
-        log_of("probe"),
+        "<results>/logs/probe/probes/{seed}/{recipe}/{safeguard}/{alignment}.log",
     conda:
         ENVIRONMENT
-    threads: asks("probe", "cpus")
+    threads: threads_of("probe")
     resources:
-        runtime=asks("probe", "minutes"),
-        mem_mb=asks("probe", "mem_mb"),
-        gpu=asks("probe", "gpus"),
-        nodes=asks("probe", "nodes"),
+        **resources_of("probe"),
     params:
-        job=job("probe"),
+        job=job_of("probe"),
     shell:
-        run("probe")
+        f"python -m rebar probe --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"

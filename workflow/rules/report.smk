@@ -1,4 +1,4 @@
-# From generations to the comparison table, and the import into MLflow; targets of a chapter each.
+# From generations to the comparison table, and the import into MLflow.
 localrules:
     summarize,
     report,
@@ -8,20 +8,23 @@ localrules:
 
 rule summarize:
     input:
-        chapter("evaluate"),
+        answers=all_of(
+            "<results>/evaluations/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json"
+        ),
     output:
-        RESULTS / "summary.csv",
-        RESULTS / "metrics.json",
-        RESULTS / "headline.csv",
-        RESULTS / "costs.csv",
+        summary="<results>/summary.csv",
+        metrics="<results>/metrics.json",
+        headline="<results>/headline.csv",
+        costs="<results>/costs.csv",
     log:
-        RESULTS / "logs/summarize.log",
+        "<results>/logs/summarize.log",
     conda:
         ENVIRONMENT
     params:
-        job=job("summarize"),
+        job=job_of("summarize"),
     shell:
-        run("summarize")
+        f"python -m rebar summarize --results {RESULTS}"
+        " --job {params.job:q} 2>&1 | tee {log}"
 
 
 if not CONFIG.audit.asks_judges:
@@ -33,104 +36,110 @@ if not CONFIG.audit.asks_judges:
 # How far the judges can be trusted. Without an audit: section it writes a header only.
 rule audit:
     input:
-        chapter("evaluate"),
+        answers=all_of(
+            "<results>/evaluations/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json"
+        ),
     output:
-        RESULTS / grid.AUDIT,
+        "<results>/audit.csv",
     log:
-        RESULTS / "logs/audit.log",
+        "<results>/logs/audit.log",
     conda:
         ENVIRONMENT
+    threads: threads_of("audit")
     resources:
-        runtime=asks("audit", "minutes"),
-        mem_mb=asks("audit", "mem_mb"),
-        gpu=asks("audit", "gpus"),
+        **resources_of("audit"),
     params:
-        job=job("audit"),
+        job=job_of("audit"),
     shell:
-        run("audit")
+        f"python -m rebar audit --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule report:
     input:
-        RESULTS / "summary.csv",
-        RESULTS / "costs.csv",
-        chapter("probe"),
-        RESULTS / grid.AUDIT,
+        summary="<results>/summary.csv",
+        costs="<results>/costs.csv",
+        probes=all_of(
+            "<results>/probes/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json"
+        ),
+        audit="<results>/audit.csv",
     output:
-        RESULTS / "report.html",
-        RESULTS / "table.md",
-        RESULTS / "table.csv",
-        RESULTS / "probes.csv",
-        RESULTS / "breaks.csv",
-        RESULTS / "resistance.csv",
-        RESULTS / "conditions.csv",
-        report(
-            directory(RESULTS / "figures"),
+        page="<results>/report.html",
+        table="<results>/table.md",
+        table_csv="<results>/table.csv",
+        probes="<results>/probes.csv",
+        breaks="<results>/breaks.csv",
+        resistance="<results>/resistance.csv",
+        conditions="<results>/conditions.csv",
+        figures=report(
+            directory("<results>/figures"),
             patterns=["{figure}.png"],
             caption="../report/figures.rst",
             category="figures",
         ),
     log:
-        RESULTS / "logs/report.log",
+        "<results>/logs/report.log",
     conda:
         ENVIRONMENT
     params:
-        job=job("report"),
+        job=job_of("report"),
     shell:
-        run("report")
+        f"python -m rebar report --results {RESULTS}"
+        " --job {params.job:q} 2>&1 | tee {log}"
 
 
 rule tracking_db:
     output:
-        RESULTS / "tracking_db.json",
+        "<results>/tracking_db.json",
     log:
-        RESULTS / "logs/tracking_db.log",
+        "<results>/logs/tracking_db.log",
     conda:
         ENVIRONMENT
     shell:
-        f"python -m rebar tracking_db --results {RESULTS} 2>&1 | tee {{log}}"
+        f"python -m rebar tracking_db --results {RESULTS}" " 2>&1 | tee {log}"
 
 
 rule track:
     input:
-        RESULTS / "tracking_db.json",
-        RESULTS / "summary.csv",
-        RESULTS / "table.md",
+        store="<results>/tracking_db.json",
+        summary="<results>/summary.csv",
+        table="<results>/table.md",
     output:
-        RESULTS / "tracking.json",
+        "<results>/tracking.json",
     log:
-        RESULTS / "logs/track.log",
+        "<results>/logs/track.log",
     conda:
         ENVIRONMENT
     params:
-        job=job("track"),
+        job=job_of("track"),
     shell:
-        run("track")
+        f"python -m rebar track --results {RESULTS}"
+        " --job {params.job:q} 2>&1 | tee {log}"
 
 
+# Targets: all that the stages of a target make. `snakemake TARGET` and dvc.yaml name them.
 rule corpus:
     input:
-        chapter("tokenize"),
+        all_of_target("corpus"),
 
 
+# Base, aligned and released models.
 rule models:
     input:
-        chapter("pretrain"),
-        chapter("align"),
-        chapter("safeguard"),
+        all_of_target("models"),
 
 
+# Attacked models, tuned attacks among them.
 rule attacks:
     input:
-        chapter("attack"),
-        chapter("search"),
+        all_of_target("attacks"),
 
 
 rule evaluations:
     input:
-        chapter("evaluate"),
+        all_of_target("evaluations"),
 
 
 rule probes:
     input:
-        chapter("probe"),
+        all_of_target("probes"),

@@ -1,20 +1,22 @@
 # All tuned attackers of one released model, in one process.
 rule search:
     input:
-        reads("search"),
+        released=if_needed(
+            "search",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/released/manifest.json",
+        ),
     output:
-        made("search"),
+        "<results>/searches/{seed}/{recipe}/{safeguard}/{alignment}/manifest.json",
     log:
-        log_of("search"),
+        "<results>/logs/search/searches/{seed}/{recipe}/{safeguard}/{alignment}.log",
     conda:
         ENVIRONMENT
-    threads: asks("search", "cpus")
+    threads: threads_of("search")
     resources:
-        runtime=asks("search", "minutes"),
-        mem_mb=asks("search", "mem_mb"),
-        gpu=asks("search", "gpus"),
-        nodes=asks("search", "nodes"),
+        **resources_of("search"),
     params:
-        job=job("search"),
+        job=job_of("search"),
     shell:
-        run("search")
+        f"python -m rebar search --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"

@@ -1,63 +1,81 @@
-# From packed tokens to base, aligned and released models.
+# From packed tokens to base, aligned and released models. A recipe that begins with a finished model
+# needs no tokens; twins are the models of other arms that a safeguard is compared with.
 rule pretrain:
     input:
-        reads("pretrain"),
+        tokens=if_needed(
+            "pretrain", "<results>/corpus/{seed}/packed/{recipe}/manifest.json"
+        ),
+        twins=if_needed(
+            "pretrain",
+            "<results>/models/{seed}/{recipe}/{safeguard}/base/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+        ),
     output:
-        made("pretrain"),
+        "<results>/models/{seed}/{recipe}/{safeguard}/base/manifest.json",
     log:
-        log_of("pretrain"),
+        "<results>/logs/pretrain/models/{seed}/{recipe}/{safeguard}/base.log",
     priority: 10  # the longest jobs first: the many short ones then fill all cores to the end
     conda:
         ENVIRONMENT
-    threads: asks("pretrain", "cpus")
+    threads: threads_of("pretrain")
     resources:
-        runtime=asks("pretrain", "minutes"),
-        mem_mb=asks("pretrain", "mem_mb"),
-        gpu=asks("pretrain", "gpus"),
-        nodes=asks("pretrain", "nodes"),
+        **resources_of("pretrain"),
     params:
-        job=job("pretrain"),
+        job=job_of("pretrain"),
     shell:
-        run("pretrain")
+        f"python -m rebar pretrain --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
+# `models` are the base model and twins; a `{safeguard}` that acts later is `none` in its path.
 rule align:
     input:
-        reads("align"),
+        models=if_needed(
+            "align",
+            "<results>/models/{seed}/{recipe}/{safeguard}/base/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+        ),
+        documents=if_needed(
+            "align", "<results>/corpus/{seed}/mixed/{recipe}/manifest.json"
+        ),
+        bolted_on=if_needed(
+            "align", "<results>/corpus/{seed}/packed/{recipe}/manifest.json"
+        ),
     output:
-        made("align"),
+        "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
     log:
-        log_of("align"),
+        "<results>/logs/align/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned.log",
     conda:
         ENVIRONMENT
-    threads: asks("align", "cpus")
+    threads: threads_of("align")
     resources:
-        runtime=asks("align", "minutes"),
-        mem_mb=asks("align", "mem_mb"),
-        gpu=asks("align", "gpus"),
-        nodes=asks("align", "nodes"),
+        **resources_of("align"),
     params:
-        job=job("align"),
+        job=job_of("align"),
     shell:
-        run("align")
+        f"python -m rebar align --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"
 
 
+# Only for safeguards with a stage of their own: else the aligned model is the released one.
 rule safeguard:
     input:
-        reads("safeguard"),
+        models=if_needed(
+            "safeguard",
+            "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/aligned/manifest.json",
+            "<results>/models/{seed}/{recipe}/{safeguard}/base/manifest.json",
+        ),
     output:
-        made("safeguard"),
+        "<results>/models/{seed}/{recipe}/{safeguard}/{alignment}/released/manifest.json",
     log:
-        log_of("safeguard"),
+        "<results>/logs/safeguard/models/{seed}/{recipe}/{safeguard}/{alignment}/released.log",
     conda:
         ENVIRONMENT
-    threads: asks("safeguard", "cpus")
+    threads: threads_of("safeguard")
     resources:
-        runtime=asks("safeguard", "minutes"),
-        mem_mb=asks("safeguard", "mem_mb"),
-        gpu=asks("safeguard", "gpus"),
-        nodes=asks("safeguard", "nodes"),
+        **resources_of("safeguard"),
     params:
-        job=job("safeguard"),
+        job=job_of("safeguard"),
     shell:
-        run("safeguard")
+        f"python -m rebar safeguard --results {RESULTS}"
+        " --gpus {resources.gpu} --job {params.job:q} 2>&1 | tee {log}"

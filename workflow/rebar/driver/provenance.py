@@ -69,17 +69,13 @@ def save(config: Config, root: Path, target: str) -> None:
     for file in [path for path in folder.rglob("*") if path.is_file()]:
         if file not in named:
             file.unlink()
-    for stage in _stages(target):  # DVC wants its outs, also of a grid without attacks
+    # DVC demands the folders that it versions, also of a grid without attacks.
+    for stage in grid.stages_of_target(target):
         (root / grid.STAGES[stage].top).mkdir(exist_ok=True)
 
 
-def _stages(target: str) -> list[str]:
-    """Stages that have jobs and that a target adds to those of the targets before it."""
-    return [stage for stage in grid.JOB_STAGES if grid.STAGES[stage].target == target]
-
-
 def _jobs(config: Config, target: str) -> list[Path]:
-    return dag.jobs(dag.all_jobs(config), *_stages(target))
+    return dag.jobs(dag.all_jobs(config), *grid.stages_of_target(target))
 
 
 def _outputs(config: Config, root: Path, target: str) -> list[str]:

@@ -49,6 +49,7 @@ from rebar.grid.stages import (
     folder,
     model_folder,
     models_of,
+    stages_of_target,
 )
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "probes",
     "searches",
     "shards",
+    "stages_of_target",
     "training_recipes",
     "twin_folder",
     "typed",

@@ -16,8 +16,9 @@ from rebar.config.file import Config
 from rebar.config.model import Training
 from rebar.config.plugins import SAFEGUARDS
 from rebar.config.safeguard import Safeguard
-from rebar.grid.arms import Names, acts_in, arms, probes, safeguard_in
-from rebar.grid.folders import node, twin_folder
+from rebar.grid.arms import Names, acts_in, arms, safeguard_in
+from rebar.grid.folders import node
+from rebar.grid.nodes import Node, twin_node
 from rebar.grid.stages import STAGES, folder, folder_of
 
 
@@ -35,9 +36,9 @@ def all_jobs(config: Config) -> dict[Path, list[Path]]:
 
     for seed in config.seeds:
         for arm in arms(config):
-            visit(folder("evaluate", seed=seed, **arm._asdict()))
-            if probes(config, arm):
-                visit(folder("probe", seed=seed, **arm._asdict()))
+            for stage in STAGES.values():
+                if stage.wanted_for and stage.wanted_for(config, arm):
+                    visit(folder(stage.name, seed=seed, **arm._asdict()))
     return found
 
 
@@ -59,13 +60,17 @@ def acting(config: Config, stage: str, wildcards: Names) -> Safeguard | None:
     return safeguard_in(config, place, wildcards) if place else None
 
 
-def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
-    """Folders that a job reads; where a safeguard acts, also the models that it looks at."""
+def nodes_read(config: Config, stage: str, wildcards: Names) -> list[Node]:
+    """Jobs that a job reads; where a safeguard acts, also those of the models it looks at."""
     safeguard = acting(config, stage, wildcards)
     twins = safeguard.twins if safeguard else []
-    others = [twin_folder(int(wildcards["seed"]), twin) for twin in twins]
-    own = map(folder_of, STAGES[stage].reads(config, wildcards))
-    return list(dict.fromkeys([*own, *others]))
+    own = STAGES[stage].reads(config, wildcards)
+    return [*own, *(twin_node(int(wildcards["seed"]), twin) for twin in twins)]
+
+
+def reads(config: Config, stage: str, **wildcards: str | int) -> list[Path]:
+    """Folders of the jobs that a job reads, each once."""
+    return list(dict.fromkeys(map(folder_of, nodes_read(config, stage, wildcards))))
 
 
 def settings_of(config: Config, stage: str, wildcards: Names) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class Stage:
     files: tuple[str, ...] = ()
     # The jobs that a job reads. A stage of the whole grid reads all that its rule names.
     reads: Callable[[Config, Names], list[Node]] = reads.nothing
+    # Arms for which a job is made although no other job reads it.
+    wanted_for: Callable[[Config, Arm], bool] | None = None
     # What a job costs; None: it runs beside the driver and asks for nothing.
     workload: Callable[[Config, Names], Workload] | None = None
     # Folders with a manifest of their own that a job fills beside its own folder, and what one
@@ -205,6 +207,7 @@ _TABLE = (
         folder="evaluations/{seed}/{recipe}/{safeguard}/{alignment}",
         reads=reads.evaluate,
         settings=settings.evaluate,
+        wanted_for=lambda config, arm: True,
         workload=workloads.evaluate,
         items=lambda config, names: _answers_of_arm(config, names["seed"], arm_of(names)),
         runs_plugins=True,
@@ -216,6 +219,7 @@ _TABLE = (
         folder="probes/{seed}/{recipe}/{safeguard}/{alignment}",
         reads=reads.probe,
         settings=settings.probe,
+        wanted_for=lambda config, arm: bool(probes(config, arm)),
         workload=workloads.probe,
         items=lambda config, names: _inside("probe", names, probes(config, arm_of(names))),
         item_parts=items.probe,
@@ -266,6 +270,11 @@ JOB_STAGES = tuple(stage.name for stage in _TABLE if stage.folder)
 TRAINING_STAGES = tuple(stage.name for stage in _TABLE if stage.trains)
 MODEL_STAGES = tuple(stage.name for stage in _TABLE if stage.acts_in)  # safeguards change these
 TARGETS = tuple(dict.fromkeys(stage.target for stage in _TABLE))
+
+
+def stages_of_target(target: str) -> list[str]:
+    """Stages with jobs that a target adds to those of the targets before it."""
+    return [name for name in JOB_STAGES if STAGES[name].target == target]
 
 
 def folder(stage: str, **wildcards: str | int) -> Path:
