@@ -38,7 +38,8 @@ class PlannedJob(NamedTuple):
 
 
 def jobs_of_a_dry_run(project: Path, config: str) -> list[PlannedJob]:
-    result = snakemake(project, "--dry-run", "--quiet", "host", "--", "all", config=config)
+    options = ("--dry-run", "--quiet", "host", "--cores", "64")  # a job never shows more threads
+    result = snakemake(project, *options, "--", "all", config=config)
     assert result.returncode == 0, said(result)
     blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", said(result), re.MULTILINE)
     return [
