@@ -64,13 +64,10 @@ def test_its_files_fit_together(project: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_works_as_printed(project: Path) -> None:
-    """The table that it makes has the rows and columns of the one in the tutorial."""
+    """The table has the attack at both strengths, beside over-refusal and capability."""
     printed = [run(project, command) for command in commands(TUTORIAL)]
     assert "report.html" in printed[-1]
     table = (project / "results/toy/table.md").read_text()
-    shown = [line for line in read(TUTORIAL).splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown]
-    assert cells
-    for cell in [*cells[0], *(row[0] for row in cells[1:])]:
-        assert cell in table, cell
+    for words in ("aligned", "fading 10", "fading 30", "SUCCESS", "over-refusal", "capability"):
+        assert words in table, words
     assert "fading" in (project / "results/toy/report.html").read_text()
