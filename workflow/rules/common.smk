@@ -73,16 +73,17 @@ def if_needed(stage, *patterns):
     made_by = {stage_of(pattern) for pattern in patterns}
 
     def paths(wildcards):
-        nodes = nodes_read(stage, *wildcards.items())
-        return [manifest(folder_of(node)) for node in nodes if node.stage in made_by]
+        read = files_read(stage, *wildcards.items())
+        return [file for maker, file in read if maker in made_by]
 
     return paths
 
 
 @cache
-def nodes_read(stage, *names):
-    """Jobs that a job reads: looked up once, since a rule names each kind of them by itself."""
-    return dag.nodes_read(CONFIG, stage, dict(names))
+def files_read(stage, *names):
+    """What a job reads, with who makes it: looked up once, since a rule names each by itself."""
+    nodes = dag.nodes_read(CONFIG, stage, dict(names))
+    return [(node.stage, manifest(folder_of(node))) for node in nodes]
 
 
 def all_of(pattern):
