@@ -54,7 +54,11 @@ def test_comments_and_docstrings_are_no_code(copied_package: Path) -> None:
 
 def test_one_plug_in_edited_changes_its_hash_alone(copied_package: Path) -> None:
     before = hashes(copied_package)
-    edit(copied_package / "rebar/attacks/harmful_finetune.py", "data.seed", "data.seed + 0")
+    edit(
+        copied_package / "rebar/attacks/harmful_finetune.py",
+        "(config.examples,",
+        "(config.examples + 0,",
+    )
     after = hashes(copied_package)
     assert {name for name in before if before[name] != after[name]} == {"attacks.harmful_finetune"}
 
