@@ -1,5 +1,5 @@
 # Table of contents: what is made stands in workflow/rules/, how in workflow/rebar/stages/.
-from rebar.driver.lock import claim, remove_dead_lock
+from rebar.driver.lock import note_owner, remove_dead_lock
 from rebar.driver.provenance import restore
 
 # Not inside a cluster's job: the folder belongs to the driver.
@@ -32,5 +32,5 @@ rule all:
 
 onstart:
     if workflow.is_main_process:
-        claim(force=True)
+        note_owner(force=True)
         check_hub_access()

@@ -50,5 +50,5 @@ def test_a_live_owners_lock_stays(folder: Path, note: dict) -> None:
 
 def test_a_running_driver_claims_over_a_dry_run(folder: Path) -> None:
     owner(folder, host="another")
-    lock.claim(force=True)
+    lock.note_owner(force=True)
     assert json.loads((folder / "owner.json").read_text())["host"] == socket.gethostname()

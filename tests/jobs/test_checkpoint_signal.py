@@ -17,13 +17,13 @@ def test_inner_blocks_share_the_note_and_the_handler_comes_back() -> None:
     before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
         tell()
-        with checkpoint_signal.noted():
-            assert not checkpoint_signal.is_told()
+        with checkpoint_signal.note_signal():
+            assert not checkpoint_signal.has_come()
             tell()
-            with checkpoint_signal.noted():
-                assert checkpoint_signal.is_told()
-            assert checkpoint_signal.is_told()
-        assert not checkpoint_signal.is_told()
+            with checkpoint_signal.note_signal():
+                assert checkpoint_signal.has_come()
+            assert checkpoint_signal.has_come()
+        assert not checkpoint_signal.has_come()
         assert signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGUSR2, before)
@@ -33,7 +33,7 @@ def test_another_thread_installs_nothing() -> None:
     seen = []
 
     def work() -> None:
-        with checkpoint_signal.noted():
+        with checkpoint_signal.note_signal():
             seen.append(signal.getsignal(signal.SIGUSR2))
 
     thread = threading.Thread(target=work)

@@ -88,7 +88,7 @@ def search(config: Config, target: Target) -> str:
     allowed_V = allowed_tokens(tokenizer, model)
     state = _State(config, target, rows)
     step, suffix_S = state.load(start_S.to(model.device))
-    with checkpoint_signal.noted():
+    with checkpoint_signal.note_signal():
         while step < config.steps:
             generator = torch.Generator().manual_seed(1_000_003 * data.seed + step)
             suffix_S, loss = improve(config, model, tokenizer, rows, suffix_S, allowed_V, generator)
@@ -96,7 +96,7 @@ def search(config: Config, target: Target) -> str:
             target.recorder.log(step, loss=loss)
             target.recorder.progress(step, config.steps, "steps")
             state.save(step, suffix_S)
-            if checkpoint_signal.is_told() and step < config.steps:
+            if checkpoint_signal.has_come() and step < config.steps:
                 target.recorder.say(f"told to stop: saved step {step} of {config.steps}")
                 sys.exit(checkpoint_signal.STATUS)
     return as_text(tokenizer, suffix_S)

@@ -137,15 +137,15 @@ def _write_sheet(options: argparse.Namespace) -> None:
 
 def _prune(options: argparse.Namespace) -> None:
     """Other config files of the same folder may share the results; what they need stays."""
-    from rebar.driver.status import doomed, is_running, prune, sharing
+    from rebar.driver.status import configs_sharing, find_removable, is_running, prune
 
     name = _load_checked(options.configfile).name
     root = Path("results") / name
     if options.delete and is_running(root):
         raise ValueError(f"jobs of {root} are running; prune when they have ended")
-    files = sharing(options.configfile, name)
+    files = configs_sharing(options.configfile, name)
     print(f"needed by {', '.join(files)}: everything that is not listed here")
-    print("\n".join(prune(doomed(files, root), delete=options.delete)))
+    print("\n".join(prune(find_removable(files, root), delete=options.delete)))
 
 
 def _provenance(options: argparse.Namespace) -> None:

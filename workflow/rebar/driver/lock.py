@@ -16,7 +16,7 @@ from pathlib import Path
 STATE = Path(".snakemake")
 
 
-def claim(*, force: bool = False) -> None:
+def note_owner(*, force: bool = False) -> None:
     """Note this process as the owner, unless a live one is noted (`force`: even then)."""
     if not force and _owner_is_alive():
         return
@@ -31,13 +31,13 @@ def claim(*, force: bool = False) -> None:
 
 
 def remove_dead_lock() -> None:
-    """Remove locks of a dead owner and say so, then claim the folder."""
+    """Remove locks of a dead owner and say so; then note this process as the owner."""
     locks = sorted((STATE / "locks").glob("*.lock")) if (STATE / "locks").is_dir() else []
     if locks and not _owner_is_alive():
         for lock in locks:
             lock.unlink(missing_ok=True)
         print("Removed the lock of a Snakemake run that was killed.", file=sys.stderr)
-    claim()
+    note_owner()
 
 
 def _owner_is_alive() -> bool:

@@ -42,10 +42,10 @@ def _state(config: Config, root: Path, place: Path) -> State:
     seconds = float(content.get("seconds", 0))
     asks = resources(config, stage, names)
     gpu_hours = asks.gpus * asks.nodes * seconds / 3600
-    return State(stage, _word(root, place, stage, names, log), seconds, gpu_hours, log)
+    return State(stage, _job_state(root, place, stage, names, log), seconds, gpu_hours, log)
 
 
-def _word(root: Path, place: Path, stage: str, names: dict, log: Path) -> str:
+def _job_state(root: Path, place: Path, stage: str, names: dict, log: Path) -> str:
     if _is_held(root / grid.lock_file(stage, names)):
         return "running"
     if (root / place / MANIFEST).exists():
@@ -89,7 +89,7 @@ def _status_row(found: list[State], stage: str) -> list[str]:
     return [stage, *map(str, counts), f"{hours:.2f}", f"{gpu_hours:.1f}"]
 
 
-class Doomed(NamedTuple):
+class Removable(NamedTuple):
     """A folder that can go, and why."""
 
     folder: Path
@@ -97,7 +97,7 @@ class Doomed(NamedTuple):
     size: int
 
 
-def doomed(files: list[str], root: Path) -> list[Doomed]:
+def find_removable(files: list[str], root: Path) -> list[Removable]:
     """Folders that no config of these needs any more.
 
     Items of arms that are in no grid, and checkpoints of jobs that are finished or dropped. What
@@ -113,8 +113,8 @@ def doomed(files: list[str], root: Path) -> list[Doomed]:
     trained = {path.parent for path in (root / "checkpoints").rglob("*.safetensors")}
     spent = {path for path in trained if _is_spent(path, jobs, root)}
     return [
-        *(Doomed(path, "in no grid of these configs", _size(path)) for path in dropped),
-        *(Doomed(path, "checkpoints of a finished run", _size(path)) for path in sorted(spent)),
+        *(Removable(path, "in no grid of these configs", _size(path)) for path in dropped),
+        *(Removable(path, "checkpoints of a finished run", _size(path)) for path in sorted(spent)),
     ]
 
 
@@ -137,7 +137,7 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def sharing(configfile: str, name: str) -> list[str]:
+def configs_sharing(configfile: str, name: str) -> list[str]:
     """Config files of the same folder whose results lie in the same place."""
     found = [configfile]
     for path in sorted(Path(configfile).parent.glob("*.yaml")):
@@ -153,7 +153,7 @@ def _name_of(path: Path) -> str:
         return ""
 
 
-def prune(rows: list[Doomed], *, delete: bool) -> Iterator[str]:
+def prune(rows: list[Removable], *, delete: bool) -> Iterator[str]:
     """Say what goes, and remove it when told to."""
     for row in rows:
         yield f"{row.folder}  {row.size / 1e6:.1f} MB  {row.reason}"

@@ -63,13 +63,13 @@ def launch(job: Job, arguments: Sequence[str]) -> int:
     training = job.training
     assert training is not None
     worker = ["-m", "rebar", *arguments]
-    is_told = False
+    has_signal_come = False
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # what is started now inherits this
     process = subprocess.Popen(command(training, worker), env=environment())
 
     def pass_on(number: int, frame: object) -> None:
-        nonlocal is_told
-        is_told = True
+        nonlocal has_signal_come
+        has_signal_come = True
         # SLURM signals all processes, others this one's group, where workers do not belong to.
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(process.pid).children():
@@ -79,7 +79,7 @@ def launch(job: Job, arguments: Sequence[str]) -> int:
     status = process.wait()
     # The node whose workers have saved first ends the others' launchers, by `--kill-on-bad-exit`.
     was_ended = status < 0 or status > _SIGNALLED
-    return checkpoint_signal.STATUS if was_ended and is_told else status
+    return checkpoint_signal.STATUS if was_ended and has_signal_come else status
 
 
 def command(training: Training, worker: Sequence[str]) -> list[str]:

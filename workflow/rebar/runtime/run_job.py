@@ -31,7 +31,8 @@ def run_stage(options: argparse.Namespace) -> None:
         text = Path(text[1:]).read_text(encoding="utf-8")
     job = Job.from_json(text, options.results)
     assert job.stage == options.stage, f"job of {job.stage} given to {options.stage}"
-    with checkpoint_signal.noted(), take_gpus(options.gpus, job.label):  # until training acts on it
+    # The signal is noted from the start, until training acts on it.
+    with checkpoint_signal.note_signal(), take_gpus(options.gpus, job.label):
         _quiet_environment(options.results)
         if launch.is_needed(job):
             # Without --gpus: workers share those that were taken here.

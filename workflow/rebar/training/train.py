@@ -95,7 +95,7 @@ def train(
     name = _fingerprint(model, batch_at, settings, identity) if checkpoint_folder else ""
     optimizer, log = build_optimizer(model, settings), _Log(settings, recorder, safeguard)
     run = _Run(checkpoint_folder, name, model, optimizer, log, safeguard)
-    with checkpoint_signal.noted():
+    with checkpoint_signal.note_signal():
         start, settings = run.resume(settings)
         # dynamic=False: all batches have one shape, and kernels for one shape are faster.
         step_loss = torch.compile(loss, dynamic=False) if settings.compile else loss
@@ -307,7 +307,7 @@ class _Run(NamedTuple):
         every = settings.checkpoint_every_steps
         if self.folder is None:
             return
-        is_told = distributed.any_process(checkpoint_signal.is_told()) and step < settings.steps
+        is_told = distributed.any_process(checkpoint_signal.has_come()) and step < settings.steps
         if is_told or (every > 0 and step % every == 0):
             waiting = self.log.numbers() if self.log.waiting else None
             if distributed.is_first_process():
