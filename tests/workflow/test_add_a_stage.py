@@ -73,7 +73,7 @@ from rebar.grid import dag, hub_access
 from rebar.jobs.job import make_job
 
 config, root = load_config("config/smoke.yaml"), Path("results/smoke")
-job = make_job(config, root, "measure_lengths", seed="0")
+job = make_job(config, root, "measure_lengths", seed="11")
 print(json.dumps({
     "label": job.label,
     "folder": str(job.folder),
@@ -81,10 +81,10 @@ print(json.dumps({
     "settings": job.settings,
     "code": job.code,
     "reads": [str(place) for place in dag.reads(config, job.stage, **job.wildcards)],
-    "node": dag.node(Path("corpus/0/lengths")),
-    "maker": grid.maker(Path("corpus/0/lengths")),
+    "node": dag.node(Path("corpus/11/lengths")),
+    "maker": grid.maker(Path("corpus/11/lengths")),
     "resources": resources(config, job.stage, job.wildcards),
-    "is_a_job": Path("corpus/0/lengths") in dag.all_jobs(config),
+    "is_a_job": Path("corpus/11/lengths") in dag.all_jobs(config),
     "outputs": provenance._outputs(config, root, "corpus"),
     "readers": sorted(hub_access._readers("probes.sharpness.model")),
 }))
@@ -118,14 +118,14 @@ def printed(project: Path, *arguments: str) -> str:
 def test_an_entry_says_all_that_is_known_of_a_stage(project: Path) -> None:
     facts = json.loads(printed(project, "-c", FACTS))
     assert facts.pop("code").keys() == {"stage"}
-    assert "results/smoke/corpus/0/lengths/manifest.json" in facts.pop("outputs")
+    assert "results/smoke/corpus/11/lengths/manifest.json" in facts.pop("outputs")
     assert facts == {
-        "label": "measure_lengths 0",
-        "folder": "results/smoke/corpus/0/lengths",
-        "lock": "locks/measure_lengths-0.lock",
+        "label": "measure_lengths 11",
+        "folder": "results/smoke/corpus/11/lengths",
+        "lock": "locks/measure_lengths-11.lock",
         "settings": {"model": None, "shards": 1},
-        "reads": ["corpus/0/collected/0"],
-        "node": ["measure_lengths", {"seed": 0}],
+        "reads": ["corpus/11/collected/0"],
+        "node": ["measure_lengths", {"seed": 11}],
         "maker": ["measure_lengths", False],
         "resources": [60, 1200, 1, 0, 1],  # three times 1190 s and the start
         "is_a_job": True,
@@ -139,7 +139,7 @@ def test_an_entry_says_all_that_is_known_of_a_stage(project: Path) -> None:
 
 def test_its_job_runs_and_runs_again_when_its_code_changes(project: Path, edit: Edit) -> None:
     assert planned(project, "--", "corpus")["measure_lengths"] == 1
-    made = "results/smoke/corpus/0/lengths/manifest.json"
+    made = "results/smoke/corpus/11/lengths/manifest.json"
     result = snakemake(project, "--", made)
     assert result.returncode == 0, said(result)
     manifest = json.loads((project / made).read_text())
