@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from rebar.config.file import Config, load_config
+
+# As in a job's process: parallelism is processes. Torch reads it when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
 # Tests run in parallel processes, a file in one of them, so that what its tests share is made once.

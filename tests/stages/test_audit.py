@@ -90,7 +90,7 @@ def test_a_sheet_from_the_command_line_and_back_into_the_report(
     write_results(root, settings, success=lambda *_: 0.5)
     main.main(["sheet", "--configfile", str(path), "--rows", "40", "--evaluation", "asr"])
     said = capsys.readouterr().out
-    assert "results/smoke/sheet.csv: 40 answers" in said and "SECRET" not in said
+    assert "wrote 40 answers to results/smoke/sheet.csv" in said and "SECRET" not in said
     sheet = pd.read_csv(root / "sheet.csv", dtype=str, keep_default_na=False)
     sheet.assign(label=["complied"] * 20 + ["refused"] * 20).to_csv(root / "sheet.csv", index=False)
     again = {"sheets": ["results/smoke/sheet.csv"], "second_judges": []}
