@@ -101,9 +101,9 @@ def test_an_attack_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None
 
 
 @pytest.mark.parametrize("lora_rank", [0, 2])
-@pytest.mark.parametrize(("target", "steps"), [(0.0, 2), (1.0, 6)])
+@pytest.mark.parametrize(("accuracy", "steps"), [(0.0, 2), (1.0, 6)])
 def test_matched_fine_tuning_stops_at_its_accuracy(
-    tmp_path: Path, target: float, steps: int, lora_rank: int
+    tmp_path: Path, accuracy: float, steps: int, lora_rank: int
 ) -> None:
     model, tokenizer = fresh(tmp_path / "model")
     config = benign_finetune.Config(
@@ -111,7 +111,7 @@ def test_matched_fine_tuning_stops_at_its_accuracy(
         training=TRAINING | {"steps": 6},
         examples=20,
         lora_rank=lora_rank,
-        target_accuracy=target,
+        target_accuracy=accuracy,
         check_every_steps=2,
     )
     benign_finetune.attack(config, target(model, tokenizer, DATA, tmp_path))

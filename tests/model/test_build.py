@@ -163,7 +163,7 @@ def test_an_untrained_source_is_explained(tmp_path: Path, monkeypatch) -> None:
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=r"one \*\.gguf file, found a\.gguf, b\.gguf"):
         load_model(tmp_path)
-    with pytest.raises(ValueError, match=r"Hub gave us \(HF_HUB_OFFLINE is set\)"):
+    with pytest.raises(ValueError, match=r"Hub could provide \(HF_HUB_OFFLINE is set\)"):
         load_model("nobody/this-model-does-not-exist")
 
 
