@@ -61,7 +61,7 @@ real: .venv/real  ## the same DAG on real text (12 minutes)
 
 # As many test processes as there are cores; TEST_PROCESSES=0 runs the tests in this one.
 TEST_PROCESSES ?= logical
-PARALLEL := -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test: setup  ## the tests, minutes
 	pytest $(PARALLEL) -m "not slow"

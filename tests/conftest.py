@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from rebar.config.file import Config, load_config
 
@@ -31,11 +33,20 @@ ONE_CLUSTER = "tests/cluster"  # the tests of this folder share one private SLUR
 INDEPENDENT = ("tests/workflow/test_shipped_configs.py",)  # tests that share nothing in their file
 
 
-@pytest.hookimpl(tryfirst=True)
+class GroupScheduling(LoadScopeScheduling):
+    """Gives all tests of a group to one process. (xdist's own marks do nothing in pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Choose the scheduler of parallel runs."""
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process (`--dist loadgroup`), and put the longest first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.nodeid)))
+    """Put the longest first."""
     items.sort(key=lambda item: _place(item.nodeid))
 
 

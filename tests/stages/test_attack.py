@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from rebar import grid
 from rebar.config.file import Config, parse_config
-from rebar.driver.status import doomed
+from rebar.driver.status import find_removable
 from rebar.grid import Arm, dag
 from rebar.jobs.manifest import digest, load_manifest
 from rebar.stages import align, attack, evaluate, pretrain
@@ -150,7 +150,8 @@ def test_other_tools_take_a_folder_without_weights(
     config.write_text(yaml.safe_dump(json.loads(settings.model_dump_json())))
     jobs_made = {str(place) for place in dag.all_jobs(settings)}
     assert place not in jobs_made
-    spent = [str(row.folder.relative_to(results)) for row in doomed([str(config)], results)]
+    removable = find_removable([str(config)], results)
+    spent = [str(row.folder.relative_to(results)) for row in removable]
     assert spent == [f"checkpoints/{place}"]  # the search's states, no result
 
 
