@@ -23,7 +23,7 @@ from tests.cluster.grids import (
 from tests.cluster.project import until
 from tests.grid_runs import state_of
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(3000)
 STEPS, SAVED_EVERY = 1500, 50  # half a minute
 
 

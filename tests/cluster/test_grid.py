@@ -10,7 +10,7 @@ from tests.cluster.grids import LONGER, RESULTS, OnSlurm
 from tests.grid_runs import state_of
 from tests.workflow.conftest import project_with_longer_trainings
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(3000)
 
 
 def test_the_smoke_grid_runs_by_its_documented_command(

@@ -20,7 +20,7 @@ from tests.cluster.grids import LONGER, RESULTS, Grid, OnSlurm, working
 from tests.grid_runs import state_of
 from tests.workflow.conftest import project_with_longer_trainings
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(3000)
 SECONDS = 150
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 SEED = 21
-MOST_MINUTES = 20  # 15 on a quiet machine with two cores; CI machines are noisy
+# 15 minutes on two cores. Other tests run at the same time, which says nothing about the demo.
+MOST_CORE_MINUTES = 30
 # The clone borrows the environment, which is older than its files but made from the same pins.
 COMMAND = ["make", "--old-file", ".venv/ready", "demo", f"SEEDS={SEED}"]
+
+
+def core_minutes() -> float:
+    """What the ended child processes of this one have computed so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (usage.ru_utime + usage.ru_stime) / 60
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone = tmp_path_factory.mktemp("demo") / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     (clone / ".venv").symlink_to(ROOT / ".venv")
-    began = time.monotonic()
+    began = core_minutes()
     result = subprocess.run(
         COMMAND,
         cwd=clone,
@@ -33,10 +40,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
         check=False,
     )
-    minutes = (time.monotonic() - began) / 60
     (clone / "out.txt").write_text(result.stdout + result.stderr)
     assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
-    assert minutes <= MOST_MINUTES
+    assert core_minutes() - began <= MOST_CORE_MINUTES
     return clone
 
 

@@ -62,7 +62,7 @@ def test_its_files_fit_together(project: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_it_works_as_printed(project: Path) -> None:
     """The table has the attack at both strengths, beside over-refusal and capability."""
     printed = [run(project, command) for command in commands(TUTORIAL)]

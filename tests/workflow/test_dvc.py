@@ -32,7 +32,7 @@ VERSIONED = {"summary.csv", "metrics.json", "headline.csv"}
 
 def slow(test: Callable) -> Callable:
     """Runs in `make test-slow`; the first one also makes the grid that all share."""
-    return pytest.mark.slow(pytest.mark.timeout(900)(test))
+    return pytest.mark.slow(pytest.mark.timeout(1800)(test))
 
 
 # ------------------------------------------------------------------ dvc.yaml and the rules

@@ -14,7 +14,7 @@ import pytest
 from tests.grid_runs import state_of
 from tests.workflow.conftest import environment, project_with_longer_trainings, said, snakemake
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RESULTS = Path("results/smoke")
 LONGER = {  # runs that last long enough to be hit

@@ -10,7 +10,7 @@ import pytest
 from tests.docs.browser import CHROMIUM, page
 from tests.docs.mlflow_ui import open_runs, ui
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_no_prompt_and_no_answer_is_in_the_store(finished: Path) -> None:

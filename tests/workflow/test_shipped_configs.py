@@ -22,7 +22,7 @@ from rebar.grid.hub_access import hub_ids
 from tests.grid_runs import ROOT, cut_down, run_grid
 from tests.stand_ins import cut_down_paper, written
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # safeguards-full: 60 arms
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # safeguards-full: 60 arms
 PAPER = sorted((ROOT / "config").glob("paper*.yaml"))
 OTHERS = ("smoke", "real", "own", *(file.stem for file in PAPER))
 FILES = sorted(file for file in (ROOT / "config").glob("*.yaml") if file.stem not in OTHERS)

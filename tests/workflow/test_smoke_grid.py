@@ -17,7 +17,7 @@ from rebar.config.file import Config, load_config, parse_config
 from rebar.grid import Arm, dag
 from tests.grid_runs import ROOT, run_job, state_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RESULTS = Path("results/smoke")
 CELL = ["recipe", "safeguard", "alignment", "attack", "decoder", "evaluation", "split", "metric"]
