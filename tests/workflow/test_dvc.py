@@ -256,7 +256,7 @@ def test_a_parameter_by_dvc_its_metrics_and_the_way_back(project: Path, edit: Ed
     (shown,) = plot["data"][str(RESULTS / "headline.csv")]
     bars = shown["content"]["data"]["values"]
     aligned = {
-        b["rev"]: b["attack_success"] for b in bars if b["model"].endswith("sft/greedy aligned")
+        b["rev"]: b["attack_success"] for b in bars if b["model"] == "raw/none/sft/greedy aligned"
     }
     assert {rev: float(value) for rev, value in aligned.items()} == {
         "HEAD": success_before,
