@@ -25,6 +25,12 @@ Place = Literal["pretraining", "alignment", "own_stage"]
 Role = Literal["compliance", "knowledge", "over_refusal", "capability", "poisoning"]
 
 
+def _each_once(judge: str | None, files: list[PromptFile]) -> list[str]:
+    """Names of a judge and of the judges of prompt sets, in this order."""
+    names = (judge, *(file.judge for file in files))
+    return list(dict.fromkeys(name for name in names if name))
+
+
 class Plugin(Settings):
     """Settings of one plug-in; `method` is the name of its file."""
 
@@ -128,8 +134,7 @@ class Evaluation(Plugin):
     @property
     def judges(self) -> list[str]:
         """Names of its judges: its own, and those of its prompt sets."""
-        names = (self.own_judge, *(file.judge for file in self.prompt_sets))
-        return list(dict.fromkeys(name for name in names if name))
+        return _each_once(self.own_judge, self.prompt_sets)
 
 
 class PromptEvaluation(Evaluation):
@@ -181,8 +186,7 @@ class Probe(Plugin):
     @property
     def judges(self) -> list[str]:
         """Names of its judges: its own, and those of its prompt sets."""
-        names = (self.own_judge, *(file.judge for file in self.prompt_sets))
-        return list(dict.fromkeys(name for name in names if name))
+        return _each_once(self.own_judge, self.prompt_sets)
 
     @property
     def looks_along(self) -> list[str]:
